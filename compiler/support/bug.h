@@ -1,0 +1,10 @@
+/* Our own errors: a broken invariant names file and line, in release builds too. */
+#ifndef BFM_SUPPORT_BUG_H
+#define BFM_SUPPORT_BUG_H
+
+__attribute__((noreturn, format(printf, 3, 4))) void bfm_bug(const char *file, int line, const char *format, ...);
+
+#define BFM_ASSERT(condition) ((condition) ? (void)0 : bfm_bug(__FILE__, __LINE__, "expected %s", #condition))
+#define BFM_BUG(...) bfm_bug(__FILE__, __LINE__, __VA_ARGS__)
+
+#endif

@@ -1,0 +1,15 @@
+/* Interned names: equal text = equal pointer, within one Interner. A symbol lives as long as its interner. */
+#ifndef BFM_SUPPORT_INTERN_H
+#define BFM_SUPPORT_INTERN_H
+
+#include <stddef.h>
+
+typedef const char *Symbol; /* NUL-terminated */
+typedef struct Interner Interner;
+
+Interner *interner_new(void);
+void interner_free(Interner *interner);
+Symbol intern(Interner *interner, const char *text);
+Symbol intern_n(Interner *interner, const char *text, size_t length);
+
+#endif
