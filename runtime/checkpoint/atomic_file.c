@@ -1,0 +1,175 @@
+#define _GNU_SOURCE
+#include "checkpoint/atomic_file.h"
+
+#include "checkpoint/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { STREAM_BUFFER_BYTES = 1 << 18, NAME_ATTEMPTS = 64 };
+
+/* A fresh name per process and attempt, created exclusively: two writers of one path never share a temporary. */
+static int open_temporary(BfmAtomicFile *file, BfmError *error)
+{
+    int descriptor = -1;
+    for (int attempt = 0; attempt < NAME_ATTEMPTS && descriptor < 0; attempt++) {
+        free(file->temporary);
+        file->temporary = NULL;
+        if (asprintf(&file->temporary, "%s.tmp.%ld.%d", file->path, (long)getpid(), attempt) < 0) {
+            file->temporary = NULL;
+            return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for the path of %s", file->path), -1;
+        }
+        descriptor = open(file->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (descriptor < 0 && errno != EEXIST)
+            break;
+    }
+    if (descriptor < 0) {
+        int code = errno;
+        (void)bfm_error_set(error, bfm_errno_kind(code), "%s: cannot be written: %s%s", file->path, strerror(code),
+                            code == ENOENT ? " (does its folder exist?)" : "");
+        free(file->temporary); /* not ours: discard must not remove it */
+        file->temporary = NULL;
+    }
+    return descriptor;
+}
+
+bool bfm_atomic_file_open(BfmAtomicFile *file, const char *path, BfmError *error)
+{
+    *file = (BfmAtomicFile){0};
+    struct stat status;
+    if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected the name of a file, found %s", path,
+                             S_ISDIR(status.st_mode) ? "a folder" : "a device or a pipe");
+    file->path = strdup(path);
+    if (!file->path)
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for the path of %s", path);
+    int descriptor = open_temporary(file, error);
+    if (descriptor >= 0) {
+        file->stream = fdopen(descriptor, "w+b");
+        if (file->stream) {
+            (void)setvbuf(file->stream, NULL, _IOFBF, STREAM_BUFFER_BYTES);
+            return true;
+        }
+        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be written: %s", path, strerror(errno));
+        (void)close(descriptor);
+    }
+    bfm_atomic_file_discard(file);
+    return false;
+}
+
+static bool write_failed(const BfmAtomicFile *file, BfmError *error)
+{
+    int code = errno;
+    return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be written: %s%s", file->path, strerror(code),
+                         code == ENOSPC || code == EDQUOT ? " (free some space; what was there before is untouched)" : "");
+}
+
+bool bfm_atomic_file_write(BfmAtomicFile *file, const void *data, size_t bytes, BfmError *error)
+{
+    return bytes == 0 || fwrite(data, 1, bytes, file->stream) == bytes || write_failed(file, error);
+}
+
+bool bfm_atomic_file_write_at(BfmAtomicFile *file, int64_t offset, const void *data, size_t bytes, BfmError *error)
+{
+    if (fseeko(file->stream, (off_t)offset, SEEK_SET) != 0)
+        return write_failed(file, error);
+    return bfm_atomic_file_write(file, data, bytes, error) && (fseeko(file->stream, 0, SEEK_END) == 0 || write_failed(file, error));
+}
+
+bool bfm_atomic_file_commit(BfmAtomicFile *file, BfmError *error)
+{
+    errno = EIO; /* ferror alone leaves no reason */
+    bool written = !ferror(file->stream) && fflush(file->stream) == 0 && fsync(fileno(file->stream)) == 0;
+    if (!written)
+        (void)write_failed(file, error);
+    else if (fclose(file->stream) != 0) {
+        file->stream = NULL;
+        written = write_failed(file, error);
+    } else {
+        file->stream = NULL;
+        written = rename(file->temporary, file->path) == 0 || write_failed(file, error);
+    }
+    if (written) {
+        free(file->temporary); /* it has its final name: discard must not remove anything */
+        file->temporary = NULL;
+        written = bfm_directory_sync_parent(file->path, error);
+    }
+    bfm_atomic_file_discard(file);
+    return written;
+}
+
+void bfm_atomic_file_discard(BfmAtomicFile *file)
+{
+    if (file->stream)
+        (void)fclose(file->stream);
+    if (file->temporary)
+        (void)unlink(file->temporary);
+    free(file->temporary);
+    free(file->path);
+    *file = (BfmAtomicFile){0};
+}
+
+bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError *error)
+{
+    BfmAtomicFile file;
+    bool written = bfm_atomic_file_open(&file, path, error) && bfm_atomic_file_write(&file, data, bytes, error) &&
+                   bfm_atomic_file_commit(&file, error);
+    bfm_atomic_file_discard(&file);
+    return written;
+}
+
+bool bfm_atomic_directory_begin(BfmAtomicDirectory *directory, const char *path, BfmError *error)
+{
+    *directory = (BfmAtomicDirectory){bfm_path_suffix(path, "", error), bfm_path_suffix(path, ".tmp", error)};
+    struct stat status;
+    bool begun = directory->path && directory->temporary;
+    if (begun && stat(directory->path, &status) == 0 && !S_ISDIR(status.st_mode))
+        begun = bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected the name of a folder, but a file is in the way", directory->path);
+    begun = begun && bfm_directory_remove(directory->temporary, error) && bfm_directory_make(directory->temporary, error);
+    if (!begun)
+        bfm_atomic_directory_discard(directory);
+    return begun;
+}
+
+/* A folder cannot be renamed over one that holds files. Exchanging the two names is one step for every reader;
+ * where the file system cannot, the old one steps aside first. The loser then stands under the temporary name. */
+static bool replace_directory(const BfmAtomicDirectory *directory, BfmError *error)
+{
+    if (rename(directory->temporary, directory->path) == 0)
+        return true;
+    if ((errno == ENOTEMPTY || errno == EEXIST) && renameat2(AT_FDCWD, directory->temporary, AT_FDCWD, directory->path, RENAME_EXCHANGE) == 0)
+        return bfm_directory_remove(directory->temporary, error);
+    char *aside = errno == EINVAL || errno == ENOSYS ? bfm_path_suffix(directory->path, ".old", error) : NULL;
+    bool stepped_aside = aside && bfm_directory_remove(aside, error) && rename(directory->path, aside) == 0;
+    bool renamed = stepped_aside && rename(directory->temporary, directory->path) == 0;
+    int code = errno;
+    if (stepped_aside && !renamed)
+        (void)rename(aside, directory->path);
+    if (renamed)
+        renamed = bfm_directory_remove(aside, error);
+    else
+        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be put in place: %s", directory->path, strerror(code));
+    free(aside);
+    return renamed;
+}
+
+bool bfm_atomic_directory_commit(BfmAtomicDirectory *directory, BfmError *error)
+{
+    bool committed = bfm_directory_sync(directory->temporary, error) && replace_directory(directory, error) &&
+                     bfm_directory_sync_parent(directory->path, error);
+    bfm_atomic_directory_discard(directory);
+    return committed;
+}
+
+void bfm_atomic_directory_discard(BfmAtomicDirectory *directory)
+{
+    if (directory->temporary)
+        (void)bfm_directory_remove(directory->temporary, NULL);
+    free(directory->temporary);
+    free(directory->path);
+    *directory = (BfmAtomicDirectory){0};
+}

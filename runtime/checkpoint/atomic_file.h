@@ -1,0 +1,38 @@
+/* Files and folders that appear whole or not at all: written beside their place, synced, renamed, and the rename synced. */
+#ifndef BFM_CHECKPOINT_ATOMIC_FILE_H
+#define BFM_CHECKPOINT_ATOMIC_FILE_H
+
+#include "bfm/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+/* One file being written. Between open and commit only the temporary name exists; whatever was at `path` stays as it was. */
+typedef struct BfmAtomicFile {
+    FILE *stream;    /* buffered; callers may write to it directly, commit notices its errors */
+    char *path;      /* where the file will appear */
+    char *temporary; /* beside it: PATH.tmp.PID.N */
+} BfmAtomicFile;
+
+bool bfm_atomic_file_open(BfmAtomicFile *file, const char *path, BfmError *error);
+bool bfm_atomic_file_write(BfmAtomicFile *file, const void *data, size_t bytes, BfmError *error);
+bool bfm_atomic_file_write_at(BfmAtomicFile *file, int64_t offset, const void *data, size_t bytes, BfmError *error); /* then back to the end */
+bool bfm_atomic_file_commit(BfmAtomicFile *file, BfmError *error); /* on failure the temporary is removed */
+void bfm_atomic_file_discard(BfmAtomicFile *file);                 /* removes the temporary; harmless after commit or a failed open */
+
+bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError *error); /* all of the above at once */
+
+/* One folder being filled under PATH.tmp; commit renames it to PATH, replacing a folder of that name.
+ * A PATH.tmp left by a killed process is removed by begin: one writer at a time for one path. */
+typedef struct BfmAtomicDirectory {
+    char *path;
+    char *temporary; /* write here */
+} BfmAtomicDirectory;
+
+bool bfm_atomic_directory_begin(BfmAtomicDirectory *directory, const char *path, BfmError *error);
+bool bfm_atomic_directory_commit(BfmAtomicDirectory *directory, BfmError *error); /* on failure the temporary is removed */
+void bfm_atomic_directory_discard(BfmAtomicDirectory *directory);                 /* harmless after commit or a failed begin */
+
+#endif
