@@ -1,0 +1,226 @@
+"""Routers: who computes what. Choices are made in NumPy on the values of the scores; only the weights are differentiated.
+
+`route` takes z [g, t, d] and gives the pairs as three flat arrays: expert, token (g · T + t) and weight. Losses go to
+`ctx.losses`, new state to `ctx.next`, and every comparison that decides something reports its margin to `ctx.margin`.
+"""
+import math
+from fractions import Fraction
+
+import numpy as np
+
+import tape
+
+SEQUENCE, BATCH = "sequence", "batch"
+
+
+class Spec:
+    def __init__(self, run, scores=True, **attributes):
+        self.run = run
+        self.scores = scores
+        self.attributes = attributes
+
+
+def attribute(router, name):
+    from bfm_reader import Named
+    spec = ROUTERS[router.name]
+    known = dict(router.bound)
+    if not set(known) <= set(spec.attributes):
+        raise ValueError(f"{router.name} has no attribute {sorted(set(known) - set(spec.attributes))}")
+    value = known.get(name, spec.attributes[name])
+    return Named(value) if isinstance(value, str) else value
+
+
+class Choice:
+    """The attributes of a bound router by name, with the sizes at hand."""
+
+    def __init__(self, router, experts, groups, tokens, context):
+        for name in ROUTERS[router.name].attributes:
+            value = attribute(router, name)
+            setattr(self, name, value.name if hasattr(value, "name") else value)
+        self.experts, self.groups, self.tokens, self.context = experts, groups, tokens, context
+
+    def slots(self, per_token=1):
+        """ceil(c · T / E) exactly; T is the declared context for sequences."""
+        size = self.context if self.group == SEQUENCE else self.tokens
+        return math.ceil(Fraction(self.capacity) * per_token * size / self.experts)
+
+
+def route(z, p, router, experts, ids, ctx):
+    c = Choice(router, experts, z.shape[0], z.shape[1], ctx.context)
+    return ROUTERS[router.name].run(z, p, c, ids, ctx)
+
+
+def scores(z, p):
+    a = tape.einsum("gti,ie->gte", z, p["router.w"])
+    return a, tape.softmax(a, -1)
+
+
+def best(values, k):
+    """Indices of the k largest along the last axis, ties to the lower index."""
+    return np.argsort(-values, axis=-1, kind="stable")[..., :k]
+
+
+def note_margins(values, k, ctx, ordered):
+    """The smallest relative gap that decides the k best: between neighbours if their order counts, else at the border."""
+    s = -np.sort(-values, axis=-1)
+    gaps = (s[..., :-1] - s[..., 1:]) / np.abs(s[..., :-1])
+    last = min(k, gaps.shape[-1])
+    used = gaps[..., :last] if ordered else gaps[..., last - 1:last] if k <= gaps.shape[-1] else gaps[..., :0]
+    if used.size:
+        ctx.margin(used.min())
+
+
+def drop(pick, order, slots, experts):
+    """Which claims get a slot: granted by token and then choice, or by choice and then token. pick [g, t, c], −1 claims nothing."""
+    groups, tokens, choices = pick.shape
+    kept = np.full(pick.shape, -1)
+    walk = [(t, c) for t in range(tokens) for c in range(choices)]
+    if order == "choice":
+        walk.sort(key=lambda tc: (tc[1], tc[0]))
+    for g in range(groups):
+        used = np.zeros(experts, int)
+        for t, c in walk:
+            e = pick[g, t, c]
+            if e >= 0:
+                if used[e] < slots:
+                    kept[g, t, c] = e
+                used[e] += 1
+    return kept
+
+
+def balance(p, first, c, ctx):
+    """aux · E · Σ_e (mean score) (fraction chosen), the mean over groups. first [g, t, n]: the choices that count."""
+    if c.aux == 0 or ctx.mode != "train":
+        return
+    f = np.stack([np.bincount(first[g].ravel(), minlength=c.experts) / first[g].size for g in range(c.groups)])
+    ctx.losses.append(float(c.aux) * c.experts * tape.mean(tape.total(tape.mean(p, axis=1) * f, axis=-1)))
+
+
+def z_loss(a, c, ctx):
+    if c.z > 0 and ctx.mode == "train":
+        lse = tape.logsumexp(a, -1)
+        ctx.losses.append(float(c.z) * tape.mean(lse * lse))
+
+
+def pairs_of(kept, gate):
+    """The pairs that exist, from kept [g, t, c] (−1: none) and gate [g, t, c]."""
+    groups, tokens, _ = kept.shape
+    where = np.nonzero(kept >= 0)
+    return kept[where], where[0] * tokens + where[1], gate[where]
+
+
+def picked(p, pick):
+    """p[g, t, pick[g, t, c]]"""
+    g, t = np.ogrid[:pick.shape[0], :pick.shape[1]]
+    return p[g[..., None], t[..., None], pick]
+
+
+# ---- token choice ----------------------------------------------------------------------------------------------------
+
+
+def token_choice(z, p, c, ids, ctx, k, renormalise, counted):
+    a, s = scores(z, p)
+    pick = best(s.value, k)
+    note_margins(s.value, k, ctx, ordered=True)
+    gate = picked(s, pick)
+    if renormalise:
+        gate = gate / (tape.total(gate, axis=-1, keepdims=True) + 1e-9)
+    claim = pick.copy()
+    if getattr(c, "second", "all") == "sampled" and ctx.mode == "train":
+        claim[..., 1] = np.where(ctx.uniform(claim.shape[:2]) < 2 * gate.value[..., 1], claim[..., 1], -1)
+    kept = claim
+    if c.capacity != "none":
+        kept = drop(claim, c.order, c.slots(k if c.convention == "assignments" else 1), c.experts)
+    balance(s, pick[..., :counted], c, ctx)
+    z_loss(a, c, ctx)
+    ctx.dropped = getattr(ctx, "dropped", 0) + int(((claim >= 0) & (kept < 0)).sum())
+    return pairs_of(kept, gate)
+
+
+def top2(z, p, c, ids, ctx):
+    return token_choice(z, p, c, ids, ctx, 2, True, 1)
+
+
+def topk(z, p, c, ids, ctx):
+    return token_choice(z, p, c, ids, ctx, int(c.k), True, int(c.k))
+
+
+def top1(z, p, c, ids, ctx):
+    return token_choice(z, p, c, ids, ctx, 1, False, 1)
+
+
+def loss_free(z, p, c, ids, ctx):
+    _, s = scores(z, p)
+    k = int(c.k)
+    bias = ctx.state.get("loss_free.b", np.zeros(c.experts))
+    biased = s.value + bias
+    pick = best(biased, k)
+    note_margins(biased, k, ctx, ordered=True)
+    gate = picked(s, pick)
+    gate = gate / (tape.total(gate, axis=-1, keepdims=True) + 1e-9)
+    kept = pick if c.capacity == "none" else drop(pick, "token", c.slots(), c.experts)
+    load = np.bincount(pick.ravel(), minlength=c.experts)
+    ctx.next["loss_free.b"] = bias + float(c.rate) * np.sign(load.mean() - load)
+    return pairs_of(kept, gate)
+
+
+# ---- expert choice ---------------------------------------------------------------------------------------------------
+
+
+def chosen_by_experts(s, c, ctx):
+    """Pairs of the k best tokens of each expert, and the chosen tokens [g, e, k]."""
+    by_expert = np.moveaxis(s.value, 2, 1)  # [g, e, t]
+    k = min(c.tokens, c.slots())
+    token = best(by_expert, k)
+    note_margins(by_expert, k, ctx, ordered=False)
+    g, e, _ = np.ogrid[:c.groups, :c.experts, :k]
+    weight = s[np.broadcast_to(g, token.shape).ravel(), token.ravel(), np.broadcast_to(e, token.shape).ravel()]
+    return (np.broadcast_to(e, token.shape).ravel(), (g * c.tokens + token).ravel(), weight), token
+
+
+def expert_choice(z, p, c, ids, ctx):
+    _, s = scores(z, p)
+    return chosen_by_experts(s, c, ctx)[0]
+
+
+def expert_threshold(z, p, c, ids, ctx):
+    _, s = scores(z, p)
+    if ctx.mode == "train":
+        pairs, token = chosen_by_experts(s, c, ctx)
+        last = np.take_along_axis(np.moveaxis(s.value, 2, 1), token, axis=2)[..., -1].mean(axis=0)
+        old, decay = ctx.state.get("expert_threshold.c"), float(c.decay)
+        ctx.next["expert_threshold.c"] = last if old is None else decay * old + (1 - decay) * last
+        return pairs
+    g, t, e = np.nonzero(s.value > ctx.state.get("expert_threshold.c", np.zeros(c.experts)))
+    return e, g * c.tokens + t, s[g, t, e]
+
+
+# ---- baselines -------------------------------------------------------------------------------------------------------
+
+
+def soft(z, p, c, ids, ctx):
+    _, s = scores(z, p)
+    g, t, e = (i.ravel() for i in np.indices(s.shape))
+    return e, g * c.tokens + t, s[g, t, e]
+
+
+def hashed(z, p, c, ids, ctx):
+    return ids.ravel() % c.experts, np.arange(ids.size), tape.Var(np.ones(ids.size))
+
+
+def random(z, p, c, ids, ctx):
+    return np.floor(ctx.uniform((ids.size,)) * c.experts).astype(int), np.arange(ids.size), tape.Var(np.ones(ids.size))
+
+
+TOKEN_CHOICE = dict(group=SEQUENCE, order="token", convention="slots", aux=Fraction(1, 100), z=Fraction(0))
+ROUTERS = {
+    "top2": Spec(top2, capacity=Fraction(2), second="all", **TOKEN_CHOICE),
+    "topk": Spec(topk, k=Fraction(2), capacity=Fraction(2), **TOKEN_CHOICE),
+    "top1": Spec(top1, capacity=Fraction(5, 4), **TOKEN_CHOICE),
+    "expert_choice": Spec(expert_choice, capacity=Fraction(1), group=BATCH),
+    "expert_threshold": Spec(expert_threshold, capacity=Fraction(1), decay=Fraction(99, 100), group=BATCH),
+    "loss_free": Spec(loss_free, k=Fraction(2), capacity="none", rate=Fraction(1, 1000), group=SEQUENCE),
+    "soft": Spec(soft, group=BATCH),
+    "hash": Spec(hashed, scores=False, group=BATCH),
+    "random": Spec(random, scores=False, group=BATCH),
+}
