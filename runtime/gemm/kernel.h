@@ -1,0 +1,98 @@
+/* Inside of gemm: what an instruction set provides, and the product as the tile loops see it. */
+#ifndef BFM_GEMM_KERNEL_H
+#define BFM_GEMM_KERNEL_H
+
+#include "gemm/gemm.h"
+
+enum {
+    GEMM_WIDTH_LIMIT = 32,  /* rows or columns of the widest panel */
+    GEMM_HEIGHT_LIMIT = 14, /* rows of the highest register tile */
+    GEMM_TILE_ROWS = 168,   /* rows of the largest tile: its packed block of A stays in the second-level cache */
+    GEMM_TILE_COLUMNS = 2048,
+    GEMM_PACK_SLACK = 8,    /* floats that packing may write past the end of a panel */
+};
+
+/* One operand as packing sees it: element (i, k) at base + place(i) * outer + place(k) * inner, times scale[i * scale_stride]. */
+typedef struct GemmSide {
+    const float *base;
+    int64_t outer, inner;
+    const int32_t *rows, *k_index; /* optional places; negative = zero */
+    const float *scale;
+    int64_t scale_stride;
+} GemmSide;
+
+/* A panel: `width` consecutive rows of a left operand (columns of a right one), k0 <= k < k0 + kc; packed as dst[(k - k0) * padded + i], zeros for i >= width. */
+typedef struct GemmPanel {
+    int64_t first, k0, kc;
+    int width, padded;
+} GemmPanel;
+
+/* rows[i][0 .. vectors * lanes) (+)= alpha * sum over kc of a[k * height + i] * b[k * ldb + j]; `next` walks over memory to be fetched ahead. */
+typedef void GemmKernel(int64_t kc, const float *a, const float *b, int64_t ldb, float *const *rows, float alpha, bool add, const float *next, int64_t next_step);
+
+/* Where a register tile goes when it cannot be stored as it is: rows[i] (NULL = nowhere) at columns 0, column, 2 * column ... */
+typedef struct GemmMerge {
+    float *const *rows;
+    int64_t column;
+    int height, width;
+    float alpha;
+    bool add;
+} GemmMerge;
+
+typedef struct GemmKernels {
+    const char *name;
+    int height, lanes; /* a register tile has at most `height` rows and 2 * lanes columns */
+    GemmKernel *const (*kernel)[2]; /* [rows - 1][vectors of columns - 1] */
+    void (*pack)(const GemmSide *side, const GemmPanel *panel, float *dst);
+    void (*merge)(const float *tile, int64_t tile_row, const GemmMerge *merge);
+} GemmKernels;
+
+/* The kernels of an engine on this CPU. */
+const GemmKernels *gemm_kernels(BfmGemmEngine engine);
+const GemmKernels *gemm_kernels_portable(void);
+#if defined(__x86_64__)
+const GemmKernels *gemm_kernels_avx2(void);
+const GemmKernels *gemm_kernels_avx512(void);
+#endif
+
+/* A product with its roles settled: C[i, j] = left row i times right column j. */
+typedef struct GemmJob {
+    GemmSide left, right;
+    int64_t m, n, k;
+    float *c;
+    int64_t c_row, c_column;
+    const int32_t *c_rows;
+    float alpha;
+    bool accumulate;
+    int64_t tile_rows, tile_columns, tiles_down, tiles_across; /* tile_columns is a multiple of 2 * lanes unless one tile is enough */
+    int64_t first_tile;  /* number of its first tile in the run */
+    int64_t k_chunk;     /* k that one round of the run covers: a multiple of the block, or all of it */
+    float *packed;       /* k_chunk x n rounded up to lanes: the right operand, packed once for all tiles; NULL = each tile packs */
+    int64_t first_pack;  /* number of its first packing task in a round */
+} GemmJob;
+
+GemmJob gemm_job_init(const BfmGemm *product, const GemmKernels *kernels);
+
+typedef struct GemmRange {
+    int64_t begin, end;
+} GemmRange;
+
+/* Floats of scratch that one tile needs, whatever the kernels. */
+int64_t gemm_tile_scratch(void);
+
+/* Computes C[rows, columns] over k in ks, a round of the job; at most GEMM_TILE_ROWS rows. */
+void gemm_tile(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, GemmRange columns, GemmRange ks, float *scratch);
+
+/* Packs the right operand's columns of one block of k into job->packed, which begins at `chunk`. */
+void gemm_right_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange columns, int64_t k0, int64_t chunk);
+
+/* The OpenBLAS engine: whether it can express a product; runs those that it can. */
+bool gemm_blas_can(const BfmGemm *product);
+void gemm_blas_run(BfmPool *pool, const BfmGemm *products, int64_t count);
+
+static inline int64_t gemm_min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t gemm_max(int64_t a, int64_t b) { return a > b ? a : b; }
+static inline int64_t gemm_parts(int64_t size, int64_t part) { return (size + part - 1) / part; }
+static inline int64_t gemm_round_up(int64_t size, int64_t part) { return gemm_parts(size, part) * part; }
+
+#endif

@@ -1,0 +1,15 @@
+/* AVX2 with FMA: a register tile of 6 x 16, 12 of 16 registers. */
+#include "gemm/kernel.h"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define KERNELS(name) name##_avx2
+#define KERNEL_NAME "avx2"
+#define TARGET __attribute__((target("avx2,fma")))
+#define HEIGHT 6
+#define LANES 8
+typedef __m256 Vec;
+#define VEC_FMA(a, b, c) _mm256_fmadd_ps(a, b, c)
+#include "gemm/kernel_template.h"
+#endif

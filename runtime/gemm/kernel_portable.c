@@ -1,0 +1,22 @@
+/* Any CPU: vectors of the compiler, in whatever registers there are. Where the CPU has no fused multiply-add, fmaf makes it in software, slowly and with the same bits. */
+#include "gemm/kernel.h"
+
+#define KERNELS(name) name##_portable
+#define KERNEL_NAME "portable"
+#define TARGET
+#define HEIGHT 4
+#define LANES 8
+typedef float Vec __attribute__((vector_size(32)));
+
+static inline __attribute__((always_inline)) void vector_fma(const Vec *a, const Vec *b, Vec *c)
+{
+    for (int lane = 0; lane < LANES; lane++)
+        (*c)[lane] = __builtin_fmaf((*a)[lane], (*b)[lane], (*c)[lane]);
+}
+#define VEC_FMA(a, b, c)                                                                                                                           \
+    __extension__({                                                                                                                                \
+        Vec fma_left = (a), fma_right = (b), fma_sum = (c);                                                                                        \
+        vector_fma(&fma_left, &fma_right, &fma_sum);                                                                                               \
+        fma_sum;                                                                                                                                   \
+    })
+#include "gemm/kernel_template.h"
