@@ -13,11 +13,13 @@ import argparse
 import os
 import random
 import sys
+from fractions import Fraction
 
 import numpy as np
 
 import bfm_reader
 import reference
+import routers
 import tensors
 
 MARGIN, KINK, FAINT = 1e-4, 1e-6, 1e-5
@@ -37,6 +39,7 @@ class Writer:
         self.rng = rng
         self.scope = scope            # which layers may be drawn
         self.blocks = []
+        self.context = rng.choice([5, 8, 13, 20])
         self.d = rng.choice([8, 12, 15, 16, 20, 21, 24, 32, 33])
 
     def maybe(self, chance, value):
@@ -92,7 +95,19 @@ class Writer:
         else:
             out += [("group", group)]
         out = [(k, v) for k, v in out if v is not None]
+        if self.coarse(kind, dict(out), experts):
+            out.append(("small_groups", "true"))
         return kind + arguments(out) if out else kind
+
+    def coarse(self, kind, given, experts):
+        """Would rounding up more than double the capacity of a group of known size?"""
+        spec = routers.ROUTERS[kind].attributes
+        capacity = given.get("capacity", spec.get("capacity", "none"))
+        if given.get("group", spec["group"]) != "sequence" or capacity == "none":
+            return False
+        per_token = {"top2": 2, "topk": given.get("k", 2)}.get(kind, 1) if "convention" in given else 1
+        asked = Fraction(capacity) * per_token * self.context
+        return -(-asked // experts) * experts > 2 * asked
 
     def wires(self):
         out = ""
@@ -137,11 +152,11 @@ class Writer:
                 branches = " | ".join(self.line(wired=False) for _ in range(self.rng.randint(2, 3)))
                 out.append(f"parallel {{ {branches} }}")
             elif u < 0.90:
-                ratios = [w for w in ("1/2", "3/4", "3/2", "2/3", "1/3", "5/4") if (self.d * bfm_reader.Fraction(w)).denominator == 1]
+                ratios = [w for w in ("1/2", "3/4", "3/2", "2/3", "1/3", "5/4") if (self.d * Fraction(w)).denominator == 1]
                 if not ratios:
                     continue
                 ratio, outer = self.rng.choice(ratios), self.d
-                self.d = int(outer * bfm_reader.Fraction(ratio))
+                self.d = int(outer * Fraction(ratio))
                 out += [f"at {ratio} {{"] + ["    " + s for s in self.sequence(self.rng.randint(1, 2), depth + 1)] + ["}"]
                 self.d = outer
             elif u < 0.93 and depth == 0:
@@ -155,7 +170,7 @@ class Writer:
 
     def model(self):
         r = self.rng
-        vocab, context, first = r.choice([17, 31, 61]), r.choice([5, 8, 13, 20]), self.d
+        vocab, context, first = r.choice([17, 31, 61]), self.context, self.d
         body = self.sequence(r.randint(2, 4), 0)
         tied = self.d == first and r.random() < 0.7
         head = "head" + arguments([("tied", "true" if tied else "false"), ("z_loss", self.maybe(0.4, "0.001"))])

@@ -42,7 +42,11 @@ class Choice:
     def slots(self, per_token=1):
         """ceil(c · T / E) exactly; T is the declared context for sequences."""
         size = self.context if self.group == SEQUENCE else self.tokens
-        return math.ceil(Fraction(self.capacity) * per_token * size / self.experts)
+        asked = Fraction(self.capacity) * per_token * size
+        slots = math.ceil(asked / self.experts)
+        if self.group == SEQUENCE and not self.small_groups and slots * self.experts > 2 * asked:
+            raise ValueError(f"{slots} slots of {self.experts} experts more than double the capacity asked for; small_groups allows it")
+        return slots
 
 
 def route(z, p, router, experts, ids, ctx):
@@ -212,14 +216,14 @@ def random(z, p, c, ids, ctx):
     return np.floor(ctx.uniform((ids.size,)) * c.experts).astype(int), np.arange(ids.size), tape.Var(np.ones(ids.size))
 
 
-TOKEN_CHOICE = dict(group=SEQUENCE, order="token", convention="slots", aux=Fraction(1, 100), z=Fraction(0))
+TOKEN_CHOICE = dict(group=SEQUENCE, order="token", convention="slots", aux=Fraction(1, 100), z=Fraction(0), small_groups=False)
 ROUTERS = {
     "top2": Spec(top2, capacity=Fraction(2), second="all", **TOKEN_CHOICE),
     "topk": Spec(topk, k=Fraction(2), capacity=Fraction(2), **TOKEN_CHOICE),
     "top1": Spec(top1, capacity=Fraction(5, 4), **TOKEN_CHOICE),
-    "expert_choice": Spec(expert_choice, capacity=Fraction(1), group=BATCH),
-    "expert_threshold": Spec(expert_threshold, capacity=Fraction(1), decay=Fraction(99, 100), group=BATCH),
-    "loss_free": Spec(loss_free, k=Fraction(2), capacity="none", rate=Fraction(1, 1000), group=SEQUENCE),
+    "expert_choice": Spec(expert_choice, capacity=Fraction(1), group=BATCH, small_groups=False),
+    "expert_threshold": Spec(expert_threshold, capacity=Fraction(1), decay=Fraction(99, 100), group=BATCH, small_groups=False),
+    "loss_free": Spec(loss_free, k=Fraction(2), capacity="none", rate=Fraction(1, 1000), group=SEQUENCE, small_groups=False),
     "soft": Spec(soft, group=BATCH),
     "hash": Spec(hashed, scores=False, group=BATCH),
     "random": Spec(random, scores=False, group=BATCH),
