@@ -213,6 +213,7 @@ typedef struct OpBuilder {
     Unit *unit;
     Op op;
     int index_capacity, cond_capacity, guard_capacity, expr_capacity;
+    int *slots, slot_count; /* hash table of expressions, by id + 1 */
 } OpBuilder;
 
 OpBuilder op_begin(Unit *unit, OpKind kind);
@@ -242,6 +243,9 @@ Affine affine_substitute(Program *program, Affine a, const Affine *by);
 
 Access access_new(Program *program, int tensor, int count);             /* subscripts zeroed with span 1 */
 Access access_indices(Program *program, int tensor, int count, const int *indices); /* bare subscripts, span 1 */
+/* A copy: index i becomes index_map[i], tensor t becomes tensor_map[t]; either map may be NULL = the same. */
+Affine affine_map(Program *program, Affine affine, const int *index_map);
+Access access_map(Program *program, const Access *access, const int *index_map, const int *tensor_map);
 Sub sub_affine(Affine affine, int span);
 Sub sub_index(Program *program, int index);
 Sub sub_read(Program *program, Access read, int span);
@@ -254,6 +258,9 @@ const char *scalar_name(ExprKind kind);
 int scalar_arity(ExprKind kind);
 double scalar_flops(ExprKind kind);
 double scalar_eval(ExprKind kind, double a, double b, double c);
+bool scalar_is_boolean(ExprKind kind);                                  /* its value is 0 or 1 */
+/* The Philox stream of a draw: hash of the labels of the calls that led there, joined by '.' ("" in the main unit), and the tag. */
+uint64_t draw_stream(const char *path, Symbol tag);
 
 /* ---- checking, text ------------------------------------------------------------------------------------------------------- */
 

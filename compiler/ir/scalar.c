@@ -1,0 +1,53 @@
+/* The table of scalar nodes as functions. */
+#include "ir/ir.h"
+
+#include "support/bug.h"
+#include "support/hash.h"
+
+#include <math.h>
+#include <string.h>
+
+typedef struct ScalarRow {
+    const char *name;
+    int arity;
+    double flops;
+} ScalarRow;
+
+static const ScalarRow rows[EXPR_COUNT] = {
+#define SCALAR(name, text, arity, flops, eval, da, db, dc) [EXPR_##name] = {text, arity, flops},
+#include "ir/ops.def"
+#undef SCALAR
+};
+
+const char *scalar_name(ExprKind kind) { return rows[kind].name; }
+int scalar_arity(ExprKind kind) { return rows[kind].arity; }
+double scalar_flops(ExprKind kind) { return rows[kind].flops; }
+
+double scalar_eval(ExprKind kind, double a, double b, double c)
+{
+#define A a
+#define B b
+#define C c
+    switch (kind) {
+#define SCALAR(name, text, arity, flops, eval, da, db, dc) case EXPR_##name: return eval;
+#include "ir/ops.def"
+#undef SCALAR
+    case EXPR_COUNT: break;
+    }
+#undef A
+#undef B
+#undef C
+    BFM_BUG("scalar kind %d", (int)kind);
+}
+
+bool scalar_is_boolean(ExprKind kind)
+{
+    return kind == EXPR_EQ || kind == EXPR_NE || kind == EXPR_LT || kind == EXPR_LE || kind == EXPR_AND || kind == EXPR_OR || kind == EXPR_NOT ||
+           kind == EXPR_EXISTS;
+}
+
+uint64_t draw_stream(const char *path, Symbol tag)
+{
+    uint64_t hash = hash_text(path, 0);
+    return hash_text(tag, hash);
+}
