@@ -1,0 +1,135 @@
+#include "data/dataset.h"
+
+#include "checkpoint/file.h"
+#include "checkpoint/json_file.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+static const char *const PART_NAMES[BFM_PART_COUNT] = {"train", "valid", "test"};
+
+const char *bfm_part_name(BfmPart part) { return PART_NAMES[part]; }
+
+double bfm_tokens_bytes_per_token(const BfmTokensInfo *info) { return info->count > 0 ? (double)info->source_bytes / (double)info->count : 0; }
+
+static bool open_part(BfmDataset *dataset, BfmPart part, const json_t *parts, const char *path, BfmError *error)
+{
+    const json_t *item = json_object_get(parts, PART_NAMES[part]);
+    const char *name;
+    uint64_t hash;
+    if (!item)
+        return true;
+    if (!bfm_json_get_string(item, path, "file", &name, error) || !bfm_json_get_hash(item, path, "hash", &hash, error))
+        return false;
+    if (strchr(name, '/'))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: the file of part %s is \"%.100s\"; expected a name inside the folder", path, PART_NAMES[part], name);
+    char *file = bfm_path_join(dataset->folder, name, error);
+    BfmTokens *tokens = file ? bfm_tokens_open(file, error) : NULL;
+    dataset->parts[part] = tokens;
+    free(file);
+    if (!tokens)
+        return false;
+    const BfmTokensInfo *info = bfm_tokens_info(tokens);
+    if (info->hash != hash)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: its content is not the one that %s describes; pack the text again", bfm_tokens_path(tokens), path);
+    if (info->tokenizer_hash != bfm_tokenizer_hash(dataset->tokenizer) || info->vocab != bfm_tokenizer_vocab(dataset->tokenizer))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: was made with another tokenizer than the one in %s; pack the text again", bfm_tokens_path(tokens),
+                             dataset->folder);
+    return true;
+}
+
+static bool open_parts(BfmDataset *dataset, BfmError *error)
+{
+    char *path = bfm_path_join(dataset->folder, BFM_DATA_JSON, error);
+    json_t *object = path ? bfm_json_read(path, error) : NULL;
+    int64_t schema;
+    bool opened = object && bfm_json_get_int(object, path, "schema", BFM_DATA_SCHEMA, BFM_DATA_SCHEMA, &schema, error);
+    dataset->tokenizer = opened ? bfm_tokenizer_load(dataset->folder, error) : NULL;
+    opened = opened && dataset->tokenizer;
+    uint64_t hashes[1 + BFM_PART_COUNT] = {opened ? bfm_tokenizer_hash(dataset->tokenizer) : 0};
+    for (int i = 0; opened && i < BFM_PART_COUNT; i++) {
+        opened = open_part(dataset, (BfmPart)i, json_object_get(object, "parts"), path, error);
+        hashes[1 + i] = dataset->parts[i] ? bfm_tokens_info(dataset->parts[i])->hash : 0;
+    }
+    if (opened && !dataset->parts[BFM_PART_TRAIN] && !dataset->parts[BFM_PART_VALID] && !dataset->parts[BFM_PART_TEST])
+        opened = bfm_error_set(error, BFM_ERROR_INPUT, "%s: names no part; expected train, valid or test", path);
+    dataset->hash = XXH3_64bits(hashes, sizeof hashes);
+    json_decref(object);
+    free(path);
+    return opened;
+}
+
+BfmDataset *bfm_dataset_open(const char *folder, BfmError *error)
+{
+    BfmDataset *dataset = calloc(1, sizeof *dataset);
+    if (dataset)
+        dataset->folder = bfm_path_suffix(folder, "", error);
+    if (!dataset || !dataset->folder)
+        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: out of memory", folder);
+    else if (open_parts(dataset, error))
+        return dataset;
+    bfm_dataset_close(dataset);
+    return NULL;
+}
+
+void bfm_dataset_close(BfmDataset *dataset)
+{
+    if (!dataset)
+        return;
+    for (int i = 0; i < BFM_PART_COUNT; i++)
+        bfm_tokens_close(dataset->parts[i]);
+    bfm_tokenizer_free(dataset->tokenizer);
+    free(dataset->folder);
+    free(dataset);
+}
+
+bool bfm_dataset_sample(const BfmDataset *dataset, BfmPart part, int64_t index, int64_t length, uint64_t seed, BfmSample *sample, BfmBytes *text, BfmError *error)
+{
+    const BfmTokens *tokens = dataset->parts[part];
+    if (!tokens || bfm_tokens_info(tokens)->count == 0)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: holds no %s data", dataset->folder, PART_NAMES[part]);
+    int64_t total = bfm_tokens_info(tokens)->count, start, end;
+    int64_t chosen = (int64_t)(XXH3_64bits_withSeed(&index, sizeof index, seed) % (uint64_t)total);
+    sample->document = bfm_tokens_document_at(tokens, chosen);
+    bfm_tokens_document(tokens, sample->document, &start, &end);
+    sample->start = end - chosen < length ? (end - length > start ? end - length : start) : chosen; /* not cut short by the document's end */
+    sample->count = end - sample->start < length ? end - sample->start : length;
+    int32_t *ids = malloc(((size_t)sample->count + 1) * sizeof *ids);
+    if (!ids)
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for a sample of %" PRId64 " tokens", sample->count);
+    bfm_tokens_copy(tokens, sample->start, sample->count, ids);
+    bool decoded = bfm_tokenizer_decode(dataset->tokenizer, ids, sample->count, text, error);
+    free(ids);
+    return decoded;
+}
+
+bool bfm_dataset_show(const BfmDataset *dataset, int64_t count, uint64_t seed, FILE *out, BfmError *error)
+{
+    for (int i = 0; i < BFM_PART_COUNT; i++) {
+        if (!dataset->parts[i])
+            continue;
+        const BfmTokensInfo *info = bfm_tokens_info(dataset->parts[i]);
+        (void)fprintf(out, "%s: %" PRId64 " tokens, %" PRId64 " documents, %" PRId64 " bytes, %.4g bytes per token\n", PART_NAMES[i], info->count, info->documents,
+                      info->source_bytes, bfm_tokens_bytes_per_token(info));
+    }
+    BfmPart part = BFM_PART_TRAIN;
+    while (!dataset->parts[part])
+        part++;
+    for (int64_t i = 0; i < count; i++) {
+        BfmBytes text = {0};
+        BfmSample sample;
+        bool decoded = bfm_dataset_sample(dataset, part, i, BFM_SAMPLE_TOKENS, seed, &sample, &text, error);
+        if (decoded) {
+            (void)fprintf(out, "\n-- %s, document %" PRId64 ", tokens %" PRId64 " to %" PRId64 "\n", PART_NAMES[part], sample.document, sample.start,
+                          sample.start + sample.count);
+            (void)fwrite(text.data, 1, text.length, out);
+            (void)fputc('\n', out);
+        }
+        bfm_bytes_deinit(&text);
+        if (!decoded)
+            return false;
+    }
+    return true;
+}

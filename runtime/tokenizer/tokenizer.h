@@ -1,0 +1,29 @@
+/* Text to token ids and back. Specifications as `--tokenizer` takes them:
+ *   byte       id = byte, vocab 256, lossless
+ *   M.model    a SentencePiece model file
+ *   train:N    a SentencePiece model of N ids learnt from the training texts (byte fallback, no normalisation: lossless for UTF-8)
+ * A tokenizer is immutable and may be used from several threads. */
+#ifndef BFM_TOKENIZER_TOKENIZER_H
+#define BFM_TOKENIZER_TOKENIZER_H
+
+#include "tokenizer/buffers.h"
+
+typedef struct BfmTokenizer BfmTokenizer;
+
+/* `texts` [count] are read for train:N only. NULL: unknown specification, unreadable model (INPUT), SentencePiece not installed (ENVIRONMENT). */
+BfmTokenizer *bfm_tokenizer_new(const char *specification, const BfmText *texts, int64_t count, BfmError *error);
+void bfm_tokenizer_free(BfmTokenizer *tokenizer); /* NULL is fine */
+
+const char *bfm_tokenizer_kind(const BfmTokenizer *tokenizer); /* "byte", "sentencepiece" */
+int64_t bfm_tokenizer_vocab(const BfmTokenizer *tokenizer);
+uint64_t bfm_tokenizer_hash(const BfmTokenizer *tokenizer); /* of kind, vocab and model: equal hashes give equal ids */
+
+bool bfm_tokenizer_encode(const BfmTokenizer *tokenizer, BfmText text, BfmIds *ids, BfmError *error); /* appends */
+/* Appends the text of ids; an id outside the vocabulary is an error (INPUT). Byte: any bytes; SentencePiece: UTF-8. */
+bool bfm_tokenizer_decode(const BfmTokenizer *tokenizer, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error);
+
+/* tokenizer.json (and tokenizer.model beside it) in an existing folder; load checks them against each other. */
+bool bfm_tokenizer_save(const BfmTokenizer *tokenizer, const char *folder, BfmError *error);
+BfmTokenizer *bfm_tokenizer_load(const char *folder, BfmError *error);
+
+#endif
