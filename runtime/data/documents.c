@@ -5,7 +5,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-enum { CHUNKS_AT_LEAST = 128, PATIENCE = 4 }; /* chunks of a short text; how many times too long a chunk may get while waiting for a blank line */
+enum { CHUNKS_OF_A_PART = 4, PATIENCE = 4 }; /* in the smallest part; how many times too long a chunk may get while waiting for a blank line */
 
 static bool add(BfmDocuments *documents, const char *data, size_t bytes, BfmError *error)
 {
@@ -106,7 +106,8 @@ static bool open_files(BfmDocuments *documents, const char *const *paths, int64_
 static bool cut(BfmDocuments *documents, const char *separator, double smallest_share, int64_t total, BfmError *error)
 {
     bool whole = documents->file_count > 1 && (double)documents->file_count * smallest_share >= 1 - 1e-9;
-    size_t chunk = total / CHUNKS_AT_LEAST < BFM_CHUNK_BYTES ? (size_t)(total / CHUNKS_AT_LEAST) : (size_t)BFM_CHUNK_BYTES;
+    double fair = (double)total * smallest_share / CHUNKS_OF_A_PART;
+    size_t chunk = fair < BFM_CHUNK_BYTES ? (size_t)fair : (size_t)BFM_CHUNK_BYTES;
     documents->rule = separator ? "separator" : whole ? "files" : "chunks";
     for (int64_t i = 0; i < documents->file_count; i++) {
         BfmText text = {(const char *)documents->files[i].data, documents->files[i].size};

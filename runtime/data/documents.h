@@ -22,7 +22,7 @@ typedef struct BfmDocuments {
 
 /* `separator` != NULL: documents lie between its occurrences. Else a file is a document, where there are enough files for a part of
  * `smallest_share` (0 < share <= 1) of them to hold one. Else every file is cut into chunks at blank lines (at line ends where there are
- * none), of BFM_CHUNK_BYTES or 1/128 of the whole if that is less. INPUT: an unreadable file, no text at all, an empty separator. */
+ * none), of BFM_CHUNK_BYTES, or of a quarter of the smallest part where that is less: a short text still holds out from several places. INPUT: an unreadable file, no text at all, an empty separator. */
 bool bfm_documents_open(BfmDocuments *documents, const char *const *paths, int64_t path_count, const char *separator, double smallest_share, BfmError *error);
 void bfm_documents_close(BfmDocuments *documents);
 
