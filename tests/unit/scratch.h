@@ -12,8 +12,8 @@
 
 typedef struct Scratch {
     char folder[64];
-    char *path[16]; /* a ring, so that several paths can stand in one call */
-    int next;
+    char **paths; /* [count], every one lives until deinit */
+    size_t count;
 } Scratch;
 
 static inline void scratch_init(Scratch *scratch)
@@ -26,20 +26,20 @@ static inline void scratch_init(Scratch *scratch)
 
 static inline void scratch_deinit(Scratch *scratch)
 {
-    for (int i = 0; i < 16; i++)
-        free(scratch->path[i]);
+    for (size_t i = 0; i < scratch->count; i++)
+        free(scratch->paths[i]);
+    free(scratch->paths);
     if (!bfm_directory_remove(scratch->folder, NULL))
         abort();
 }
 
 static inline const char *scratch_path(Scratch *scratch, const char *name)
 {
-    char **path = &scratch->path[scratch->next++ % 16];
-    free(*path);
-    *path = bfm_path_join(scratch->folder, name, NULL);
-    if (!*path)
+    char **paths = realloc(scratch->paths, (scratch->count + 1) * sizeof *paths), *path = bfm_path_join(scratch->folder, name, NULL);
+    if (!paths || !path)
         abort();
-    return *path;
+    scratch->paths = paths;
+    return paths[scratch->count++] = path;
 }
 
 static inline const char *scratch_write(Scratch *scratch, const char *name, const void *data, size_t bytes)
