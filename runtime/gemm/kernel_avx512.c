@@ -10,6 +10,9 @@
 #define HEIGHT 14
 #define LANES 16
 typedef __m512 Vec;
+#define VEC_ALL(x) _mm512_set1_ps(x)
 #define VEC_FMA(a, b, c) _mm512_fmadd_ps(a, b, c)
+typedef __m256 Oct;
+#define OCT_LOAD(low, high) _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1)
 #include "gemm/kernel_template.h"
 #endif

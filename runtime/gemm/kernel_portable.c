@@ -13,10 +13,13 @@ static inline __attribute__((always_inline)) void vector_fma(const Vec *a, const
     for (int lane = 0; lane < LANES; lane++)
         (*c)[lane] = __builtin_fmaf((*a)[lane], (*b)[lane], (*c)[lane]);
 }
+#define VEC_ALL(x) ((Vec){(x), (x), (x), (x), (x), (x), (x), (x)})
 #define VEC_FMA(a, b, c)                                                                                                                           \
     __extension__({                                                                                                                                \
         Vec fma_left = (a), fma_right = (b), fma_sum = (c);                                                                                        \
         vector_fma(&fma_left, &fma_right, &fma_sum);                                                                                               \
         fma_sum;                                                                                                                                   \
     })
+typedef float Oct __attribute__((vector_size(32)));
+#define OCT_LOAD(low, high) ((Oct){(low)[0], (low)[1], (low)[2], (low)[3], (high)[0], (high)[1], (high)[2], (high)[3]})
 #include "gemm/kernel_template.h"

@@ -3,7 +3,9 @@
      TARGET          function attribute that enables the set
      HEIGHT          rows of the register tile (6 or 14, or 4)
      LANES, Vec      floats of a vector, and its type
+     VEC_ALL(x)      a vector of x
      VEC_FMA(a,b,c)  a * b + c rounded once
+     Oct, OCT_LOAD(low, high)  eight floats, four from each of two addresses
    All arithmetic is written so that every set makes the same bits; vectors run over columns, never over k. */
 #include <string.h>
 
@@ -11,28 +13,27 @@
 #define KERNEL_INLINE TARGET static inline __attribute__((always_inline))
 #define UNROLL _Pragma("GCC unroll 16")
 
-typedef float Oct __attribute__((vector_size(32)));
-
 KERNEL_INLINE void KERNELS(register_tile)(const int height, const int vectors, int64_t kc, const float *a, const float *b, int64_t ldb,
                                           float *const *rows, float alpha, bool add, const float *next, int64_t next_step)
 {
     Vec sums[HEIGHT][2];
     UNROLL for (int i = 0; i < height; i++)
         UNROLL for (int v = 0; v < vectors; v++)
-            sums[i][v] = (Vec){0};
+            sums[i][v] = VEC_ALL(0);
     for (int64_t k = 0; k < kc; k++, a += height, b += ldb, next += next_step) {
         Vec right[2];
         UNROLL for (int v = 0; v < vectors; v++) {
             memcpy(&right[v], b + v * LANES, sizeof(Vec));
-            __builtin_prefetch(next + v * 16, 0, 2);
+            if (v * LANES % 16 == 0) /* one for each cache line */
+                __builtin_prefetch(next + v * LANES, 0, 2);
         }
         UNROLL for (int i = 0; i < height; i++) {
-            Vec left = (Vec){0} + a[i];
+            Vec left = VEC_ALL(a[i]);
             UNROLL for (int v = 0; v < vectors; v++)
                 sums[i][v] = VEC_FMA(left, right[v], sums[i][v]);
         }
     }
-    const Vec factor = (Vec){0} + alpha;
+    const Vec factor = VEC_ALL(alpha);
     UNROLL for (int i = 0; i < height; i++)
         UNROLL for (int v = 0; v < vectors; v++) {
             Vec value = factor * sums[i][v];
@@ -98,22 +99,20 @@ KERNEL_FUNCTION void KERNELS(merge)(const float *tile, int64_t tile_row, const G
     }
 }
 
-/* Eight rows of eight consecutive k become eight vectors of one k. */
-KERNEL_INLINE void KERNELS(transpose)(Oct *x)
+/* Eight rows, four consecutive k from `k` on: x[j] becomes the eight values at k + j. Rows i and i + 4 share a vector, so that no shuffle crosses its halves. */
+KERNEL_INLINE void KERNELS(transpose)(const float *const *from, int64_t k, Oct *x)
 {
-    Oct s[8], t[8];
+    Oct s[4], t[4];
     UNROLL for (int i = 0; i < 4; i++) {
-        s[2 * i] = __builtin_shufflevector(x[2 * i], x[2 * i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
-        s[2 * i + 1] = __builtin_shufflevector(x[2 * i], x[2 * i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+        s[i] = OCT_LOAD(from[i] + k, from[i + 4] + k);
     }
-    UNROLL for (int i = 0; i < 8; i += 4)
-        UNROLL for (int j = 0; j < 2; j++) {
-            t[i + 2 * j] = __builtin_shufflevector(s[i + j], s[i + j + 2], 0, 1, 8, 9, 4, 5, 12, 13);
-            t[i + 2 * j + 1] = __builtin_shufflevector(s[i + j], s[i + j + 2], 2, 3, 10, 11, 6, 7, 14, 15);
-        }
-    UNROLL for (int i = 0; i < 4; i++) {
-        x[i] = __builtin_shufflevector(t[i], t[i + 4], 0, 1, 2, 3, 8, 9, 10, 11);
-        x[i + 4] = __builtin_shufflevector(t[i], t[i + 4], 4, 5, 6, 7, 12, 13, 14, 15);
+    UNROLL for (int i = 0; i < 4; i += 2) {
+        t[i] = __builtin_shufflevector(s[i], s[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
+        t[i + 1] = __builtin_shufflevector(s[i], s[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
+    }
+    UNROLL for (int i = 0; i < 2; i++) {
+        x[2 * i] = __builtin_shufflevector(t[i], t[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
+        x[2 * i + 1] = __builtin_shufflevector(t[i], t[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
 }
 
@@ -129,50 +128,75 @@ KERNEL_FUNCTION void KERNELS(pack_transposed)(const GemmSide *side, const GemmPa
         int64_t place = i >= panel->width ? -1 : side->rows ? side->rows[panel->first + i] : panel->first + i;
         from[i] = place < 0 ? KERNELS(zeros) : side->base + place * side->outer + panel->k0;
     }
-    int64_t k = 0;
-    for (; k + 8 <= panel->kc; k += 8)
+    int64_t k = 0, ahead = side->rows ? 0 : panel->width * side->outer;
+    for (; k + 16 <= panel->kc; k += 16) /* a whole cache line of each row at a time: rows a power of two apart evict each other */
         for (int g = groups; g-- > 0;) {
-            Oct x[8];
-            UNROLL for (int i = 0; i < 8; i++)
-                memcpy(&x[i], from[8 * g + i] + k, sizeof(Oct));
-            KERNELS(transpose)(x);
-            UNROLL for (int i = 0; i < 8; i++)
-                memcpy(dst + (k + i) * padded + 8 * g, &x[i], sizeof(Oct));
+            const float *const *rows = from + 8 * g;
+            float *to = dst + k * padded + 8 * g;
+            UNROLL for (int i = 0; i < 8; i++) /* the panel after this one */
+                __builtin_prefetch(rows[i] + ahead + k, 0, 2);
+            for (int64_t q = k; q < k + 16; q += 4, to += 4 * padded) {
+                Oct x[4];
+                KERNELS(transpose)(rows, q, x);
+                UNROLL for (int i = 0; i < 4; i++)
+                    memcpy(to + i * padded, &x[i], sizeof(Oct));
+            }
         }
     for (; k < panel->kc; k++)
         for (int i = 0; i < padded; i++)
             dst[k * padded + i] = from[i][k];
 }
 
-/* width floats; two vectors that overlap where the width is not a multiple of them. */
-KERNEL_INLINE void KERNELS(copy_row)(float *to, const float *from, int width)
+/* One row of a panel, as two pieces of `part` floats that overlap where the width is not twice that, so that nothing outside is read; part 0 copies one by one. */
+KERNEL_INLINE void KERNELS(copy_row)(float *to, const float *from, int width, const int part)
 {
-    if (width == 2 * LANES) {
-        memcpy(to, from, 2 * sizeof(Vec));
-    } else if (width >= 8) {
-        for (int i = 0; i + 8 <= width; i += 8)
-            memcpy(to + i, from + i, 32);
-        memcpy(to + width - 8, from + width - 8, 32);
-    } else if (width >= 4) {
-        memcpy(to, from, 16);
-        memcpy(to + width - 4, from + width - 4, 16);
+    if (part == LANES) {
+        Vec first, last;
+        memcpy(&first, from, sizeof first);
+        memcpy(&last, from + width - LANES, sizeof last);
+        memcpy(to, &first, sizeof first);
+        memcpy(to + width - LANES, &last, sizeof last);
+    } else if (part == 8) {
+        Oct first, last;
+        memcpy(&first, from, sizeof first);
+        memcpy(&last, from + width - 8, sizeof last);
+        memcpy(to, &first, sizeof first);
+        memcpy(to + width - 8, &last, sizeof last);
     } else {
         for (int i = 0; i < width; i++)
             to[i] = from[i];
     }
 }
 
+KERNEL_INLINE void KERNELS(copy_rows)(const GemmSide *side, const GemmPanel *panel, float *dst, const int width, const int part)
+{
+    const int64_t padded = panel->padded, inner = side->inner, kc = panel->kc;
+    const float *base = side->base + panel->first + panel->k0 * inner;
+    if (!side->k_index && width == padded) {
+        _Pragma("GCC unroll 4") for (int64_t k = 0; k < kc; k++, dst += padded, base += inner)
+            KERNELS(copy_row)(dst, base, width, part);
+        return;
+    }
+    for (int64_t k = 0; k < kc; k++, dst += padded) {
+        int64_t place = side->k_index ? side->k_index[panel->k0 + k] : panel->k0 + k;
+        if (place >= 0)
+            KERNELS(copy_row)(dst, side->base + panel->first + place * inner, width, part);
+        for (int64_t i = place < 0 ? 0 : width; i < padded; i++)
+            dst[i] = 0;
+    }
+}
+
 /* The panel's rows (columns) are contiguous. */
 KERNEL_FUNCTION void KERNELS(pack_copied)(const GemmSide *side, const GemmPanel *panel, float *dst)
 {
-    const float *base = side->base + panel->first;
-    for (int64_t k = 0; k < panel->kc; k++, dst += panel->padded) {
-        int64_t place = side->k_index ? side->k_index[panel->k0 + k] : panel->k0 + k;
-        int width = place < 0 ? 0 : panel->width;
-        KERNELS(copy_row)(dst, base + (place < 0 ? 0 : place) * side->inner, width);
-        for (int i = width; i < panel->padded; i++)
-            dst[i] = 0;
-    }
+    if (panel->width == 2 * LANES)
+        KERNELS(copy_rows)(side, panel, dst, 2 * LANES, LANES);
+    else if (panel->width >= LANES)
+        KERNELS(copy_rows)(side, panel, dst, panel->width, LANES);
+    else if (panel->width >= 8)
+        KERNELS(copy_rows)(side, panel, dst, panel->width, 8);
+    else
+        KERNELS(copy_rows)(side, panel, dst, panel->width, 0);
 }
 
 KERNEL_FUNCTION void KERNELS(pack_gathered)(const GemmSide *side, const GemmPanel *panel, float *dst)
