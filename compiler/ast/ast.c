@@ -79,10 +79,11 @@ void list_remove(Node *list, int index) {
 
 /* ---- values ---- */
 
-static bool is_decimal(int64_t den) {
-    while (den % 2 == 0) den /= 2;
-    while (den % 5 == 0) den /= 5;
-    return den == 1;
+/* A decimal whose digits, point left out, fit 64 bits: one that the lexer reads back exactly. */
+static bool is_decimal(Rational value) {
+    Rational scale = rational_int(1);
+    while (rational_valid(scale) && scale.num % value.den != 0) scale = rational_mul(scale, rational_int(10));
+    return rational_valid(rational_mul(value, scale));
 }
 
 static Node *number_leaf(Arena *arena, Rational value) {
@@ -96,7 +97,7 @@ Node *ast_number(Arena *arena, Rational value) {
     BFM_ASSERT(rational_valid(value));
     if (value.num < 0 && rational_valid(rational_neg(value)))
         return node_make(arena, NODE_UNARY, span_none(), NULL, AST_NEG, ast_number(arena, rational_neg(value)));
-    if (is_decimal(value.den)) return number_leaf(arena, value);
+    if (is_decimal(value)) return number_leaf(arena, value);
     return node_make(arena, NODE_BINARY, span_none(), NULL, AST_DIV, number_leaf(arena, rational_int(value.num)),
                      number_leaf(arena, rational_int(value.den)));
 }
