@@ -1,0 +1,314 @@
+/* Attributes: typed values given by name, by the definition that uses another, or by default. */
+#include "lower/internal.h"
+
+#include "support/bug.h"
+
+#include <math.h>
+#include <string.h>
+
+static const char *type_text(Lower *lw, const Node *type)
+{
+    Str text = {0};
+    const int kind = type->op & ~AST_TYPE_OR_NONE;
+    if (kind == AST_TYPE_CHOICE) {
+        const Node *choices = type->kids[TYPE_CHOICES];
+        str_append(&text, "one of");
+        for (int i = 0; i < list_count(choices); i++)
+            str_printf(&text, "%s %s", i ? "," : "", list_at(choices, i)->name);
+    } else {
+        str_printf(&text, "%s %s", kind == AST_TYPE_INT ? "an" : "a", ast_type_text(kind));
+    }
+    if (type->op & AST_TYPE_OR_NONE)
+        str_append(&text, " or none");
+    const char *copy = arena_strdup(lw->arena, str_text(&text));
+    str_free(&text);
+    return copy;
+}
+
+static Val type_error(Lower *lw, const Node *type, const Node *node, const Val *found, Symbol name)
+{
+    if (found->kind != VAL_POISON) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0205, node->span, "`%s` must be %s, not %s", name, type_text(lw, type), val_text(lw, found));
+        if (type->span.file >= 0)
+            diag_label(lw->diags, diag, type->span, "its type is declared here");
+    }
+    return val_poison();
+}
+
+static int def_kind_of_type(int type)
+{
+    switch (type) {
+    case AST_TYPE_FN: return AST_DEF_FN;
+    case AST_TYPE_ROUTER: return AST_DEF_ROUTER;
+    case AST_TYPE_NORM: return AST_DEF_NORM;
+    case AST_TYPE_LAYER: return AST_DEF_LAYER;
+    case AST_TYPE_WIRING: return AST_DEF_WIRING;
+    }
+    return -1;
+}
+
+/* A definition by name, perhaps with arguments; a name in scope that holds one is passed on with more attributes bound. */
+static Val definition_value(Lower *lw, const Node *type, const Node *node, Scope *scope, Symbol name)
+{
+    const int kind = def_kind_of_type(type->op & ~AST_TYPE_OR_NONE);
+    if (node->kind != NODE_NAME && node->kind != NODE_CALL) {
+        const Val found = eval_const(lw, scope, node);
+        return found.kind == VAL_DEF ? found : type_error(lw, type, node, &found, name);
+    }
+    const Val *known = scope_find(scope, node->name);
+    if (known && known->kind == VAL_DEF && node->kind == NODE_NAME)
+        return *known;
+    const Node *definition = known && known->kind == VAL_DEF ? known->def->node : module_find(lw->module, node->name, NODE_DEFINITION, kind);
+    if (!definition) {
+        const Node *other = module_find_any(lw->module, node->name);
+        const Symbol similar = module_similar(lw->module, node->name, NODE_DEFINITION, kind);
+        Diagnostic *diag = diag_add(lw->diags, other ? DIAG_E0202 : DIAG_E0201, node->span, "there is no %s named `%s`", ast_def_text(kind), node->name);
+        if (other)
+            diag_label(lw->diags, diag, other->name_span, "`%s` is something else", node->name);
+        else if (similar)
+            diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
+        return val_poison();
+    }
+    Val value = {.kind = VAL_DEF, .span = node->span, .expr = -1};
+    value.def = def_value(lw, definition, node->kind == NODE_CALL ? node : NULL, scope);
+    return value.def ? value : val_poison();
+}
+
+static bool number_fits(int type, const Val *value)
+{
+    int64_t integer;
+    if (type == AST_TYPE_REAL)
+        return value->kind == VAL_NUMBER;
+    if (!val_int(value, &integer))
+        return false;
+    return type == AST_TYPE_INT || (type == AST_TYPE_COUNT && integer >= 0) || (type == AST_TYPE_WIDTH && integer >= 1);
+}
+
+static bool is_choice(const Node *type, Symbol word)
+{
+    const Node *choices = type->kids[TYPE_CHOICES];
+    for (int i = 0; i < list_count(choices); i++)
+        if (list_at(choices, i)->name == word)
+            return true;
+    return false;
+}
+
+static Val choice_value(Lower *lw, const Node *type, const Node *node, Scope *scope, Symbol name)
+{
+    if (node->kind == NODE_NAME && is_choice(type, node->name))
+        return (Val){.kind = VAL_CHOICE, .choice = node->name, .span = node->span, .expr = -1};
+    const Val *known = node->kind == NODE_NAME ? scope_find(scope, node->name) : NULL;
+    if (known && known->kind == VAL_CHOICE && is_choice(type, known->choice))
+        return *known;
+    const Val found = node->kind == NODE_NAME && !known ? (Val){.kind = VAL_CHOICE, .choice = node->name} : eval_const(lw, scope, node);
+    return type_error(lw, type, node, &found, name);
+}
+
+Val attribute_value(Lower *lw, const Node *type, const Node *node, Scope *scope, Symbol name)
+{
+    const int kind = type->op & ~AST_TYPE_OR_NONE;
+    if (node->kind == NODE_NAME && strcmp(node->name, "none") == 0 && (type->op & AST_TYPE_OR_NONE || kind == AST_TYPE_NORM))
+        return (Val){.kind = VAL_NONE, .span = node->span, .expr = -1};
+    if (kind == AST_TYPE_CHOICE)
+        return choice_value(lw, type, node, scope, name);
+    if (def_kind_of_type(kind) >= 0)
+        return definition_value(lw, type, node, scope, name);
+    Val value = eval_const(lw, scope, node);
+    if (value.kind == VAL_NONE && type->op & AST_TYPE_OR_NONE)
+        return value;
+    if (kind == AST_TYPE_BOOL ? value.kind == VAL_BOOL : number_fits(kind, &value)) {
+        value.span = node->span;
+        return value;
+    }
+    return type_error(lw, type, node, &value, name);
+}
+
+static const Node *attribute_find(const Node *attributes, Symbol name)
+{
+    for (int i = 0; i < list_count(attributes); i++)
+        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && list_at(attributes, i)->name == name)
+            return list_at(attributes, i);
+    return NULL;
+}
+
+static Symbol attribute_similar(const Node *attributes, Symbol name)
+{
+    for (int i = 0; i < list_count(attributes); i++)
+        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && name_distance(list_at(attributes, i)->name, name) <= 1 + (int)strlen(name) / 3)
+            return list_at(attributes, i)->name;
+    return NULL;
+}
+
+static const char *attribute_list(Lower *lw, const Node *attributes)
+{
+    Str text = {0};
+    for (int i = 0; i < list_count(attributes); i++)
+        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE)
+            str_printf(&text, "%s%s", text.length ? ", " : "", list_at(attributes, i)->name);
+    const char *copy = arena_strdup(lw->arena, text.length ? str_text(&text) : "none");
+    str_free(&text);
+    return copy;
+}
+
+static void unknown_attribute(Lower *lw, const Node *definition, const Node *attributes, const Node *argument)
+{
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, argument->span, "`%s` has no attribute `%s`", definition->name, argument->name);
+    const Symbol similar = attribute_similar(attributes, argument->name);
+    if (similar)
+        diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
+    diag_note(lw->diags, diag, "its attributes are: %s", attribute_list(lw, attributes));
+}
+
+/* The attributes that a call may set: of a definition those after its inputs, else all. */
+static const Node *attributes_of(const Node *definition)
+{
+    return definition->kind == NODE_DEFINITION ? definition->kids[DEFINITION_PARAMS]
+         : definition->kind == NODE_BLOCK      ? definition->kids[BLOCK_ATTRIBUTES]
+                                               : definition->kids[MODEL_ATTRIBUTES];
+}
+
+/* An optimiser's second form declares no attributes: they are those of the first. */
+static const Node *attributes_shared(Lower *lw, const Node *definition)
+{
+    const Node *attributes = attributes_of(definition);
+    if (list_count(attributes) == 0 && definition->kind == NODE_DEFINITION && definition->op == AST_DEF_OPTIMIZER)
+        return attributes_of(module_find_form(lw->module, definition->name, AST_DEF_OPTIMIZER, 0));
+    return attributes;
+}
+
+DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
+{
+    DefValue *def = ARENA_NEW(lw->arena, DefValue);
+    def->node = node;
+    const Node *arguments = call ? call->kids[CALL_ARGS] : NULL, *attributes = attributes_shared(lw, node);
+    def->bound = ARENA_ARRAY(lw->arena, struct Binding_, list_count(arguments));
+    for (int i = 0; i < list_count(arguments); i++) {
+        const Node *argument = list_at(arguments, i);
+        if (argument->kind != NODE_ARG) {
+            Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, argument->span, "attributes of `%s` are given by name", node->name);
+            diag_fix(lw->diags, diag, "write `name = value`; the attributes are: %s", attribute_list(lw, attributes));
+            return NULL;
+        }
+        const Node *attribute = attribute_find(attributes, argument->name);
+        if (!attribute) {
+            unknown_attribute(lw, node, attributes, argument);
+            return NULL;
+        }
+        Val *value = ARENA_NEW(lw->arena, Val);
+        *value = attribute_value(lw, attribute->kids[ATTRIBUTE_TYPE], argument->kids[ARG_VALUE], scope, argument->name);
+        if (value->kind == VAL_POISON)
+            return NULL;
+        def->bound[def->count++] = (struct Binding_){argument->name, value, argument->span};
+    }
+    return def;
+}
+
+Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span)
+{
+    for (int i = 0; i < def->count; i++)
+        if (def->bound[i].name == name)
+            return *def->bound[i].value;
+    const Node *attributes = def->node ? attributes_shared(lw, def->node) : NULL;
+    const Node *attribute = attribute_find(attributes, name);
+    if (attribute && attribute->kids[ATTRIBUTE_DEFAULT])
+        return attribute_value(lw, attribute->kids[ATTRIBUTE_TYPE], attribute->kids[ATTRIBUTE_DEFAULT], scope_new(lw, NULL), name);
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, span, "`%s` has no attribute `%s` with a value", def->node ? def->node->name : "this", name);
+    diag_note(lw->diags, diag, "its attributes are: %s", attribute_list(lw, attributes));
+    return val_poison();
+}
+
+/* Required and given nowhere: taken by name from the definition that uses this one, then from the model. */
+static bool by_name(Lower *lw, const Node *attribute, Scope *outer, Scope *scope)
+{
+    for (Scope *from = outer; from; from = from->parent) {
+        const Val *value = scope_find_local(from, attribute->name);
+        if (value && val_is_const(value)) {
+            scope_set(scope, attribute->name, *value);
+            return true;
+        }
+    }
+    const Val *setting = lw->model_scope ? scope_find_local(lw->model_scope, attribute->name) : NULL;
+    if (setting && val_is_const(setting))
+        scope_set(scope, attribute->name, *setting);
+    return setting != NULL;
+}
+
+static bool argument_names_input(const Node *definition, Symbol name)
+{
+    const Node *params = definition->kind == NODE_DEFINITION ? definition->kids[DEFINITION_PARAMS] : NULL;
+    for (int i = 0; i < list_count(params); i++)
+        if (list_at(params, i)->kind == NODE_INPUT && list_at(params, i)->name == name)
+            return true;
+    return false;
+}
+
+/* Named arguments that are no attribute are errors; those that name an ambient input are the caller's business. */
+static bool check_arguments(Lower *lw, const Node *definition, const Node *attributes, const Node *call)
+{
+    const Node *arguments = call ? call->kids[CALL_ARGS] : NULL;
+    bool ok = true;
+    for (int i = 0; i < list_count(arguments); i++) {
+        const Node *argument = list_at(arguments, i);
+        if (argument->kind != NODE_ARG || argument_names_input(definition, argument->name))
+            continue;
+        if (!attribute_find(attributes, argument->name)) {
+            unknown_attribute(lw, definition, attributes, argument);
+            ok = false;
+        }
+        for (int k = 0; k < i; k++)
+            if (list_at(arguments, k)->kind == NODE_ARG && list_at(arguments, k)->name == argument->name) {
+                diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, argument->span, "`%s` is given twice", argument->name), list_at(arguments, k)->span, "first here");
+                ok = false;
+            }
+    }
+    return ok;
+}
+
+static const Node *argument_find(const Node *call, Symbol name)
+{
+    const Node *arguments = call ? call->kids[CALL_ARGS] : NULL;
+    for (int i = 0; i < list_count(arguments); i++)
+        if (list_at(arguments, i)->kind == NODE_ARG && list_at(arguments, i)->name == name)
+            return list_at(arguments, i);
+    return NULL;
+}
+
+static bool bind_one(Lower *lw, const Node *definition, const Node *attribute, const Node *call, const DefValue *bound, Scope *outer, Scope *scope, Span span)
+{
+    const Node *type = attribute->kids[ATTRIBUTE_TYPE], *argument = argument_find(call, attribute->name);
+    if (argument) {
+        const Val value = attribute_value(lw, type, argument->kids[ARG_VALUE], outer, attribute->name);
+        scope_set(scope, attribute->name, value);
+        return value.kind != VAL_POISON;
+    }
+    for (int i = 0; bound && i < bound->count; i++)
+        if (bound->bound[i].name == attribute->name) {
+            scope_set(scope, attribute->name, *bound->bound[i].value);
+            return true;
+        }
+    if (scope_find_local(scope, attribute->name)) /* bound by the stream: `d` of a block */
+        return true;
+    if (attribute->kids[ATTRIBUTE_DEFAULT]) {
+        const Val value = attribute_value(lw, type, attribute->kids[ATTRIBUTE_DEFAULT], scope, attribute->name);
+        scope_set(scope, attribute->name, value);
+        return value.kind != VAL_POISON;
+    }
+    if (by_name(lw, attribute, outer, scope))
+        return true;
+    scope_set(scope, attribute->name, val_poison());
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0204, span, "`%s` needs the attribute `%s`", definition->name, attribute->name);
+    diag_label(lw->diags, diag, attribute->span, "declared here without a default");
+    diag_fix(lw->diags, diag, "give it: `%s(%s = …)`", definition->name, attribute->name);
+    return false;
+}
+
+bool attributes_bind(Lower *lw, const Node *definition, const Node *attributes, const Node *call, const DefValue *bound, Scope *outer, Scope *scope, Span span)
+{
+    if (definition->kind == NODE_DEFINITION && attributes == definition->kids[DEFINITION_PARAMS])
+        attributes = attributes_shared(lw, definition);
+    bool ok = check_arguments(lw, definition, attributes, call);
+    for (int i = 0; i < list_count(attributes); i++)
+        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE)
+            ok = bind_one(lw, definition, list_at(attributes, i), call, bound, outer, scope, span) && ok;
+    return ok;
+}

@@ -1,0 +1,462 @@
+/* Bodies of definitions: statements one by one, in a unit that may hold several definitions (a layer, its norm, its router). */
+#include "lower/internal.h"
+
+#include "support/bug.h"
+#include "support/checked.h"
+
+#include <string.h>
+
+enum { RESULTS_MAX = 8 };
+static const int64_t PARAMETER_ELEMENTS_MAX = (int64_t)1 << 40;
+
+void body_free(Body *body)
+{
+    vec_free(&body->labels);
+}
+
+static Val tensor_val(LTensor *tensor)
+{
+    return tensor ? (Val){.kind = VAL_TENSOR, .tensor = tensor, .span = tensor->span, .expr = -1} : val_poison();
+}
+
+static void bind_name(Body *body, Symbol name, Val value, Span span)
+{
+    const Val *old = scope_find_local(body->scope, name);
+    if (old && old->kind == VAL_TENSOR && value.kind == VAL_TENSOR) {
+        Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0206, span, "`%s` is defined twice", name);
+        if (old->span.file >= 0)
+            diag_label(body->lw->diags, diag, old->span, "the first is here");
+        return;
+    }
+    scope_set(body->scope, name, value);
+}
+
+/* ---- formals ---- */
+
+int formal_add(UnitCtx *uc, Lower *lw, FormalInfo info, ElemType type, TensorRole role, int rank, const Axis *axes, bool packed)
+{
+    Dim extents[TENSOR_AXES_MAX * 2 + 1];
+    int count = 0;
+    if (packed)
+        extents[count++] = dim_symbol(lw->dims, uc->pack);
+    for (int i = 0; i < rank; i++)
+        for (int k = 0; k < axes[i].parts; k++)
+            extents[count++] = axes[i].part[k];
+    const Dim bound = type == T_INT ? axis_size(lw, &info.points_into) : NULL;
+    const int id = unit_formal(uc->unit, info.name, type, role, count, extents, bound);
+    uc->unit->tensors[id].span = info.span;
+    vec_push(&uc->instance->formals, info);
+    return id;
+}
+
+static LTensor *formal_tensor(Lower *lw, Symbol name, int id, int rank, const Axis *axes, Span span)
+{
+    LTensor *tensor = ltensor_new(lw, name, id);
+    tensor->rank = rank;
+    memcpy(tensor->axes, axes, (size_t)rank * sizeof *axes);
+    tensor->span = span;
+    return tensor;
+}
+
+/* `step`: a scalar that the runtime gives. */
+LTensor *ambient_find(Body *body, Symbol name)
+{
+    Lower *lw = body->lw;
+    const Symbol key = symbol_printf(lw, "ambient %s", name);
+    Instance *instance = body->uc->instance;
+    for (int i = 0; i < instance->formals.count; i++)
+        if (instance->formals.items[i].kind == FORMAL_AMBIENT && instance->formals.items[i].name == name)
+            return formal_tensor(lw, name, body->uc->unit->formals[i], 0, NULL, span_none());
+    (void)key;
+    const int id = formal_add(body->uc, lw, (FormalInfo){.kind = FORMAL_AMBIENT, .name = name, .span = span_none()}, T_REAL, TENSOR_INPUT, 0, NULL, false);
+    return formal_tensor(lw, name, id, 0, NULL, span_none());
+}
+
+/* ---- shapes ---- */
+
+/* An entry of a parameter's shape: a dimension, a compound of them, or an index with its range. */
+static bool shape_axis(Body *body, const Node *entry, Axis *axis)
+{
+    Lower *lw = body->lw;
+    if (entry->kind == NODE_TUPLE) {
+        for (int i = 0; i < list_count(entry->kids[TUPLE_PARTS]); i++) {
+            Axis part = {0};
+            if (!shape_axis(body, list_at(entry->kids[TUPLE_PARTS], i), &part) || axis->parts + part.parts > AXIS_PARTS_MAX)
+                return false;
+            memcpy(axis->part + axis->parts, part.part, (size_t)part.parts * sizeof *part.part);
+            axis->parts += part.parts;
+        }
+        return true;
+    }
+    int64_t extent;
+    Val value;
+    if (entry->kind == NODE_INDEX) {
+        const Val low = eval_const(lw, body->scope, entry->kids[INDEX_LOW]);
+        value = arithmetic(lw, NULL, AST_SUB, eval_const(lw, body->scope, entry->kids[INDEX_HIGH]), low, entry->span);
+    } else {
+        value = eval_const(lw, body->scope, entry);
+    }
+    if (value.kind == VAL_POISON)
+        return false;
+    const bool symbolic = body->uc->pack >= 0; /* an optimiser's states have the shapes of what it is applied to */
+    if (!(value.kind == VAL_NUMBER && value.dim) || (!symbolic && !val_int(&value, &extent)) || (dim_is_int(value.dim, &extent) && extent < 1)) {
+        diag_add(lw->diags, DIAG_E0410, entry->span, "a dimension of a parameter is a constant whole number of at least 1, not %s", val_text(lw, &value));
+        return false;
+    }
+    *axis = axis_of(value.dim);
+    return true;
+}
+
+static bool shape_axes(Body *body, const Node *shape, Axis *axes, int *rank)
+{
+    *rank = 0;
+    for (int i = 0; i < list_count(shape); i++) {
+        if (*rank >= TENSOR_AXES_MAX) {
+            diag_add(body->lw->diags, DIAG_E0404, shape->span, "a tensor has at most %d axes", TENSOR_AXES_MAX);
+            return false;
+        }
+        axes[*rank] = (Axis){0};
+        if (!shape_axis(body, list_at(shape, i), &axes[(*rank)++]))
+            return false;
+    }
+    return true;
+}
+
+/* The shape that is shown and stored: compound axes flattened. */
+static bool plain_shape(Body *body, const Axis *axes, int rank, FormalInfo *info)
+{
+    int64_t elements = 1;
+    info->plain_rank = rank;
+    for (int i = 0; i < rank && i < 8; i++) {
+        if (!dim_is_int(axis_size(body->lw, &axes[i]), &info->plain_extent[i]))
+            return true; /* an optimiser's */
+        if (!checked_mul(elements, info->plain_extent[i], &elements) || elements > PARAMETER_ELEMENTS_MAX) {
+            Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0414, info->span, "the parameter `%s` would have more than 2^40 elements", info->name);
+            diag_note(body->lw->diags, diag, "axis %d has an extent of %s", i + 1, dim_text(body->lw, axis_size(body->lw, &axes[i])));
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- initial values ---- */
+
+Unit *init_unit(Body *body, Symbol name, const Node *shape, const Node *init, const Axis *axes, int rank)
+{
+    Lower *lw = body->lw;
+    Instance scratch = {.ok = true};
+    UnitCtx uc = {.unit = unit_new(lw->program, symbol_printf(lw, "init_%s", name)), .instance = &scratch, .pack = -1};
+    Body inner = *body;
+    inner.uc = &uc;
+    OpCtx ctx = ctx_begin(&inner, body->scope, OP_NEST, NULL);
+    TargetAxes target = {0};
+    ctx.ob.op.reducer = REDUCE_SET;
+    for (int i = 0; i < rank; i++) {
+        const Node *entry = list_at(shape, i);
+        const Symbol index = entry->kind == NODE_INDEX ? entry->name : symbol_printf(lw, "axis%d", i);
+        target_axes_push(&target, ctx_index(&ctx, index, &axes[i]));
+    }
+    const Val value = eval(lw, &ctx, body->scope, init);
+    const int expr = val_expr(lw, &ctx, &value, init->span);
+    Unit *unit = NULL;
+    if (expr >= 0 && scratch.formals.count == 0) {
+        const LTensor *tensor = ctx_finish(lw, &ctx, name, expr, &target, false, NULL, init->span);
+        unit_output(uc.unit, name, OUTPUT_RESULT, tensor->id);
+        unit = uc.unit;
+    } else if (expr >= 0) {
+        diag_add(lw->diags, DIAG_E0410, init->span, "an initial value may depend on constants and indices only");
+    }
+    ctx_free(&ctx);
+    vec_free(&scratch.formals);
+    return unit;
+}
+
+/* ~ normal(mean, deviation) */
+static bool normal_init(Body *body, const Node *init, Init *result)
+{
+    Lower *lw = body->lw;
+    const bool form = init->kind == NODE_CALL && strcmp(init->name, "normal") == 0 && list_count(init->kids[CALL_ARGS]) == 2;
+    if (!form) {
+        diag_add(lw->diags, DIAG_E0411, init->span, "`~` takes normal(mean, deviation)");
+        return false;
+    }
+    const Val mean = eval_const(lw, body->scope, list_at(init->kids[CALL_ARGS], 0)), std = eval_const(lw, body->scope, list_at(init->kids[CALL_ARGS], 1));
+    result->normal = true;
+    if (mean.kind == VAL_POISON || std.kind == VAL_POISON)
+        return false;
+    if (!val_double(&mean, &result->mean) || !val_double(&std, &result->std) || !(result->std >= 0)) {
+        diag_add(lw->diags, DIAG_E0410, init->span, "mean and deviation are constants, the deviation not negative");
+        return false;
+    }
+    return true;
+}
+
+static bool make_init(Body *body, const Node *node, const Node *shape, const Node *init, bool drawn, const Axis *axes, int rank, Init *result)
+{
+    if (drawn)
+        return normal_init(body, init, result);
+    if (body->uc->pack >= 0) { /* an optimiser's states start at a constant */
+        const Val value = eval_const(body->lw, body->scope, init);
+        result->normal = true;
+        if (val_double(&value, &result->mean))
+            return true;
+        diag_add(body->lw->diags, DIAG_E0410, init->span, "a state of an optimiser starts at a constant");
+        return false;
+    }
+    result->value = init_unit(body, node->name, shape, init, axes, rank);
+    return result->value != NULL;
+}
+
+static void param_statement(Body *body, const Node *node, FormalKind kind, const Node *shape, const Node *init, bool drawn)
+{
+    Lower *lw = body->lw;
+    Axis axes[TENSOR_AXES_MAX];
+    int rank;
+    const bool shared = kind == FORMAL_SHARED, state = kind == FORMAL_STATE, packed = body->uc->pack >= 0;
+    FormalInfo info = {.kind = kind, .name = shared ? node->name : symbol_printf(lw, "%s%s", body->prefix, node->name), .span = node->span};
+    bind_name(body, node->name, val_poison(), node->span);
+    if (!shape_axes(body, shape, axes, &rank) || !plain_shape(body, axes, rank, &info) || !make_init(body, node, shape, init, drawn, axes, rank, &info.init))
+        return;
+    const int id = formal_add(body->uc, lw, info, T_REAL, state ? TENSOR_STATE : TENSOR_PARAM, rank, axes, packed);
+    LTensor *tensor = formal_tensor(lw, node->name, id, rank, axes, node->span);
+    tensor->packed = packed;
+    scope_set(body->scope, node->name, tensor_val(tensor));
+}
+
+/* ---- let ---- */
+
+static bool is_definition_call(Body *body, Scope *scope, const Node *node)
+{
+    if (node->kind == NODE_AS)
+        return true;
+    if (node->kind != NODE_CALL)
+        return false;
+    const Val *known = scope_find(scope, node->name);
+    if (known && known->kind == VAL_DEF)
+        return !known->def->node || known->def->node->op != AST_DEF_FN;
+    if (known || module_find(body->lw->module, node->name, NODE_DEFINITION, AST_DEF_FN))
+        return false;
+    const Node *definition = module_find(body->lw->module, node->name, NODE_DEFINITION, -1);
+    return definition && (definition->op == AST_DEF_LAYER || definition->op == AST_DEF_ROUTER || definition->op == AST_DEF_NORM);
+}
+
+/* The value depends on tensors, so a name for it is a definition of rank 0; otherwise it is a constant. */
+static bool depends_on_tensors(Body *body, const Node *node)
+{
+    if (!node)
+        return false;
+    if (node->kind == NODE_REDUCE || node->kind == NODE_OVER || node->kind == NODE_NEXT_VALUE)
+        return true;
+    if (node->kind == NODE_NAME || node->kind == NODE_SUBSCRIPT) {
+        const Val *value = scope_find(body->scope, node->name);
+        if (value ? value->kind == VAL_TENSOR : strcmp(node->name, "step") == 0)
+            return true;
+    }
+    if (node->kind == NODE_CALL && strcmp(node->name, "draw") == 0)
+        return true;
+    for (int i = 0; i < node->count; i++)
+        if (depends_on_tensors(body, node->kids[i]))
+            return true;
+    return false;
+}
+
+static void let_tuple(Body *body, const Node *node)
+{
+    Lower *lw = body->lw;
+    const Node *targets = node->kids[LET_TARGETS], *value = node->kids[LET_VALUE];
+    Body callee = {0};
+    for (int i = 0; i < list_count(targets); i++)
+        scope_set(body->scope, list_at(targets, i)->name, val_poison());
+    if (!is_definition_call(body, body->scope, value)) {
+        diag_add(lw->diags, DIAG_E0411, value->span, "only a definition with several results can be taken apart");
+        return;
+    }
+    if (eval_definition_call(body, body->scope, value, &callee)) {
+        if (callee.result_count != list_count(targets))
+            diag_add(lw->diags, DIAG_E0406, node->span, "`%s` has %d results, but %d names are given", value->name, callee.result_count, list_count(targets));
+        for (int i = 0; i < list_count(targets) && i < callee.result_count; i++) {
+            const Node *target = list_at(targets, i), *entries = target->kids[TARGET_ENTRIES];
+            if (entries && list_count(entries) != callee.results[i]->rank)
+                diag_add(lw->diags, DIAG_E0404, target->span, "`%s` has %d axes here, but the result has %d", target->name, list_count(entries), callee.results[i]->rank);
+            scope_set(body->scope, target->name, tensor_val(callee.results[i]));
+        }
+    }
+    body_free(&callee);
+}
+
+static void let_name(Body *body, const Node *target, const Node *value)
+{
+    Lower *lw = body->lw;
+    const Node *chosen = chosen_arm(lw, body->scope, value);
+    if (is_definition_call(body, body->scope, chosen)) {
+        bind_name(body, target->name, tensor_val(eval_tensor(body, body->scope, chosen)), target->span);
+        return;
+    }
+    if (chosen->kind == NODE_NAME) {
+        const Val *known = scope_find(body->scope, chosen->name);
+        if (known) {
+            bind_name(body, target->name, *known, target->span);
+            return;
+        }
+    }
+    if (!depends_on_tensors(body, chosen)) {
+        Val constant = eval_const(lw, body->scope, chosen);
+        constant.span = target->span;
+        bind_name(body, target->name, constant, target->span);
+        return;
+    }
+    bind_name(body, target->name, tensor_val(define_target(body, target->name, NULL, target->span, chosen, NULL, NULL, 0)), target->span);
+}
+
+static void let_statement(Body *body, const Node *node)
+{
+    const Node *targets = node->kids[LET_TARGETS];
+    if (list_count(targets) != 1) {
+        let_tuple(body, node);
+        return;
+    }
+    const Node *target = list_at(targets, 0), *value = node->kids[LET_VALUE];
+    if (!target->kids[TARGET_ENTRIES] && !node->kids[LET_WHERE]) {
+        let_name(body, target, value);
+        return;
+    }
+    LTensor *tensor = define_target(body, target->name, target->kids[TARGET_ENTRIES], node->span, value, node->kids[LET_WHERE], NULL, 0);
+    bind_name(body, target->name, tensor_val(tensor), target->span);
+}
+
+/* ---- outputs ---- */
+
+static void next_statement(Body *body, const Node *node)
+{
+    Lower *lw = body->lw;
+    const Node *target = node->kids[NEXT_TARGET];
+    const Val *state = scope_find(body->scope, target->name);
+    int formal = -1;
+    for (int i = 0; state && state->kind == VAL_TENSOR && i < body->uc->unit->formal_count; i++)
+        if (body->uc->unit->formals[i] == state->tensor->id && body->uc->instance->formals.items[i].kind == FORMAL_STATE)
+            formal = i;
+    if (formal < 0) {
+        if (!state || state->kind != VAL_POISON)
+            diag_add(lw->diags, DIAG_E0201, target->span, "there is no state `%s` here", target->name);
+        return;
+    }
+    const Symbol key = symbol_printf(lw, "next %s", target->name);
+    LTensor *tensor = define_next(body, node);
+    bind_name(body, key, tensor_val(tensor), target->span);
+    if (!tensor)
+        return;
+    const int output = unit_output(body->uc->unit, body->uc->instance->formals.items[formal].name, OUTPUT_NEXT, tensor->id);
+    body->uc->unit->outputs[output].formal = formal;
+}
+
+static void loss_statement(Body *body, const Node *node)
+{
+    LTensor *tensor = define_target(body, node->name, NULL, node->span, node->kids[LOSS_VALUE], NULL, NULL, 0);
+    if (tensor)
+        unit_output(body->uc->unit, symbol_printf(body->lw, "%s%s", body->prefix, node->name), OUTPUT_LOSS, tensor->id);
+}
+
+static void metric_statement(Body *body, const Node *node)
+{
+    static const Merge MERGES[AST_REDUCTIONS] = {[AST_SUM] = MERGE_SUM, [AST_MEAN] = MERGE_MEAN, [AST_MAX] = MERGE_MAX};
+    const Node *target = node->kids[METRIC_TARGET];
+    LTensor *tensor = define_target(body, target->name, target->kids[TARGET_ENTRIES], node->span, node->kids[METRIC_VALUE], NULL, NULL, 0);
+    bind_name(body, target->name, tensor_val(tensor), target->span);
+    if (!tensor)
+        return;
+    const int output = unit_output(body->uc->unit, symbol_printf(body->lw, "%s%s", body->prefix, target->name), OUTPUT_METRIC, tensor->id);
+    body->uc->unit->outputs[output].merge = MERGES[node->op];
+}
+
+static void require_statement(Body *body, const Node *node)
+{
+    const Node *condition = node->kids[REQUIRE_CONDITION];
+    const Val value = eval_const(body->lw, body->scope, condition);
+    if (value.kind == VAL_POISON || (value.kind == VAL_BOOL && value.truth))
+        return;
+    Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0407, condition->span, value.kind == VAL_BOOL ? "this requirement of `%s` does not hold" : "this is no condition on constants (in `%s`)",
+                                body->node ? body->node->name : "?");
+    if (condition->kind != NODE_BINARY || value.kind != VAL_BOOL)
+        return;
+    const Val left = eval_const(body->lw, body->scope, condition->kids[BINARY_LEFT]), right = eval_const(body->lw, body->scope, condition->kids[BINARY_RIGHT]);
+    diag_note(body->lw->diags, diag, "the left side is %s, the right side %s", val_text(body->lw, &left), val_text(body->lw, &right));
+}
+
+static void add_result(Body *body, Symbol name, LTensor *tensor)
+{
+    if (!tensor || body->result_count >= RESULTS_MAX)
+        return;
+    body->result_names[body->result_count] = name;
+    body->results[body->result_count++] = tensor;
+}
+
+/* The binds of one return share the ranges of their indices. */
+static void return_statement(Body *body, const Node *node)
+{
+    Lower *lw = body->lw;
+    const Node *values = node->kids[RETURN_VALUES], *texts[RESULTS_MAX * 2];
+    int text_count = 0;
+    body->returned = true;
+    for (int i = 0; i < list_count(values) && i < RESULTS_MAX; i++)
+        if (list_at(values, i)->kind == NODE_BIND)
+            texts[text_count++] = list_at(values, i)->kids[BIND_VALUE];
+    for (int i = 0; i < list_count(values); i++) {
+        const Node *value = list_at(values, i);
+        if (value->kind == NODE_BIND) {
+            const Node *target = value->kids[BIND_TARGET];
+            add_result(body, target->name, define_target(body, target->name, target->kids[TARGET_ENTRIES], value->span, value->kids[BIND_VALUE], value->kids[BIND_WHERE], texts, text_count));
+            continue;
+        }
+        const Val *known = value->kind == NODE_NAME ? scope_find(body->scope, value->name) : NULL;
+        if (known && known->kind == VAL_TENSOR)
+            add_result(body, value->name, known->tensor);
+        else if (is_definition_call(body, body->scope, value))
+            add_result(body, intern(lw->interner, "y"), eval_tensor(body, body->scope, value));
+        else
+            add_result(body, intern(lw->interner, "y"), define_free(body, value));
+    }
+}
+
+static void if_statement(Body *body, const Node *node)
+{
+    const Val condition = eval_const(body->lw, body->scope, node->kids[IF_CONDITION]);
+    if (condition.kind == VAL_POISON)
+        return;
+    if (condition.kind != VAL_BOOL) {
+        diag_add(body->lw->diags, DIAG_E0410, node->kids[IF_CONDITION]->span, "`if` needs a condition that is known when the model is compiled");
+        return;
+    }
+    const Node *arm = node->kids[condition.truth ? IF_THEN : IF_ELSE];
+    for (int i = 0; i < list_count(arm); i++)
+        statement(body, list_at(arm, i));
+}
+
+static void bound_tensor(Body *body, const Node *target, LTensor *tensor)
+{
+    bind_name(body, target->name, tensor_val(tensor), target->span);
+}
+
+void statement(Body *body, const Node *node)
+{
+    if (body->returned) {
+        diag_add(body->lw->diags, DIAG_E0412, node->span, "this stands after the return of `%s`", body->node->name);
+        return;
+    }
+    switch ((int)node->kind) {
+    case NODE_LET: let_statement(body, node); break;
+    case NODE_PARAM:
+        param_statement(body, node, node->op & AST_SHARED ? FORMAL_SHARED : FORMAL_PARAM, node->kids[PARAM_SHAPE], node->kids[PARAM_INIT], (node->op & AST_DRAWN) != 0);
+        break;
+    case NODE_STATE: param_statement(body, node, FORMAL_STATE, node->kids[STATE_SHAPE], node->kids[STATE_INIT], false); break;
+    case NODE_NEXT: next_statement(body, node); break;
+    case NODE_RECUR: bound_tensor(body, node->kids[RECUR_TARGET], define_recur(body, node)); break;
+    case NODE_ACCUMULATE: bound_tensor(body, node->kids[ACCUMULATE_TARGET], define_accumulate(body, node)); break;
+    case NODE_LOSS: loss_statement(body, node); break;
+    case NODE_METRIC: metric_statement(body, node); break;
+    case NODE_REQUIRE: require_statement(body, node); break;
+    case NODE_IF: if_statement(body, node); break;
+    case NODE_RETURN: return_statement(body, node); break;
+    case NODE_ERROR: break;
+    default: diag_add(body->lw->diags, DIAG_E0412, node->span, "a %s cannot stand in a definition", node_kind_text(node->kind));
+    }
+}

@@ -1,0 +1,450 @@
+/* Definitions: a name, indices on the left, an expression on the right. */
+#include "lower/internal.h"
+
+#include "support/bug.h"
+
+#include <string.h>
+
+enum { LEFT_INDICES_MAX = 16, TEXTS_MAX = 16 };
+
+const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node)
+{
+    while (node->kind == NODE_IF_VALUE) {
+        const Val condition = eval_const(lw, scope, node->kids[IF_VALUE_CONDITION]);
+        if (condition.kind != VAL_BOOL)
+            return node;
+        node = node->kids[condition.truth ? IF_VALUE_THEN : IF_VALUE_ELSE];
+    }
+    return node;
+}
+
+/* Binds the indices on the left, with ranges from all the texts. */
+static bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *const *texts, int text_count, TargetAxes *axes, const Wanted *given, int given_count)
+{
+    Lower *lw = body->lw;
+    Wanted wanted[LEFT_INDICES_MAX];
+    int count = 0;
+    for (int i = 0; i < list_count(entries); i++)
+        collect_entry_names(lw, ctx, body->scope, list_at(entries, i), wanted, &count, LEFT_INDICES_MAX);
+    for (int i = 0; i < count; i++)
+        for (int k = 0; k < given_count; k++)
+            if (wanted[i].name == given[k].name && !wanted[i].known)
+                wanted[i] = given[k];
+    if (!infer_ranges(lw, ctx, body->scope, wanted, count, texts, text_count))
+        return false;
+    for (int i = 0; i < count; i++)
+        ctx_index(ctx, wanted[i].name, &wanted[i].axis);
+    int next = 0;
+    for (int i = 0; i < list_count(entries); i++) {
+        const int first = axes->id_count, begin = next;
+        const Node *entry = list_at(entries, i);
+        TargetAxes part = {0};
+        int names = 0;
+        Wanted scratch[LEFT_INDICES_MAX];
+        collect_entry_names(lw, ctx, body->scope, entry, scratch, &names, LEFT_INDICES_MAX);
+        for (int k = 0; k < names; k++)
+            target_axes_push(&part, &ctx->indices.items[begin + k]);
+        next += names;
+        if (names == 1 && entry->kind != NODE_TUPLE) {
+            target_axes_push(axes, &ctx->indices.items[begin]);
+            continue;
+        }
+        if (part.id_count > AXIS_PARTS_MAX || axes->rank >= TENSOR_AXES_MAX || names == 0) {
+            diag_add(lw->diags, DIAG_E0404, entry->span, "expected an index or a compound of up to %d indices", AXIS_PARTS_MAX);
+            return false;
+        }
+        Axis joined = {.parts = part.id_count};
+        for (int k = 0; k < part.id_count; k++) {
+            joined.part[k] = ctx->ob.op.indices[part.ids[k]].extent;
+            axes->ids[first + k] = part.ids[k];
+        }
+        axes->id_count += part.id_count;
+        axes->axes[axes->rank++] = joined;
+    }
+    return true;
+}
+
+static void pack_if(OpCtx *ctx, Scope *scope, const Node *value)
+{
+    UnitCtx *uc = ctx->body->uc;
+    if (uc->pack >= 0 && uses_packed(scope, value))
+        ctx->pack_index = op_index(&ctx->ob, intern(ctx->body->lw->interner, "each"), dim_symbol(ctx->body->lw->dims, uc->pack));
+}
+
+static LTensor *fail(OpCtx *ctx)
+{
+    ctx_free(ctx);
+    return NULL;
+}
+
+/* let best[g, e, k] = top[t; n](p): the last index counts the chosen ones. */
+static LTensor *define_top(Body *body, Symbol name, const Node *entries, Span span, const Node *top, const Node *where, const Node *const *texts, int text_count)
+{
+    Lower *lw = body->lw;
+    const Node *indices = top->kids[OVER_INDICES], *count_node = top->kids[OVER_COUNT];
+    OpCtx ctx = ctx_begin(body, body->scope, OP_TOP, NULL);
+    TargetAxes axes = {0};
+    Val count = count_node ? eval_const(lw, body->scope, count_node) : val_number(lw, rational_int(1), span);
+    const int rank = list_count(entries);
+    if (count.kind != VAL_NUMBER || !count.dim || rank == 0 || list_at(entries, rank - 1)->kind != NODE_NAME || where) {
+        if (count.kind != VAL_POISON)
+            diag_add(lw->diags, DIAG_E0409, top->span, "`top` is written let best[…, k] = top[i; count](score), with a whole number as count and a plain last index");
+        return fail(&ctx);
+    }
+    Node *outer = list_new(lw->arena, span);
+    for (int i = 0; i + 1 < rank; i++)
+        list_push(lw->arena, outer, list_at(entries, i));
+    if (!bind_left(body, &ctx, outer, texts, text_count, &axes, NULL, 0))
+        return fail(&ctx);
+    Wanted wanted[LEFT_INDICES_MAX];
+    int reduced = 0;
+    for (int i = 0; i < list_count(indices); i++)
+        collect_entry_names(lw, &ctx, body->scope, list_at(indices, i), wanted, &reduced, LEFT_INDICES_MAX);
+    const Node *by = top->kids[OVER_BODY], *inner_texts[2] = {by, top->kids[OVER_CONDITION]};
+    if (!infer_ranges(lw, &ctx, body->scope, wanted, reduced, inner_texts, inner_texts[1] ? 2 : 1))
+        return fail(&ctx);
+    const int first = ctx.ob.op.index_count;
+    Axis ranked = {0};
+    for (int i = 0; i < reduced; i++) {
+        ctx_index(&ctx, wanted[i].name, &wanted[i].axis);
+        for (int k = 0; k < wanted[i].axis.parts && ranked.parts < AXIS_PARTS_MAX; k++)
+            ranked.part[ranked.parts++] = wanted[i].axis.part[k];
+    }
+    if (inner_texts[1])
+        apply_condition(lw, &ctx, body->scope, inner_texts[1]);
+    const Val value = eval(lw, &ctx, body->scope, by);
+    const int expr = val_expr(lw, &ctx, &value, by->span);
+    if (expr < 0)
+        return fail(&ctx);
+    ctx.ob.op.reduced = ctx.ob.op.index_count - first;
+    ctx.ob.op.top_k = count.dim;
+    Dim extents[TENSOR_AXES_MAX * 2 + 1];
+    for (int i = 0; i < axes.id_count; i++)
+        extents[i] = ctx.ob.op.indices[axes.ids[i]].extent;
+    extents[axes.id_count] = count.dim;
+    LTensor *tensor = ltensor_new(lw, name, unit_tensor(body->uc->unit, name, T_INT, TENSOR_LOCAL, axes.id_count + 1, extents, axis_size(lw, &ranked)));
+    tensor->integer = true;
+    tensor->points_into = ranked;
+    tensor->rank = rank;
+    memcpy(tensor->axes, axes.axes, (size_t)axes.rank * sizeof *axes.axes);
+    tensor->axes[rank - 1] = axis_of(count.dim);
+    tensor->span = span;
+    ctx.ob.op.body = expr;
+    ctx.ob.op.out = access_indices(lw->program, tensor->id, axes.id_count, axes.ids);
+    ctx.ob.op.span = span;
+    op_finish(&ctx.ob);
+    ctx_free(&ctx);
+    return tensor;
+}
+
+LTensor *define_target(Body *body, Symbol name, const Node *entries, Span span, const Node *value, const Node *where, const Node *const *more_texts, int more_count)
+{
+    Lower *lw = body->lw;
+    value = chosen_arm(lw, body->scope, value);
+    const Node *texts[TEXTS_MAX] = {value};
+    int text_count = 1;
+    if (where)
+        texts[text_count++] = where;
+    for (int i = 0; i < more_count && text_count < TEXTS_MAX; i++)
+        texts[text_count++] = more_texts[i];
+    if (value->kind == NODE_OVER && strcmp(value->name, "top") == 0)
+        return define_top(body, name, entries, span, value, where, texts, text_count);
+    OpCtx ctx = ctx_begin(body, body->scope, OP_NEST, NULL);
+    TargetAxes axes = {0};
+    ctx.ob.op.reducer = REDUCE_SET;
+    pack_if(&ctx, body->scope, value);
+    if (!bind_left(body, &ctx, entries, texts, text_count, &axes, NULL, 0))
+        return fail(&ctx);
+    if (where)
+        apply_condition(lw, &ctx, body->scope, where);
+    const Val result = eval(lw, &ctx, body->scope, value);
+    const int expr = val_expr(lw, &ctx, &result, value->span);
+    if (expr < 0)
+        return fail(&ctx);
+    const bool integer = (result.kind == VAL_INDEX || result.integer) && result.axis.parts > 0 && !result.axis.low;
+    LTensor *tensor = ctx_finish(lw, &ctx, name, expr, &axes, integer, &result.axis, span);
+    ctx_free(&ctx);
+    return tensor;
+}
+
+/* ---- y[g, token[g, p], o] += e ---- */
+
+static const Node *target_as_subscript(Body *body, Symbol name, const Node *target)
+{
+    Node *node = node_new(body->lw->arena, NODE_SUBSCRIPT, target->span);
+    node->name = name;
+    node->name_span = target->name_span;
+    node->kids[SUBSCRIPT_ENTRIES] = target->kids[TARGET_ENTRIES];
+    return node;
+}
+
+/* Names of plain indices anywhere in the entries: those on the left and those that the subscripts there use. */
+static void plain_names(Body *body, OpCtx *ctx, const Node *entry, Wanted *wanted, int *count)
+{
+    if (entry->kind == NODE_NAME) {
+        const Val *known = scope_find(body->scope, entry->name);
+        for (int i = 0; i < *count; i++)
+            if (wanted[i].name == entry->name)
+                return;
+        if (*count < LEFT_INDICES_MAX && !(known && known->kind != VAL_AXIS))
+            collect_entry_names(body->lw, ctx, body->scope, entry, wanted, count, LEFT_INDICES_MAX);
+        return;
+    }
+    const Node *inner = entry->kind == NODE_SUBSCRIPT ? entry->kids[SUBSCRIPT_ENTRIES] : entry->kind == NODE_TUPLE ? entry->kids[TUPLE_PARTS] : NULL;
+    for (int i = 0; i < list_count(inner); i++)
+        plain_names(body, ctx, list_at(inner, i), wanted, count);
+    if (entry->kind == NODE_BINARY) {
+        plain_names(body, ctx, entry->kids[BINARY_LEFT], wanted, count);
+        plain_names(body, ctx, entry->kids[BINARY_RIGHT], wanted, count);
+    }
+}
+
+LTensor *define_accumulate(Body *body, const Node *node)
+{
+    Lower *lw = body->lw;
+    const Node *target = node->kids[ACCUMULATE_TARGET], *value = node->kids[ACCUMULATE_VALUE], *where = node->kids[ACCUMULATE_WHERE];
+    const Node *entries = target->kids[TARGET_ENTRIES];
+    OpCtx ctx = ctx_begin(body, body->scope, OP_NEST, NULL);
+    Wanted wanted[LEFT_INDICES_MAX];
+    const Node *texts[TEXTS_MAX] = {value};
+    int count = 0, text_count = 1;
+    if (where)
+        texts[text_count++] = where;
+    for (int i = 0; i < list_count(entries); i++) {
+        plain_names(body, &ctx, list_at(entries, i), wanted, &count);
+        if (text_count < TEXTS_MAX)
+            texts[text_count++] = list_at(entries, i);
+    }
+    if (!infer_ranges(lw, &ctx, body->scope, wanted, count, texts, text_count))
+        return fail(&ctx);
+    ctx.ob.op.reducer = REDUCE_SUM;
+    for (int i = 0; i < count; i++)
+        ctx_index(&ctx, wanted[i].name, &wanted[i].axis);
+    if (where)
+        apply_condition(lw, &ctx, body->scope, where);
+    /* the axes: of an index its range, of an integer tensor what it points into */
+    Axis axes[TENSOR_AXES_MAX];
+    Sub subs[TENSOR_AXES_MAX * 2];
+    Dim extents[TENSOR_AXES_MAX * 2];
+    int sub_count = 0, rank = 0;
+    for (int i = 0; i < list_count(entries) && i < TENSOR_AXES_MAX; i++) {
+        const Node *entry = list_at(entries, i);
+        const IndexBinding *binding = entry->kind == NODE_NAME ? index_find(&ctx, entry->name) : NULL;
+        const Val to = binding ? val_poison() : eval(lw, &ctx, body->scope, entry);
+        if (!binding && !(to.kind == VAL_EXPR && to.integer)) {
+            if (to.kind != VAL_POISON)
+                diag_add(lw->diags, DIAG_E0405, entry->span, "on the left of `+=` stands an index, or an integer tensor that says where to");
+            return fail(&ctx);
+        }
+        axes[i] = binding ? binding->axis : to.axis;
+        if (!axis_subs(lw, &ctx, body->scope, &axes[i], entry, entry->span, subs, &sub_count))
+            return fail(&ctx);
+        for (int k = 0; k < axes[i].parts; k++)
+            extents[rank++] = axes[i].part[k];
+    }
+    const Val result = eval(lw, &ctx, body->scope, value);
+    ctx.ob.op.body = val_expr(lw, &ctx, &result, value->span);
+    if (ctx.ob.op.body < 0)
+        return fail(&ctx);
+    LTensor *tensor = ltensor_new(lw, target->name, unit_tensor(body->uc->unit, target->name, T_REAL, TENSOR_LOCAL, rank, extents, NULL));
+    tensor->rank = list_count(entries);
+    memcpy(tensor->axes, axes, (size_t)tensor->rank * sizeof *axes);
+    tensor->span = node->span;
+    ctx.ob.op.out = access_new(lw->program, tensor->id, sub_count);
+    memcpy(ctx.ob.op.out.subs, subs, (size_t)sub_count * sizeof *subs);
+    ctx.ob.op.span = node->span;
+    op_finish(&ctx.ob);
+    ctx_free(&ctx);
+    return tensor;
+}
+
+/* ---- recur h[l, n] = a * h[l - 1, n] + x ---- */
+
+static const Node *find_self(const Node *node, Symbol name)
+{
+    if (!node)
+        return NULL;
+    if (node->kind == NODE_SUBSCRIPT && node->name == name)
+        return node;
+    for (int i = 0; i < node->count; i++) {
+        const Node *found = find_self(node->kids[i], name);
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* Which entry of the read is the left side's less one; -1 if the read is not of that form. */
+static int scan_entry(const Node *left, const Node *read)
+{
+    int scan = -1;
+    const Node *entries = read->kids[SUBSCRIPT_ENTRIES];
+    if (list_count(entries) != list_count(left))
+        return -1;
+    for (int i = 0; i < list_count(left); i++) {
+        const Node *entry = list_at(entries, i);
+        if (node_equal(entry, list_at(left, i)))
+            continue;
+        const bool back = entry->kind == NODE_BINARY && entry->op == AST_SUB && node_equal(entry->kids[BINARY_LEFT], list_at(left, i)) &&
+                          entry->kids[BINARY_RIGHT]->kind == NODE_NUMBER && rational_equal(entry->kids[BINARY_RIGHT]->value, rational_int(1));
+        if (!back || scan >= 0)
+            return -1;
+        scan = i;
+    }
+    return scan;
+}
+
+static bool expr_reads_self(const Op *op, int expr, int self)
+{
+    if (expr < 0)
+        return false;
+    if (expr == self)
+        return true;
+    for (int i = 0; i < scalar_arity(op->exprs[expr].kind); i++)
+        if (expr_reads_self(op, op->exprs[expr].arg[i], self))
+            return true;
+    return false;
+}
+
+/* Splits expr = a * self + b; -1 for an a of 1 or a b of 0 is not used: both are always given. False where it is not affine. */
+static bool split_affine(OpBuilder *ob, int expr, int self, int *a, int *b)
+{
+    const Expr node = ob->op.exprs[expr];
+    int a0, b0, a1, b1;
+    if (!expr_reads_self(&ob->op, expr, self)) {
+        *a = expr_const(ob, 0);
+        *b = expr;
+        return true;
+    }
+    if (expr == self) {
+        *a = expr_const(ob, 1);
+        *b = expr_const(ob, 0);
+        return true;
+    }
+    switch ((int)node.kind) {
+    case EXPR_ADD: case EXPR_SUB:
+        if (!split_affine(ob, node.arg[0], self, &a0, &b0) || !split_affine(ob, node.arg[1], self, &a1, &b1))
+            return false;
+        *a = expr_op(ob, node.kind, a0, a1, -1);
+        *b = expr_op(ob, node.kind, b0, b1, -1);
+        return true;
+    case EXPR_NEG:
+        if (!split_affine(ob, node.arg[0], self, &a0, &b0))
+            return false;
+        *a = expr_op(ob, EXPR_NEG, a0, -1, -1);
+        *b = expr_op(ob, EXPR_NEG, b0, -1, -1);
+        return true;
+    case EXPR_MUL: case EXPR_DIV: {
+        const bool right = expr_reads_self(&ob->op, node.arg[1], self), left = expr_reads_self(&ob->op, node.arg[0], self);
+        if ((left && right) || (right && node.kind == EXPR_DIV) || !split_affine(ob, node.arg[left ? 0 : 1], self, &a0, &b0))
+            return false;
+        *a = left ? expr_op(ob, node.kind, a0, node.arg[1], -1) : expr_op(ob, EXPR_MUL, node.arg[0], a0, -1);
+        *b = left ? expr_op(ob, node.kind, b0, node.arg[1], -1) : expr_op(ob, EXPR_MUL, node.arg[0], b0, -1);
+        return true;
+    }
+    case EXPR_SELECT:
+        if (expr_reads_self(&ob->op, node.arg[0], self) || !split_affine(ob, node.arg[1], self, &a0, &b0) || !split_affine(ob, node.arg[2], self, &a1, &b1))
+            return false;
+        *a = expr_op(ob, EXPR_SELECT, node.arg[0], a0, a1);
+        *b = expr_op(ob, EXPR_SELECT, node.arg[0], b0, b1);
+        return true;
+    }
+    return false;
+}
+
+/* Both forms are made: values after each point, and (previous) before it; what nobody reads is dropped later. */
+static LTensor *recur_form(Body *body, const Node *node, int scan, bool exclusive)
+{
+    Lower *lw = body->lw;
+    const Node *target = node->kids[RECUR_TARGET], *value = node->kids[RECUR_VALUE], *where = node->kids[RECUR_WHERE];
+    OpCtx ctx = ctx_begin(body, body->scope, OP_RECUR, NULL);
+    const Node *texts[2] = {value, where};
+    TargetAxes axes = {0};
+    pack_if(&ctx, body->scope, value);
+    if (!bind_left(body, &ctx, target->kids[TARGET_ENTRIES], texts, where ? 2 : 1, &axes, NULL, 0))
+        return fail(&ctx);
+    LTensor *tensor = ctx_tensor(lw, &ctx, exclusive ? symbol_printf(lw, "%s_before", target->name) : target->name, &axes, false, NULL, node->span);
+    ctx.ob.op.out = ctx_access(lw, &ctx, tensor, &axes);
+    if (where)
+        apply_condition(lw, &ctx, body->scope, where);
+    ctx.recur_name = target->name;
+    ctx.recur_tensor = tensor;
+    const Val result = eval(lw, &ctx, body->scope, value);
+    int a, b, expr = val_expr(lw, &ctx, &result, value->span);
+    if (expr < 0)
+        return fail(&ctx);
+    if (!split_affine(&ctx.ob, expr, ctx.recur_expr, &a, &b)) {
+        diag_add(lw->diags, DIAG_E0409, value->span, "a recurrence is affine in its own value: %s = a * %s[… - 1] + b", target->name, target->name);
+        return fail(&ctx);
+    }
+    double one;
+    Op *op = &ctx.ob.op;
+    op->body = b;
+    op->body2 = expr_is_const(op, a, &one) && one == 1 ? -1 : a;
+    op->exclusive = exclusive;
+    op->init.tensor = -1;
+    int first = 0;
+    for (int i = 0; i < scan; i++)
+        first += axes.axes[i].parts;
+    op->scan_count = axes.axes[scan].parts;
+    op->scan = arena_memdup(lw->arena, axes.ids + first, (size_t)op->scan_count * sizeof(int));
+    op->span = node->span;
+    op_finish(&ctx.ob);
+    ctx_free(&ctx);
+    return tensor;
+}
+
+LTensor *define_recur(Body *body, const Node *node)
+{
+    const Node *target = node->kids[RECUR_TARGET], *self = find_self(node->kids[RECUR_VALUE], target->name);
+    const int scan = self ? scan_entry(target->kids[TARGET_ENTRIES], self) : -1;
+    if (scan < 0) {
+        Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0409, self ? self->span : node->span, "a recurrence reads itself one step back along one axis, all other indices bare");
+        diag_fix(body->lw->diags, diag, "for example: recur h[l, n] = a[l, n] * h[l - 1, n] + x[l, n]");
+        return NULL;
+    }
+    LTensor *tensor = recur_form(body, node, scan, false), *before = tensor ? recur_form(body, node, scan, true) : NULL;
+    if (!before)
+        return NULL;
+    tensor->scan_axis = scan;
+    tensor->previous = before->id;
+    return tensor;
+}
+
+/* ---- next c[e] = e ---- */
+
+LTensor *define_next(Body *body, const Node *node)
+{
+    const Node *target = node->kids[NEXT_TARGET];
+    const Node *like = list_count(target->kids[TARGET_ENTRIES]) ? target_as_subscript(body, target->name, target) : NULL;
+    return define_target(body, symbol_printf(body->lw, "next_%s", target->name), target->kids[TARGET_ENTRIES], node->span, node->kids[NEXT_VALUE], node->kids[NEXT_WHERE],
+                         like ? &like : NULL, like ? 1 : 0);
+}
+
+/* ---- an expression by its own indices ---- */
+
+static void free_names(Body *body, const Node *node, Node *entries)
+{
+    if (!node)
+        return;
+    if (node->kind == NODE_SUBSCRIPT)
+        for (int i = 0; i < list_count(node->kids[SUBSCRIPT_ENTRIES]); i++) {
+            Node *entry = list_at(node->kids[SUBSCRIPT_ENTRIES], i);
+            bool known = entry->kind != NODE_NAME || scope_find(body->scope, entry->name);
+            for (int k = 0; k < list_count(entries); k++)
+                known = known || list_at(entries, k)->name == entry->name;
+            if (!known)
+                list_push(body->lw->arena, entries, entry);
+        }
+    if (node->kind == NODE_REDUCE || node->kind == NODE_OVER)
+        return;
+    for (int i = 0; i < node->count; i++)
+        free_names(body, node->kids[i], entries);
+}
+
+LTensor *define_free(Body *body, const Node *value)
+{
+    Node *entries = list_new(body->lw->arena, value->span);
+    free_names(body, value, entries);
+    return define_target(body, intern(body->lw->interner, "y"), entries, value->span, value, NULL, NULL, 0);
+}

@@ -1,0 +1,356 @@
+/* Applying definitions to tensors: names of axes, attributes, ambient inputs, then the body. Expressions over whole tensors, as wirings have them. */
+#include "lower/internal.h"
+
+#include "support/bug.h"
+
+#include <string.h>
+
+/* ---- instances inside a unit ---- */
+
+static bool bind_axis(Lower *lw, Scope *scope, const Node *entry, const Axis *axis, Span span)
+{
+    if (entry->kind != NODE_NAME) {
+        diag_add(lw->diags, DIAG_E0404, entry->span, "an axis of an input is a name");
+        return false;
+    }
+    const Val *known = scope_find_local(scope, entry->name);
+    if (known && known->kind == VAL_AXIS && axis_size(lw, &known->axis) != axis_size(lw, axis)) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0404, span, "`%s` is %s in one place and %s in another", entry->name, axis_text(lw, &known->axis), axis_text(lw, axis));
+        diag_label(lw->diags, diag, entry->span, "the axis");
+        return false;
+    }
+    if (!known)
+        scope_set(scope, entry->name, (Val){.kind = VAL_AXIS, .axis = *axis, .span = entry->span, .expr = -1});
+    return true;
+}
+
+static bool bind_inputs(Lower *lw, const Node *definition, Scope *scope, LTensor *const *arguments, int count, Span span)
+{
+    const Node *inputs = definition->kids[DEFINITION_INPUTS];
+    if (list_count(inputs) != count) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, span, "`%s` takes %d tensor%s, not %d", definition->name, list_count(inputs), list_count(inputs) == 1 ? "" : "s", count);
+        diag_label(lw->diags, diag, definition->name_span, "defined here");
+        return false;
+    }
+    for (int i = 0; i < count; i++) {
+        const Node *input = list_at(inputs, i), *axes = input->kids[INPUT_AXES];
+        if (!arguments[i] || arguments[i]->rank != list_count(axes)) {
+            if (arguments[i])
+                diag_add(lw->diags, DIAG_E0404, span, "`%s` of `%s` has %d axes, the tensor given has %d", input->name, definition->name, list_count(axes), arguments[i]->rank);
+            return false;
+        }
+        for (int k = 0; k < list_count(axes); k++)
+            if (!bind_axis(lw, scope, list_at(axes, k), &arguments[i]->axes[k], span))
+                return false;
+        scope_set(scope, input->name, (Val){.kind = VAL_TENSOR, .tensor = arguments[i], .span = input->span, .expr = -1});
+    }
+    return true;
+}
+
+bool instance_scope(Lower *lw, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count, Span span, Scope **result)
+{
+    Scope *scope = *result = scope_new(lw, caller);
+    scope->barrier = true;
+    return bind_inputs(lw, def->node, scope, arguments, argument_count, span) &&
+           attributes_bind(lw, def->node, def->node->kids[DEFINITION_PARAMS], call, def, caller, scope, span);
+}
+
+static const Node *named_argument(const Node *call, Symbol name)
+{
+    const Node *arguments = call ? call->kids[CALL_ARGS] : NULL;
+    for (int i = 0; i < list_count(arguments); i++)
+        if (list_at(arguments, i)->kind == NODE_ARG && list_at(arguments, i)->name == name)
+            return list_at(arguments, i)->kids[ARG_VALUE];
+    return NULL;
+}
+
+/* An axis of an ambient input: known from the stream, or one of the two run-time sizes. */
+static Axis ambient_axis(Lower *lw, Scope *scope, const Node *entry)
+{
+    const Val *known = scope_find_local(scope, entry->name);
+    if (known && known->kind == VAL_AXIS)
+        return known->axis;
+    const Axis axis = axis_of(dim_symbol(lw->dims, strcmp(entry->name, "b") == 0 ? DIM_B : DIM_L));
+    scope_set(scope, entry->name, (Val){.kind = VAL_AXIS, .axis = axis, .span = entry->span, .expr = -1});
+    return axis;
+}
+
+static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, const Node *input, Scope *scope)
+{
+    Axis axes[TENSOR_AXES_MAX];
+    const int rank = list_count(input->kids[INPUT_AXES]);
+    FormalInfo info = {.kind = FORMAL_AMBIENT, .name = input->name, .span = input->span};
+    bool integer = input->kids[INPUT_TYPE] != NULL;
+    for (int i = 0; i < rank && i < TENSOR_AXES_MAX; i++) {
+        const Node *entry = list_at(input->kids[INPUT_AXES], i);
+        if (entry->kind != NODE_NAME || (!scope_find_local(scope, entry->name) && strcmp(entry->name, "b") && strcmp(entry->name, "l"))) {
+            diag_add(lw->diags, DIAG_E0404, entry->span, "the axes of the ambient input `%s` are `b`, `l` or axes of the input tensors", input->name);
+            return false;
+        }
+        axes[i] = ambient_axis(lw, scope, entry);
+    }
+    if (integer) {
+        const Val bound = eval_const(lw, scope, input->kids[INPUT_TYPE]);
+        if (bound.kind != VAL_NUMBER || !bound.dim) {
+            if (bound.kind != VAL_POISON)
+                diag_add(lw->diags, DIAG_E0411, input->kids[INPUT_TYPE]->span, "`%s` points into a dimension; this is %s", input->name, val_text(lw, &bound));
+            return false;
+        }
+        info.points_into = axis_of(bound.dim);
+    }
+    int id = -1;
+    for (int i = 0; i < uc->instance->formals.count; i++)
+        if (uc->instance->formals.items[i].kind == FORMAL_AMBIENT && uc->instance->formals.items[i].name == input->name)
+            id = uc->unit->formals[i];
+    if (id < 0)
+        id = formal_add(uc, lw, info, integer ? T_INT : T_REAL, TENSOR_INPUT, rank, axes, false);
+    LTensor *tensor = ltensor_new(lw, input->name, id);
+    tensor->integer = integer;
+    tensor->points_into = info.points_into;
+    tensor->rank = rank;
+    memcpy(tensor->axes, axes, (size_t)rank * sizeof *axes);
+    (void)definition;
+    scope_set(scope, input->name, (Val){.kind = VAL_TENSOR, .tensor = tensor, .span = input->span, .expr = -1});
+    return true;
+}
+
+/* An ambient input is what the call gives, else the user's tensor of that name, else its constant, else an input of the model. */
+static bool bind_ambient(Lower *lw, UnitCtx *uc, const Node *definition, const Node *input, const Node *call, Scope *caller, Scope *scope)
+{
+    const Node *given = named_argument(call, input->name);
+    const Val *from = given ? given->kind == NODE_NAME ? scope_find(caller, given->name) : NULL : scope_find(caller, input->name);
+    if (given && (!from || from->kind != VAL_TENSOR)) {
+        diag_add(lw->diags, DIAG_E0411, given->span, "`%s` takes the name of a tensor", input->name);
+        return false;
+    }
+    if (from && from->kind == VAL_TENSOR && from->tensor->rank == list_count(input->kids[INPUT_AXES])) {
+        scope_set(scope, input->name, *from);
+        for (int i = 0; i < from->tensor->rank; i++)
+            if (!bind_axis(lw, scope, list_at(input->kids[INPUT_AXES], i), &from->tensor->axes[i], given ? given->span : input->span))
+                return false;
+        return true;
+    }
+    if (input->kids[INPUT_DEFAULT]) {
+        const Val constant = eval_const(lw, scope, input->kids[INPUT_DEFAULT]);
+        scope_set(scope, input->name, constant);
+        return constant.kind != VAL_POISON;
+    }
+    return ambient_from_model(lw, uc, definition, input, scope);
+}
+
+static bool check_result(Lower *lw, Body *body)
+{
+    const Node *result = body->node->kids[DEFINITION_RESULT], *axes = result ? result->kids[RESULT_AXES] : NULL;
+    if (!body->returned) {
+        diag_add(lw->diags, DIAG_E0406, body->node->name_span, "`%s` returns nothing", body->node->name);
+        return false;
+    }
+    if (body->result_count == 0)
+        return false;
+    if (!axes)
+        return true;
+    LTensor *tensor = body->results[0];
+    bool ok = tensor->rank == list_count(axes);
+    for (int i = 0; ok && i < tensor->rank; i++) {
+        const Val wanted = eval_const(lw, body->scope, list_at(axes, i));
+        ok = wanted.kind == VAL_POISON || (wanted.kind == VAL_NUMBER && wanted.dim && wanted.dim == axis_size(lw, &tensor->axes[i]));
+        if (!ok) {
+            Diagnostic *diag = diag_add(lw->diags, DIAG_E0406, tensor->span, "axis %d of the result is %s", i + 1, axis_text(lw, &tensor->axes[i]));
+            diag_label(lw->diags, diag, list_at(axes, i)->span, "declared as %s", val_text(lw, &wanted));
+            return false;
+        }
+    }
+    if (!ok) {
+        diag_label(lw->diags, diag_add(lw->diags, DIAG_E0406, tensor->span, "the result has %d axes", tensor->rank), result->span, "declared with %d", list_count(axes));
+        return false;
+    }
+    if (tensor->domain_op >= 0) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, tensor->span, "the result does not exist everywhere");
+        diag_note(lw->diags, diag, "its `where`, or a subscript that may be none, leaves holes");
+        return false;
+    }
+    return true;
+}
+
+bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count,
+                   const char *prefix, Body *body)
+{
+    (void)arguments;
+    (void)argument_count;
+    *body = (Body){.lw = lw, .uc = uc, .node = definition, .scope = scope, .prefix = prefix};
+    const Node *params = definition->kids[DEFINITION_PARAMS], *statements = definition->kids[DEFINITION_BODY];
+    for (int i = 0; i < list_count(params); i++)
+        if (list_at(params, i)->kind == NODE_INPUT && !bind_ambient(lw, uc, definition, list_at(params, i), call, caller, scope))
+            return false;
+    const int errors = diag_errors(lw->diags);
+    for (int i = 0; i < list_count(statements); i++)
+        statement(body, list_at(statements, i));
+    return diag_errors(lw->diags) == errors && check_result(lw, body);
+}
+
+bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count,
+                 const char *prefix, Span span, Body *body)
+{
+    Scope *scope;
+    *body = (Body){0};
+    if (++lw->depth > CALL_DEPTH_MAX) {
+        lw->depth--;
+        diag_add(lw->diags, DIAG_E0413, span, "`%s` uses itself", def->node->name);
+        return false;
+    }
+    const bool ok = instance_scope(lw, def, call, caller, arguments, argument_count, span, &scope) &&
+                    instance_body(lw, uc, def->node, call, caller, scope, arguments, argument_count, prefix, body);
+    lw->depth--;
+    return ok;
+}
+
+/* ---- expressions over whole tensors ---- */
+
+static bool take_label(Body *body, Symbol label, Span span)
+{
+    for (int i = 0; i < body->labels.count; i++)
+        if (body->labels.items[i] == label) {
+            Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0206, span, "`%s` is used twice here: their parameters would have the same names", label);
+            diag_fix(body->lw->diags, diag, "label the second use: `%s as other_name (…)`", label);
+            return false;
+        }
+    vec_push(&body->labels, label);
+    return true;
+}
+
+static DefValue *callee_of(Body *body, Scope *scope, const Node *call)
+{
+    const Val *known = scope_find(scope, call->name);
+    if (known && known->kind == VAL_DEF)
+        return known->def;
+    const Node *definition = module_find(body->lw->module, call->name, NODE_DEFINITION, -1);
+    if (known || !definition || (definition->op != AST_DEF_LAYER && definition->op != AST_DEF_ROUTER && definition->op != AST_DEF_NORM)) {
+        diag_add(body->lw->diags, DIAG_E0201, call->span, "there is no layer, norm or router `%s` here", call->name);
+        return NULL;
+    }
+    DefValue *def = ARENA_NEW(body->lw->arena, DefValue);
+    def->node = definition;
+    return def;
+}
+
+static int tensor_arguments(Body *body, Scope *scope, const Node *call, LTensor **arguments, int max)
+{
+    int count = 0;
+    for (int i = 0; i < list_count(call->kids[CALL_ARGS]); i++) {
+        const Node *argument = list_at(call->kids[CALL_ARGS], i);
+        if (argument->kind == NODE_ARG)
+            continue;
+        const Val *none = argument->kind == NODE_NAME ? scope_find(scope, argument->name) : NULL;
+        LTensor *tensor = none && none->kind == VAL_NONE ? NULL : eval_tensor(body, scope, argument);
+        if (count == max || (!tensor && !(none && none->kind == VAL_NONE)))
+            return -1;
+        arguments[count++] = tensor;
+    }
+    return count;
+}
+
+static bool call_with_label(Body *body, Scope *scope, const Node *call, Symbol label, Body *callee)
+{
+    LTensor *arguments[8];
+    DefValue *def = callee_of(body, scope, call);
+    const int count = def ? tensor_arguments(body, scope, call, arguments, 8) : -1;
+    *callee = (Body){0};
+    if (count < 0)
+        return false;
+    if (def->apply) {
+        callee->results[0] = def->apply(def->context, count ? arguments[0] : NULL, label, call->span);
+        callee->result_count = callee->results[0] ? 1 : 0;
+        return callee->result_count == 1;
+    }
+    if (!take_label(body, label, call->span))
+        return false;
+    const char *prefix = arena_printf(body->lw->arena, "%s%s.", body->prefix, label);
+    return instantiate(body->lw, body->uc, def, call, scope, arguments, count, prefix, call->span, callee);
+}
+
+bool eval_definition_call(Body *body, Scope *scope, const Node *node, Body *callee)
+{
+    const Node *call = node->kind == NODE_AS ? node->kids[AS_CALL] : node;
+    return call_with_label(body, scope, call, node->name, callee);
+}
+
+static bool same_shape(Lower *lw, const LTensor *a, const LTensor *b, Span span)
+{
+    bool same = a->rank == b->rank;
+    int axis = 0;
+    for (; same && axis < a->rank; axis++)
+        if (axis_size(lw, &a->axes[axis]) != axis_size(lw, &b->axes[axis])) {
+            same = false;
+            break;
+        }
+    if (same)
+        return true;
+    Diagnostic *diag;
+    if (a->rank != b->rank) {
+        diag = diag_add(lw->diags, DIAG_E0301, span, "a tensor of %d axes cannot be joined with one of %d", a->rank, b->rank);
+    } else {
+        diag = diag_add(lw->diags, DIAG_E0301, span, "the stream is %s wide, but what joins it is %s wide", axis_text(lw, &a->axes[axis]), axis_text(lw, &b->axes[axis]));
+        diag_fix(lw->diags, diag, "change the width of the stream by `project(d = %s)`, or run the layer on its own width with `at … { }`", axis_text(lw, &b->axes[axis]));
+    }
+    if (b->span.file >= 0)
+        diag_label(lw->diags, diag, b->span, "this is what joins");
+    return false;
+}
+
+/* a + b, element by element; one side may be a constant. */
+static LTensor *eval_elementwise(Body *body, Scope *scope, const Node *node)
+{
+    Lower *lw = body->lw;
+    const Node *sides[2] = {node->kids[BINARY_LEFT], node->kids[BINARY_RIGHT]};
+    LTensor *tensors[2] = {NULL, NULL};
+    Val constants[2];
+    for (int i = 0; i < 2; i++) {
+        const bool constant = sides[i]->kind == NODE_NUMBER || (sides[i]->kind == NODE_NAME && scope_find(scope, sides[i]->name) && val_is_const(scope_find(scope, sides[i]->name)));
+        if (constant)
+            constants[i] = eval_const(lw, scope, sides[i]);
+        else if (!(tensors[i] = eval_tensor(body, scope, sides[i])))
+            return NULL;
+    }
+    const LTensor *like = tensors[0] ? tensors[0] : tensors[1];
+    if (!like || (tensors[0] && tensors[1] && !same_shape(lw, tensors[0], tensors[1], node->span)))
+        return NULL;
+    OpCtx ctx = ctx_begin(body, scope, OP_NEST, NULL);
+    TargetAxes axes = {0};
+    ctx.ob.op.reducer = REDUCE_SET;
+    for (int i = 0; i < like->rank; i++)
+        target_axes_push(&axes, ctx_index(&ctx, symbol_printf(lw, "i%d", i), &like->axes[i]));
+    for (int i = 0; i < 2; i++)
+        if (tensors[i])
+            constants[i] = (Val){.kind = VAL_EXPR, .expr = expr_read(&ctx.ob, ctx_access(lw, &ctx, tensors[i], &axes)), .owner = &ctx, .span = sides[i]->span};
+    const Val sum = arithmetic(lw, &ctx, node->op, constants[0], constants[1], node->span);
+    const int expr = val_expr(lw, &ctx, &sum, node->span);
+    LTensor *result = expr < 0 ? NULL : ctx_finish(lw, &ctx, intern(lw->interner, "y"), expr, &axes, false, NULL, node->span);
+    ctx_free(&ctx);
+    return result;
+}
+
+LTensor *eval_tensor(Body *body, Scope *scope, const Node *node)
+{
+    Lower *lw = body->lw;
+    if (node->kind == NODE_NAME) {
+        const Val *value = scope_find(scope, node->name);
+        if (value && value->kind == VAL_TENSOR)
+            return value->tensor;
+        if (!value || value->kind != VAL_POISON)
+            diag_add(lw->diags, DIAG_E0302, node->span, value && value->kind == VAL_NONE ? "there is no stream yet: a model begins with an embedding" : "there is no tensor `%s` here", node->name);
+        return NULL;
+    }
+    if (node->kind == NODE_BINARY && node->op >= AST_ADD && node->op <= AST_DIV)
+        return eval_elementwise(body, scope, node);
+    if (node->kind == NODE_CALL || node->kind == NODE_AS) {
+        Body callee;
+        LTensor *result = eval_definition_call(body, scope, node, &callee) && callee.result_count == 1 ? callee.results[0] : NULL;
+        if (callee.result_count > 1)
+            diag_add(lw->diags, DIAG_E0406, node->span, "`%s` has %d results: take them apart with `let (a, b) = …`", node->name, callee.result_count);
+        body_free(&callee);
+        return result;
+    }
+    if (node->kind != NODE_ERROR)
+        diag_add(lw->diags, DIAG_E0411, node->span, "expected a tensor: a name, a definition applied to tensors, or a sum of those");
+    return NULL;
+}

@@ -1,0 +1,280 @@
+/* What the files of this folder share. One Lower per program; names are resolved in Scopes; an OpCtx is an operation under construction
+   with the language's indices that are bound in it. */
+#ifndef BFM_LOWER_INTERNAL_H
+#define BFM_LOWER_INTERNAL_H
+
+#include "ast/ast.h"
+#include "ir/ir.h"
+#include "lower/lower.h"
+#include "sema/module.h"
+#include "support/vec.h"
+
+enum { AXIS_PARTS_MAX = 8, TENSOR_AXES_MAX = 12, CALL_DEPTH_MAX = 64, BODY_LINES_MAX = 100000 };
+
+/* An axis of the language: its parts (several for a compound axis) and, for an index range that does not begin at 0, its first value. */
+typedef struct Axis {
+    int parts;
+    Dim part[AXIS_PARTS_MAX];
+    Dim low;              /* NULL = 0 */
+} Axis;
+
+/* A tensor of the language: an IR tensor whose storage axes are the parts of `axes`, in order. */
+typedef struct LTensor {
+    Symbol name;
+    int id;               /* in the unit */
+    bool integer;
+    Axis points_into;     /* integer */
+    int rank;
+    Axis axes[TENSOR_AXES_MAX];
+    int domain_op;        /* the SET operation whose conditions and guards say where it exists; -1: everywhere */
+    bool packed;          /* an optimiser's: storage has a leading axis over the elements or matrices that the form is mapped over */
+    int previous;         /* recurrence: the tensor of values one step before, -1 */
+    int scan_axis;        /* recurrence: the axis it runs along, -1 */
+    Span span;
+} LTensor;
+
+typedef struct Scope Scope;
+
+/* A definition with some of its attributes bound: the value of a higher-order attribute. */
+typedef struct DefValue {
+    const Node *node;     /* DEFINITION, or NULL for a wiring's branch */
+    int count;
+    struct Binding_ { Symbol name; struct Val *value; Span span; } *bound;
+    /* A function of tensors that is no definition: what `f` and `norm` of a wiring stand for. */
+    struct LTensor *(*apply)(void *context, struct LTensor *argument, Symbol label, Span span);
+    void *context;
+} DefValue;
+
+typedef enum {
+    VAL_POISON,           /* an error was reported */
+    VAL_NUMBER,           /* constant: exact (dim) or not (real) */
+    VAL_BOOL,             /* constant */
+    VAL_CHOICE,           /* constant: one of an attribute's words, `mode` */
+    VAL_NONE,
+    VAL_DEF,
+    VAL_AXIS,             /* the name of an axis of a signature */
+    VAL_INDEX,            /* integer-valued, affine in the indices of the operation */
+    VAL_EXPR,             /* of the operation under construction */
+    VAL_TENSOR,
+} ValKind;
+
+typedef struct Val {
+    ValKind kind;
+    Span span;            /* where it was written or set, for messages */
+    Dim dim;              /* NUMBER: exact value, may depend on run-time sizes; NULL if only `real` is known */
+    double real;          /* NUMBER where dim is NULL */
+    bool truth;           /* BOOL */
+    Symbol choice;        /* CHOICE */
+    DefValue *def;
+    Axis axis;            /* AXIS; INDEX and integer EXPR: what it points into (parts 0: unknown) */
+    Affine affine;        /* INDEX */
+    int expr;             /* EXPR */
+    bool integer;         /* EXPR: an index or none */
+    struct OpCtx *owner;  /* INDEX, EXPR: the operation it belongs to */
+    LTensor *tensor;
+} Val;
+
+typedef struct ScopeEntry {
+    Symbol name;
+    Val value;
+} ScopeEntry;
+
+struct Scope {
+    Scope *parent;
+    bool barrier;         /* names further out are seen only as required attributes taken by name */
+    VEC(ScopeEntry) entries;
+    Scope *next_owned;    /* list of all scopes, to be freed with the Lower */
+};
+
+typedef struct IndexBinding {
+    Symbol name;
+    Axis axis;
+    int ids[AXIS_PARTS_MAX];
+} IndexBinding;
+
+/* The formals of a unit as its callers see them. */
+typedef enum { FORMAL_STREAM, FORMAL_AMBIENT, FORMAL_PARAM, FORMAL_SHARED, FORMAL_STATE } FormalKind;
+typedef struct FormalInfo {
+    FormalKind kind;
+    Symbol name;          /* ambient: its name; param, state: path within the unit */
+    Init init;
+    int plain_rank;
+    int64_t plain_extent[8];
+    Axis points_into;     /* ambient integers */
+    Span span;
+} FormalInfo;
+
+/* A wired sub-layer, compiled once for equal definitions, attributes and dimensions. */
+typedef struct Instance {
+    const char *key;
+    Unit *unit;
+    VEC(FormalInfo) formals; /* parallel to unit->formals */
+    LTensor result;          /* as the caller sees its RESULT (id: tensor of the unit) */
+    Symbol result_name;
+    bool ok;
+} Instance;
+
+/* The unit being elaborated. */
+typedef struct UnitCtx {
+    Unit *unit;
+    Instance *instance;
+    int pack;             /* optimiser forms: extent symbol of the leading axis, -1 otherwise */
+} UnitCtx;
+
+typedef struct OpCtx {
+    struct Body *body;
+    Scope *scope;
+    OpBuilder ob;
+    struct OpCtx *parent;
+    VEC(IndexBinding) indices;
+    int pack_index;       /* IR index over the leading axis of an optimiser's tensors, -1 */
+    int first_reduced;    /* language indices from here on are reduced by this operation; -1: none */
+    Symbol recur_name;    /* `recur`: the tensor being defined, which may be read one step back */
+    LTensor *recur_tensor;
+    int recur_expr;       /* the placeholder that stands for that read, -1 until it is met */
+    int from_parent[64];  /* IR index of the parent -> of this operation, -1 */
+} OpCtx;
+
+typedef struct Lower {
+    Program *program;
+    Arena *arena;
+    Interner *interner;
+    DimTable *dims;
+    Diagnostics *diags;
+    const Module *module;
+    LowerOptions options;
+    Scope *model_scope;
+    Scope *scopes;
+    VEC(Instance *) instances;
+    Dim context;          /* the model's, NULL if it has none */
+    int depth;
+    int temporary;        /* numbers of unnamed tensors */
+} Lower;
+
+/* The body of one definition being elaborated inside a unit. */
+typedef struct Body {
+    Lower *lw;
+    UnitCtx *uc;
+    const Node *node;     /* DEFINITION */
+    Scope *scope;
+    const char *prefix;   /* of parameter paths within the unit: "", "norm.", "router." */
+    bool returned;
+    int result_count;
+    LTensor *results[8];
+    Symbol result_names[8];
+    VEC(Symbol) labels;   /* of definitions called so far */
+} Body;
+
+/* ---- scopes, values (values.c) ---- */
+Scope *scope_new(Lower *lw, Scope *parent);
+void scope_set(Scope *scope, Symbol name, Val value);
+Val *scope_find(Scope *scope, Symbol name);
+Val *scope_find_local(Scope *scope, Symbol name);
+Val val_poison(void);
+Val val_number(Lower *lw, Rational value, Span span);
+Val val_dim(Dim dim, Span span);
+Val val_real(double value, Span span);
+Val val_bool(bool truth, Span span);
+bool val_is_const(const Val *value);
+bool val_double(const Val *value, double *result); /* NUMBER (static) or BOOL */
+bool val_int(const Val *value, int64_t *result);
+const char *val_text(Lower *lw, const Val *value);  /* for messages and keys */
+Dim axis_size(Lower *lw, const Axis *axis);
+Axis axis_of(Dim size);
+bool axis_same(const Axis *a, const Axis *b);
+const char *axis_text(Lower *lw, const Axis *axis);
+const char *dim_text(Lower *lw, Dim dim);
+Symbol symbol_printf(Lower *lw, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- attributes (attributes.c) ---- */
+/* Evaluates `node` as a value of the attribute type. */
+Val attribute_value(Lower *lw, const Node *type, const Node *node, Scope *scope, Symbol name);
+/* Binds the attributes of a definition, block or model in `scope`: from named arguments evaluated in `outer`, then from a DefValue, then by name
+   from `outer` where required, then defaults. Returns whether all is bound. */
+bool attributes_bind(Lower *lw, const Node *definition, const Node *attributes, const Node *call, const DefValue *bound, Scope *outer, Scope *scope, Span span);
+DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope);
+/* The value of an attribute of a bound definition, `router.group`. */
+Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span);
+
+/* ---- expressions (expr.c, reduce.c, infer.c, access.c, builtins.c) ---- */
+Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node); /* ctx NULL: constants only */
+Val eval_const(Lower *lw, Scope *scope, const Node *node);
+Val eval_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node);
+Val eval_reduce(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node);
+Val eval_over(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node);
+Val eval_subscript(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, LTensor *tensor, const Node *entries);
+Val eval_binary(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node);
+Val arithmetic(Lower *lw, OpCtx *ctx, int op, Val a, Val b, Span span);
+int val_expr(Lower *lw, OpCtx *ctx, const Val *value, Span span); /* as an expression of the operation; -1 after an error */
+bool require_int_constant(Lower *lw, const Val *value, Span span, int64_t *result);
+/* Splits a condition into affine conditions and guards of the operation. */
+void apply_condition(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node);
+IndexBinding *index_find(OpCtx *ctx, Symbol name);
+Affine index_affine(Lower *lw, const IndexBinding *binding); /* its value, row-major for a compound index, its first value included */
+
+/* Ranges of the wanted names, from the texts in which they are used. Reports those it cannot find; returns whether all are known. */
+typedef struct Wanted {
+    Symbol name;
+    Span span;
+    bool known;
+    Axis axis;
+    Span source;          /* what set it */
+} Wanted;
+bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count, const Node *const *texts, int text_count);
+void collect_entry_names(Lower *lw, OpCtx *ctx, Scope *scope, const Node *entry, Wanted *wanted, int *count, int max);
+
+/* Subscripts of `tensor` for the entries; adds what reading there implies (the producer's domain) to the operation. False after an error. */
+bool build_access(Lower *lw, OpCtx *ctx, Scope *scope, LTensor *tensor, const Node *entries, Span span, bool writing, Access *access);
+bool axis_subs(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node *entry, Span span, Sub *subs, int *count);
+bool int_access(Lower *lw, OpCtx *ctx, const Val *value, Access *access);
+void inherit_domain(Lower *lw, OpCtx *ctx, const LTensor *tensor, const Access *access, Span span);
+
+OpCtx ctx_begin(Body *body, Scope *scope, OpKind kind, OpCtx *parent);
+void ctx_free(OpCtx *ctx);
+IndexBinding *ctx_index(OpCtx *ctx, Symbol name, const Axis *axis);
+/* A value of the operation around this one, as one of this operation. */
+Val ctx_import(Lower *lw, OpCtx *ctx, Val value);
+bool uses_packed(Scope *scope, const Node *node); /* an optimiser's tensors occur in the text */
+/* An operation inside the expression of another: has those of its indices that the texts use; conditions that can be carried over are. */
+OpCtx child_begin(Lower *lw, OpCtx *ctx, Scope *scope, OpKind kind, const Node *const *texts, int count, const Node *own);
+/* The axes of a tensor being defined and the IR indices that run over their parts, in storage order. */
+typedef struct TargetAxes {
+    int rank;
+    Axis axes[TENSOR_AXES_MAX];
+    int id_count;
+    int ids[TENSOR_AXES_MAX * 2];
+} TargetAxes;
+void target_axes_push(TargetAxes *axes, const IndexBinding *binding);
+/* Creates the tensor over these axes (and the leading one of an optimiser's, where the operation has it). */
+LTensor *ctx_tensor(Lower *lw, OpCtx *ctx, Symbol name, const TargetAxes *axes, bool integer, const Axis *points_into, Span span);
+/* Appends the operation with the expression as body; its output is a new tensor over those axes. */
+LTensor *ctx_finish(Lower *lw, OpCtx *ctx, Symbol name, int body_expr, const TargetAxes *axes, bool integer, const Axis *points_into, Span span);
+Access ctx_access(Lower *lw, OpCtx *ctx, const LTensor *tensor, const TargetAxes *axes);
+/* Reads a tensor at bare indices of the operation. */
+int read_at(Lower *lw, OpCtx *ctx, const LTensor *tensor, const IndexBinding *bindings, int count);
+
+/* ---- bodies (body.c, define.c) ---- */
+/* Elaborates a definition applied to tensors; results in body->results. */
+bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count,
+                 const char *prefix, Span span, Body *body);
+/* The same in two steps: names of axes and attributes in a new scope; then the statements. */
+bool instance_scope(Lower *lw, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count, Span span, Scope **scope);
+bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count,
+                   const char *prefix, Body *body);
+const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node); /* a conditional expression on constants: the arm taken */
+LTensor *define_next(Body *body, const Node *node);
+LTensor *define_free(Body *body, const Node *value); /* an expression whose indices are those it uses, in order: an optimiser's result */
+void body_free(Body *body);
+void statement(Body *body, const Node *node);
+LTensor *eval_tensor(Body *body, Scope *scope, const Node *node); /* expressions over whole tensors: wirings, calls */
+bool eval_definition_call(Body *body, Scope *scope, const Node *node, Body *callee);
+LTensor *define_target(Body *body, Symbol name, const Node *entries, Span span, const Node *value, const Node *where, const Node *const *more_texts, int more_count);
+LTensor *define_recur(Body *body, const Node *node);
+LTensor *define_accumulate(Body *body, const Node *node);
+LTensor *ltensor_new(Lower *lw, Symbol name, int id);
+int formal_add(UnitCtx *uc, Lower *lw, FormalInfo info, ElemType type, TensorRole role, int rank, const Axis *axes, bool packed);
+LTensor *ambient_find(Body *body, Symbol name);
+/* The initial value of a parameter or state: a unit without formals. */
+Unit *init_unit(Body *body, Symbol name, const Node *shape, const Node *init, const Axis *axes, int rank);
+
+#endif

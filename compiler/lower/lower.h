@@ -1,0 +1,55 @@
+/* From a checked module to tensor IR: structure, names, shapes and domains are checked on the way, per instance, as language.md §1 and §3 say. */
+#ifndef BFM_LOWER_LOWER_H
+#define BFM_LOWER_LOWER_H
+
+#include "ir/ir.h"
+#include "sema/module.h"
+
+typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE } Mode;
+
+typedef struct LowerOptions {
+    Mode mode;
+    int set_count;            /* --set name=value: overrides of the model's attributes and settings */
+    const char *const *sets;
+} LowerOptions;
+
+/* One line of a model, for the ledger: the calls of the main unit it stands for. */
+typedef struct LineInfo {
+    Symbol path;              /* "brainformer_1_0[2].moe_1" */
+    Symbol definition;        /* "moe" */
+    Span span;
+    int depth;                /* nesting in blocks */
+    int call;                 /* operation of the main unit, -1 for scopes */
+} LineInfo;
+
+typedef struct Lowered {
+    Program *program;         /* main: the model; outputs: the final stream (or what the last line names), losses, metrics, nexts */
+    const Node *model;
+    int64_t vocab, context;   /* 0 where the model does not say */
+    int line_count;
+    LineInfo *lines;
+    int result;               /* output of the main unit that is the model's result */
+    int cross_entropy;        /* output that is the cross-entropy, -1 if there is none */
+} Lowered;
+
+/* NULL after errors (in module->diags). `model` is a MODEL of the module. */
+Lowered *lower_model(const Module *module, const Node *model, const LowerOptions *options);
+
+/* A form of an optimiser for tensors of `rank` last axes (0, 1 or 2), mapped over symbol s0; matrix axes are s1 and s2, a vector's is s1.
+   Formals: w, g, the states in order, `rate`, `step`; outputs: RESULT w, NEXT of each state. */
+typedef struct OptimizerForm {
+    Unit *unit;
+    int rank;                 /* of the form: how many last axes it looks at */
+    int state_count;
+    Symbol *state_names;
+    int *state_rank;          /* number of axes after s0 */
+    int *state_axes;          /* [state][2]: which symbols (DIM_S0 + 1, + 2) */
+    Init *state_init;
+} OptimizerForm;
+
+/* The form of the optimiser expression (`adamw(rate = 0.003)`) that serves a tensor of that rank; `overrides` are SETTINGs of matching `on` groups, may be NULL. */
+OptimizerForm *lower_optimizer(const Module *module, const Node *expression, const Node *overrides, int tensor_rank, double *rate);
+/* A schedule as a unit: formal `step`, RESULT the factor on the rate. `steps` is what a schedule that needs the end reads. */
+Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps);
+
+#endif

@@ -1,0 +1,784 @@
+/* Models: lines, blocks, repetition, branches and widths become calls of instances in the main unit. */
+#include "lower/internal.h"
+
+#include "support/bug.h"
+
+#include <string.h>
+
+/* Where lines stand: the stream that flows through them, the names around, the labels used so far. */
+typedef struct Label {
+    Symbol name;
+    int count;
+} Label;
+
+typedef struct Place {
+    struct Model *model;
+    Scope *scope;
+    const char *path;        /* of the enclosing block, with its dot: "" or "pair_0[1]." */
+    const char *repetition;  /* "[1]" inside a repeat, "" otherwise */
+    const Node *norm, *wiring; /* the block's, NULL = default */
+    LTensor *stream;         /* NULL before the first line */
+    Span width_span;         /* what set its width */
+    int depth;
+    VEC(Label) *labels;      /* ordinals of the body; a repeat is transparent */
+    bool unwired;            /* the first line of a branch of `parallel`: the branch is wired as a whole */
+} Place;
+
+typedef VEC(Label) Labels;
+
+typedef struct SharedParam {
+    Symbol name;
+    int tensor;
+} SharedParam;
+
+typedef struct Model {
+    Lower *lw;
+    UnitCtx uc;              /* of the main unit */
+    Instance main;
+    Body body;               /* for wirings at the level of the model */
+    Lowered *result;
+    VEC(Binding) bindings;
+    VEC(LineInfo) lines;
+    VEC(SharedParam) shared;
+    int line_budget;
+    Symbol result_name;
+} Model;
+
+static bool lines_lower(Place *place, const Node *lines);
+
+/* ---- labels ---- */
+
+static int ordinal(Place *place, Symbol name)
+{
+    Labels *labels = (Labels *)place->labels;
+    for (int i = 0; i < labels->count; i++)
+        if (labels->items[i].name == name)
+            return labels->items[i].count++;
+    vec_push(labels, (Label){name, 1});
+    return 0;
+}
+
+/* "pair_0[1].moe_1", "mix": the path of a line. */
+static Symbol line_path(Place *place, Symbol label, Symbol definition, Span span)
+{
+    Lower *lw = place->model->lw;
+    if (!label)
+        return symbol_printf(lw, "%s%s_%d%s", place->path, definition, ordinal(place, definition), place->repetition);
+    if (ordinal(place, label) > 0)
+        diag_add(lw->diags, DIAG_E0206, span, "the label `%s` is used twice in this body", label);
+    return symbol_printf(lw, "%s%s%s", place->path, label, place->repetition);
+}
+
+/* ---- instances ---- */
+
+static const char *instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring)
+{
+    Str key = {0};
+    str_printf(&key, "%s %s@%d:%u", what, definition->name, definition->span.file, definition->span.begin);
+    for (int i = 0; i < scope->entries.count; i++)
+        if (val_is_const(&scope->entries.items[i].value))
+            str_printf(&key, " %s=%s", scope->entries.items[i].name, val_text(lw, &scope->entries.items[i].value));
+    for (int i = 0; x && i < x->rank; i++)
+        str_printf(&key, " %s", axis_text(lw, &x->axes[i]));
+    str_printf(&key, " norm=%s wiring=%s", norm ? val_text(lw, norm) : "-", wiring ? val_text(lw, wiring) : "-");
+    const char *copy = arena_strdup(lw->arena, str_text(&key));
+    str_free(&key);
+    return copy;
+}
+
+static Instance *instance_find(Lower *lw, const char *key)
+{
+    for (int i = 0; i < lw->instances.count; i++)
+        if (strcmp(lw->instances.items[i]->key, key) == 0)
+            return lw->instances.items[i];
+    return NULL;
+}
+
+static Instance *instance_new(Lower *lw, const char *key, Symbol name)
+{
+    Instance *instance = ARENA_NEW(lw->arena, Instance);
+    instance->key = key;
+    instance->unit = unit_new(lw->program, symbol_printf(lw, "%s.%d", name, lw->instances.count));
+    vec_push(&lw->instances, instance);
+    return instance;
+}
+
+static LTensor *stream_formal(Lower *lw, UnitCtx *uc, const LTensor *x)
+{
+    FormalInfo info = {.kind = FORMAL_STREAM, .name = intern(lw->interner, "x"), .span = x->span};
+    LTensor *tensor = ltensor_new(lw, info.name, formal_add(uc, lw, info, T_REAL, TENSOR_INPUT, x->rank, x->axes, false));
+    tensor->rank = x->rank;
+    memcpy(tensor->axes, x->axes, (size_t)x->rank * sizeof *x->axes);
+    tensor->span = x->span;
+    return tensor;
+}
+
+/* What `f` and `norm` of a wiring do inside an instance. */
+typedef struct Apply {
+    Lower *lw;
+    UnitCtx *uc;
+    const DefValue *def;     /* NULL: the identity (norm = none) */
+    const Node *call;
+    Scope *caller, *scope;   /* scope: the layer's own, bound already */
+    Symbol result_name;
+    Span span;
+    Symbol labels[8];
+    int label_count;
+} Apply;
+
+static LTensor *apply_norm(void *context, LTensor *argument, Symbol label, Span span)
+{
+    Apply *apply = context;
+    Lower *lw = apply->lw;
+    if (!apply->def)
+        return argument;
+    for (int i = 0; i < apply->label_count; i++)
+        if (apply->labels[i] == label) {
+            diag_add(lw->diags, DIAG_E0206, span, "the norm is used twice under the name `%s`: write `norm as other_name (…)`", label);
+            return NULL;
+        }
+    if (apply->label_count < 8)
+        apply->labels[apply->label_count++] = label;
+    Body body;
+    const bool ok = instantiate(lw, apply->uc, apply->def, NULL, apply->caller, &argument, 1, arena_printf(lw->arena, "%s.", label), apply->span, &body);
+    body_free(&body);
+    return ok ? body.results[0] : NULL;
+}
+
+static LTensor *apply_layer(void *context, LTensor *argument, Symbol label, Span span)
+{
+    Apply *apply = context;
+    Body body;
+    (void)label;
+    (void)span;
+    const Node *inputs = apply->def->node->kids[DEFINITION_INPUTS];
+    for (int i = 0; argument && i < list_count(inputs); i++) { /* the names of axes were bound to the stream; the tensor is what the wiring passes */
+        Val *value = scope_find_local(apply->scope, list_at(inputs, i)->name);
+        if (value)
+            value->tensor = argument;
+    }
+    const bool ok = instance_body(apply->lw, apply->uc, apply->def->node, apply->call, apply->caller, apply->scope, &argument, argument ? 1 : 0, "", &body);
+    body_free(&body);
+    apply->result_name = ok ? body.result_names[0] : NULL;
+    return ok ? body.results[0] : NULL;
+}
+
+static DefValue *apply_value(Lower *lw, LTensor *(*function)(void *, LTensor *, Symbol, Span), void *context)
+{
+    DefValue *value = ARENA_NEW(lw->arena, DefValue);
+    value->apply = function;
+    value->context = context;
+    return value;
+}
+
+static Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefValue *norm)
+{
+    const Node *inputs = wiring->kids[DEFINITION_INPUTS];
+    Scope *scope = scope_new(lw, NULL);
+    if (list_count(inputs) != 3) {
+        diag_add(lw->diags, DIAG_E0411, wiring->span, "a wiring takes (x, f, norm): the stream, the sub-layer, the norm");
+        return NULL;
+    }
+    const Val stream = x ? (Val){.kind = VAL_TENSOR, .tensor = x, .span = x->span, .expr = -1} : (Val){.kind = VAL_NONE, .expr = -1};
+    scope_set(scope, list_at(inputs, 0)->name, stream);
+    scope_set(scope, list_at(inputs, 1)->name, (Val){.kind = VAL_DEF, .def = f, .expr = -1});
+    scope_set(scope, list_at(inputs, 2)->name, (Val){.kind = VAL_DEF, .def = norm, .expr = -1});
+    return scope;
+}
+
+/* The wired sub-layer as a unit of its own. */
+static Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm,
+                               const Val *wiring, Span span)
+{
+    Instance *instance = instance_new(lw, key, def->node->name);
+    UnitCtx uc = {.unit = instance->unit, .instance = instance, .pack = -1};
+    LTensor *stream = x ? stream_formal(lw, &uc, x) : NULL;
+    Apply layer = {.lw = lw, .uc = &uc, .def = def, .call = call, .caller = caller, .scope = scope, .span = span};
+    Apply normed = {.lw = lw, .uc = &uc, .def = norm->kind == VAL_DEF ? norm->def : NULL, .caller = scope, .span = span};
+    Scope *names = wiring_scope(lw, wiring->def->node, stream, apply_value(lw, apply_layer, &layer), apply_value(lw, apply_norm, &normed));
+    Body body = {.lw = lw, .uc = &uc, .node = wiring->def->node, .scope = names, .prefix = ""};
+    LTensor *result = names ? eval_tensor(&body, names, wiring->def->node->kids[DEFINITION_VALUE]) : NULL;
+    body_free(&body);
+    if (!result)
+        return instance;
+    instance->ok = true;
+    instance->result = *result;
+    instance->result_name = layer.result_name ? layer.result_name : intern(lw->interner, "y");
+    unit_output(instance->unit, instance->result_name, OUTPUT_RESULT, result->id);
+    return instance;
+}
+
+/* ---- calls in the main unit ---- */
+
+static int main_formal(Model *model, Symbol path, const FormalInfo *info, const Tensor *like)
+{
+    Lower *lw = model->lw;
+    for (int i = 0; i < model->bindings.count; i++)
+        if (model->bindings.items[i].path == path)
+            return model->uc.unit->formals[i];
+    Binding binding = {.path = path, .role = like->role, .init = info->init, .plain_rank = info->plain_rank};
+    memcpy(binding.plain_extent, info->plain_extent, sizeof binding.plain_extent);
+    const int id = unit_formal(model->uc.unit, path, like->type, like->role, like->rank, like->extent, like->bound);
+    model->uc.unit->tensors[id].span = info->span;
+    vec_push(&model->bindings, binding);
+    (void)lw;
+    return id;
+}
+
+static bool same_tensor_shape(const Tensor *a, const Tensor *b)
+{
+    bool same = a->rank == b->rank;
+    for (int i = 0; same && i < a->rank; i++)
+        same = a->extent[i] == b->extent[i];
+    return same;
+}
+
+/* A shared parameter belongs to the first definition that declares it. */
+static int shared_formal(Model *model, Symbol path, const FormalInfo *info, const Tensor *like)
+{
+    for (int i = 0; i < model->shared.count; i++) {
+        if (model->shared.items[i].name != info->name)
+            continue;
+        const Tensor *owner = &model->uc.unit->tensors[model->shared.items[i].tensor];
+        if (!same_tensor_shape(owner, like))
+            diag_label(model->lw->diags, diag_add(model->lw->diags, DIAG_E0301, info->span, "the shared parameter `%s` has two shapes", info->name), owner->span, "the other is declared here");
+        return model->shared.items[i].tensor;
+    }
+    const int id = main_formal(model, path, info, like);
+    vec_push(&model->shared, (SharedParam){info->name, id});
+    return id;
+}
+
+static int bind_formal(Model *model, const Instance *instance, int i, const LTensor *stream, Symbol path)
+{
+    Lower *lw = model->lw;
+    const FormalInfo *info = &instance->formals.items[i];
+    const Tensor *like = &instance->unit->tensors[instance->unit->formals[i]];
+    switch (info->kind) {
+    case FORMAL_STREAM: return stream->id;
+    case FORMAL_AMBIENT: return main_formal(model, info->name, info, like);
+    case FORMAL_PARAM: case FORMAL_STATE: return main_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
+    case FORMAL_SHARED: return shared_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
+    }
+    BFM_BUG("formal kind %d", (int)info->kind);
+}
+
+/* State is never shared: a second use of the same path would be a second `next`. */
+static int bind_output(Model *model, const Instance *instance, const Output *output, const int *args, Symbol path)
+{
+    Lower *lw = model->lw;
+    const Tensor *like = &instance->unit->tensors[output->tensor];
+    const Symbol name = output->kind == OUTPUT_RESULT ? output->name : symbol_printf(lw, "%s.%s", path, output->name);
+    const int id = unit_tensor(model->uc.unit, name, like->type, TENSOR_LOCAL, like->rank, like->extent, like->bound);
+    if (output->kind == OUTPUT_RESULT)
+        return id;
+    const int number = unit_output(model->uc.unit, name, output->kind, id);
+    Output *made = &model->uc.unit->outputs[number];
+    made->merge = output->merge;
+    made->formal = -1;
+    for (int i = 0; output->kind == OUTPUT_NEXT && i < model->uc.unit->formal_count; i++)
+        if (model->uc.unit->formals[i] == args[output->formal])
+            made->formal = i;
+    if (output->kind == OUTPUT_LOSS && strcmp(output->name, "cross_entropy") == 0)
+        model->result->cross_entropy = number;
+    return id;
+}
+
+static LTensor *instance_call(Model *model, Instance *instance, LTensor *stream, Symbol path, Span span)
+{
+    Lower *lw = model->lw;
+    if (!instance->ok)
+        return NULL;
+    OpBuilder ob = op_begin(model->uc.unit, OP_CALL);
+    ob.op.callee = instance->unit;
+    ob.op.path = path;
+    ob.op.span = span;
+    ob.op.arg_count = instance->unit->formal_count;
+    ob.op.args = ARENA_ARRAY(lw->arena, int, ob.op.arg_count);
+    ob.op.result_count = instance->unit->output_count;
+    ob.op.results = ARENA_ARRAY(lw->arena, int, ob.op.result_count);
+    for (int i = 0; i < ob.op.arg_count; i++)
+        ob.op.args[i] = bind_formal(model, instance, i, stream, path);
+    LTensor *result = ltensor_new(lw, instance->result_name, -1);
+    *result = instance->result;
+    for (int i = 0; i < ob.op.result_count; i++) {
+        ob.op.results[i] = bind_output(model, instance, &instance->unit->outputs[i], ob.op.args, path);
+        if (instance->unit->outputs[i].kind == OUTPUT_RESULT)
+            result->id = ob.op.results[i];
+    }
+    result->domain_op = -1;
+    result->span = span;
+    model->result_name = instance->result_name;
+    op_finish(&ob);
+    return result;
+}
+
+static void line_info(Place *place, Symbol path, Symbol definition, Span span, int call)
+{
+    vec_push(&place->model->lines, (LineInfo){.path = path, .definition = definition, .span = span, .depth = place->depth, .call = call});
+}
+
+/* ---- norms and wirings of lines ---- */
+
+static Val named_value(Lower *lw, int type, const Node *node, const char *fallback, Scope *scope)
+{
+    Node *declared = node_new(lw->arena, NODE_TYPE, span_none());
+    declared->op = type;
+    if (!node)
+        node = ast_name(lw->arena, intern(lw->interner, fallback));
+    return attribute_value(lw, declared, node, scope, intern(lw->interner, type == AST_TYPE_NORM ? "norm" : "wiring"));
+}
+
+static bool line_wiring(Place *place, const Node *definition, const Node *line_norm, const Node *line_wiring_node, Val *norm, Val *wiring)
+{
+    Lower *lw = place->model->lw;
+    const Node *own_norm = definition ? definition->kids[DEFINITION_NORM] : NULL, *own_wiring = definition ? definition->kids[DEFINITION_WIRING] : NULL;
+    const bool plain = definition && definition->op == AST_DEF_NORM && !own_wiring;
+    const Node *norm_node = line_norm ? line_norm : own_norm ? own_norm : place->norm;
+    const Node *wiring_node = line_wiring_node ? line_wiring_node : own_wiring ? own_wiring : place->wiring;
+    const bool none = !line_wiring_node && (plain || place->unwired);
+    *wiring = named_value(lw, AST_TYPE_WIRING, none ? NULL : wiring_node, none ? "none" : "pre", place->scope);
+    *norm = named_value(lw, AST_TYPE_NORM, norm_node, "rms_norm", place->scope);
+    return wiring->kind != VAL_POISON && norm->kind != VAL_POISON;
+}
+
+static bool layer_line(Place *place, const Node *line, const Node *definition)
+{
+    Model *model = place->model;
+    Lower *lw = model->lw;
+    const Node *call = line->kids[LINE_CALL];
+    const Symbol path = line_path(place, line->name, definition->name, line->span);
+    DefValue *def = ARENA_NEW(lw->arena, DefValue);
+    Scope *scope;
+    Val norm, wiring;
+    def->node = definition;
+    const bool takes_stream = list_count(definition->kids[DEFINITION_INPUTS]) > 0;
+    if (takes_stream && !place->stream) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0302, line->span, "`%s` needs a stream, and there is none yet", definition->name);
+        diag_fix(lw->diags, diag, "begin the model with `embed(d = …)`");
+        return false;
+    }
+    if (list_count(definition->kids[DEFINITION_INPUTS]) > 1) {
+        diag_add(lw->diags, DIAG_E0302, line->span, "`%s` takes several tensors and cannot be a line", definition->name);
+        return false;
+    }
+    Node *arguments = call->kind == NODE_CALL ? (Node *)call : NULL;
+    if (!line_wiring(place, definition, line->kids[LINE_NORM], line->kids[LINE_WIRING], &norm, &wiring) ||
+        !instance_scope(lw, def, arguments, place->scope, &place->stream, takes_stream ? 1 : 0, call->span, &scope))
+        return false;
+    const char *key = instance_key(lw, "line", definition, scope, takes_stream ? place->stream : NULL, &norm, &wiring);
+    Instance *instance = instance_find(lw, key);
+    if (!instance)
+        instance = instance_make(lw, key, def, arguments, place->scope, scope, takes_stream ? place->stream : NULL, &norm, &wiring, call->span);
+    LTensor *result = instance_call(model, instance, place->stream, path, line->span);
+    if (!result)
+        return false;
+    line_info(place, path, definition->name, line->span, model->uc.unit->op_count - 1);
+    const bool width_set = !place->stream || axis_size(lw, &result->axes[result->rank - 1]) != axis_size(lw, &place->stream->axes[place->stream->rank - 1]);
+    if (width_set)
+        place->width_span = line->span;
+    place->stream = result;
+    return true;
+}
+
+/* ---- blocks ---- */
+
+static void bind_width(Place *place, Scope *scope)
+{
+    Lower *lw = place->model->lw;
+    if (place->stream)
+        scope_set(scope, intern(lw->interner, "d"), val_dim(axis_size(lw, &place->stream->axes[place->stream->rank - 1]), place->width_span));
+}
+
+/* `brainformer_1(d = 1024)` on a stream of another width: both widths, where each was set, and the fix. */
+static bool check_width(Place *place, Scope *scope, const Node *line)
+{
+    Lower *lw = place->model->lw;
+    const Val *asked = scope_find_local(scope, intern(lw->interner, "d"));
+    if (!asked || !place->stream || asked->kind != VAL_NUMBER)
+        return true;
+    const Dim width = axis_size(lw, &place->stream->axes[place->stream->rank - 1]);
+    if (asked->dim == width)
+        return true;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0301, line->span, "this block is %s wide, but the stream is %s wide", dim_text(lw, asked->dim), dim_text(lw, width));
+    if (asked->span.file >= 0)
+        diag_label(lw->diags, diag, asked->span, "the block's width is set here");
+    if (place->width_span.file >= 0)
+        diag_label(lw->diags, diag, place->width_span, "the stream's width is set here");
+    diag_fix(lw->diags, diag, "change the width of the stream with `project(d = %s)`, or leave `d` out: the stream binds it", dim_text(lw, asked->dim));
+    return false;
+}
+
+static bool block_line(Place *place, const Node *line, const Node *block)
+{
+    Model *model = place->model;
+    Lower *lw = model->lw;
+    const Node *call = line->kids[LINE_CALL];
+    const Symbol path = line_path(place, line->name, block->name, line->span);
+    Scope *scope = scope_new(lw, place->scope);
+    Labels labels = {0};
+    scope->barrier = true;
+    bind_width(place, scope);
+    if (++lw->depth > CALL_DEPTH_MAX) {
+        diag_add(lw->diags, DIAG_E0413, line->span, "`%s` contains itself", block->name);
+        lw->depth--;
+        return false;
+    }
+    bool ok = attributes_bind(lw, block, block->kids[BLOCK_ATTRIBUTES], call->kind == NODE_CALL ? call : NULL, NULL, place->scope, scope, line->span) &&
+              check_width(place, scope, line);
+    if (ok) {
+        line_info(place, path, block->name, line->span, -1);
+        Place inner = *place;
+        inner.scope = scope;
+        inner.path = arena_printf(lw->arena, "%s.", path);
+        inner.repetition = "";
+        inner.norm = line->kids[LINE_NORM] ? line->kids[LINE_NORM] : block->kids[BLOCK_NORM];
+        inner.wiring = line->kids[LINE_WIRING] ? line->kids[LINE_WIRING] : block->kids[BLOCK_WIRING];
+        inner.labels = (void *)&labels;
+        inner.depth++;
+        inner.unwired = false;
+        ok = lines_lower(&inner, block->kids[BLOCK_BODY]);
+        place->stream = inner.stream;
+        place->width_span = inner.width_span;
+    }
+    lw->depth--;
+    vec_free(&labels);
+    return ok;
+}
+
+static bool call_line(Place *place, const Node *line)
+{
+    Lower *lw = place->model->lw;
+    const Node *call = line->kids[LINE_CALL];
+    if (call->kind != NODE_CALL && call->kind != NODE_NAME) {
+        if (call->kind != NODE_ERROR)
+            diag_add(lw->diags, DIAG_E0302, call->span, "a line is a layer or a block with its attributes: `ffn(hidden = 512)`");
+        return false;
+    }
+    const Val *bound = scope_find(place->scope, call->name);
+    const Node *block = module_find(lw->module, call->name, NODE_BLOCK, -1);
+    const Node *definition = bound && bound->kind == VAL_DEF ? bound->def->node : module_find(lw->module, call->name, NODE_DEFINITION, AST_DEF_LAYER);
+    if (!definition)
+        definition = module_find(lw->module, call->name, NODE_DEFINITION, AST_DEF_NORM);
+    if (block)
+        return block_line(place, line, block);
+    if (definition && (definition->op == AST_DEF_LAYER || definition->op == AST_DEF_NORM))
+        return layer_line(place, line, definition);
+    const Node *other = module_find_any(lw->module, call->name);
+    Diagnostic *diag = diag_add(lw->diags, other ? DIAG_E0202 : DIAG_E0201, call->span, "there is no layer or block named `%s`", call->name);
+    Symbol similar = module_similar(lw->module, call->name, NODE_DEFINITION, AST_DEF_LAYER);
+    if (!similar)
+        similar = module_similar(lw->module, call->name, NODE_BLOCK, -1);
+    if (other)
+        diag_label(lw->diags, diag, other->name_span, "`%s` is something else", call->name);
+    else if (similar)
+        diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
+    else if (lw->module->file_count == 1)
+        diag_fix(lw->diags, diag, "the library's layers come with `use std.layers`");
+    return false;
+}
+
+/* ---- repeat, parallel, at ---- */
+
+static bool repeat_line(Place *place, const Node *node)
+{
+    Lower *lw = place->model->lw;
+    int64_t count;
+    const Val value = eval_const(lw, place->scope, node->kids[REPEAT_COUNT]);
+    if (value.kind == VAL_POISON)
+        return false;
+    if (!val_int(&value, &count) || count < 0 || count > 100000) {
+        diag_add(lw->diags, DIAG_E0303, node->kids[REPEAT_COUNT]->span, "`repeat` takes a whole number from 0 to 100000, not %s", val_text(lw, &value));
+        return false;
+    }
+    Labels *labels = (Labels *)place->labels, before = {0};
+    for (int i = 0; i < labels->count; i++)
+        vec_push(&before, labels->items[i]);
+    bool ok = true;
+    const char *outer = place->repetition;
+    for (int64_t r = 0; r < count && ok; r++) {
+        if (r > 0) { /* each repetition uses the same labels */
+            labels->count = 0;
+            for (int i = 0; i < before.count; i++)
+                vec_push(labels, before.items[i]);
+        }
+        if (!(node->op & AST_SHARED))
+            place->repetition = arena_printf(lw->arena, "%s[%lld]", outer, (long long)r);
+        ok = lines_lower(place, node->kids[REPEAT_BODY]);
+    }
+    place->repetition = outer;
+    vec_free(&before);
+    return ok;
+}
+
+typedef struct Branches {
+    Place *place;
+    const Node *node;
+    const char *path;
+    bool ok;
+} Branches;
+
+static LTensor *sum_streams(Model *model, LTensor *a, LTensor *b, Span span)
+{
+    Lower *lw = model->lw;
+    Scope *scope = scope_new(lw, NULL);
+    const Symbol left = intern(lw->interner, "a"), right = intern(lw->interner, "b");
+    scope_set(scope, left, (Val){.kind = VAL_TENSOR, .tensor = a, .span = a->span, .expr = -1});
+    scope_set(scope, right, (Val){.kind = VAL_TENSOR, .tensor = b, .span = b->span, .expr = -1});
+    Node *sum = node_new(lw->arena, NODE_BINARY, span);
+    sum->op = AST_ADD;
+    sum->kids[BINARY_LEFT] = ast_name(lw->arena, left);
+    sum->kids[BINARY_RIGHT] = ast_name(lw->arena, right);
+    return eval_tensor(&model->body, scope, sum);
+}
+
+/* The sub-layer of a `parallel`: each branch on the same input, all results added, in the order of the text. */
+static LTensor *apply_branches(void *context, LTensor *argument, Symbol label, Span span)
+{
+    Branches *branches = context;
+    Place inner = *branches->place;
+    Labels labels = {0};
+    LTensor *sum = NULL;
+    (void)label;
+    inner.path = branches->path;
+    inner.repetition = "";
+    inner.labels = (void *)&labels;
+    inner.depth++;
+    const Node *list = branches->node->kids[PARALLEL_BRANCHES];
+    for (int i = 0; i < list_count(list) && branches->ok; i++) {
+        inner.stream = argument;
+        inner.unwired = list_count(list_at(list, i)) == 1;
+        branches->ok = lines_lower(&inner, list_at(list, i)) && inner.stream;
+        if (branches->ok)
+            sum = sum ? sum_streams(inner.model, sum, inner.stream, span) : inner.stream;
+        branches->ok = branches->ok && sum;
+    }
+    vec_free(&labels);
+    return branches->ok ? sum : NULL;
+}
+
+typedef struct MainNorm {
+    Place *place;
+    const Val *norm;
+    const char *path;
+} MainNorm;
+
+static Instance *plain_instance(Place *place, const DefValue *def, const Node *call, LTensor *x, Scope *caller, Span span)
+{
+    Lower *lw = place->model->lw;
+    Scope *scope;
+    const Val none = {.kind = VAL_NONE, .expr = -1}, wiring = named_value(lw, AST_TYPE_WIRING, NULL, "none", place->scope);
+    if (wiring.kind == VAL_POISON || !instance_scope(lw, def, call, caller, &x, 1, span, &scope))
+        return NULL;
+    const char *key = instance_key(lw, "plain", def->node, scope, x, &none, &wiring);
+    Instance *instance = instance_find(lw, key);
+    return instance ? instance : instance_make(lw, key, def, call, caller, scope, x, &none, &wiring, span);
+}
+
+static LTensor *apply_main_norm(void *context, LTensor *argument, Symbol label, Span span)
+{
+    MainNorm *apply = context;
+    Lower *lw = apply->place->model->lw;
+    if (apply->norm->kind != VAL_DEF)
+        return argument;
+    Instance *instance = plain_instance(apply->place, apply->norm->def, NULL, argument, apply->place->scope, span);
+    return instance ? instance_call(apply->place->model, instance, argument, symbol_printf(lw, "%s%s", apply->path, label), span) : NULL;
+}
+
+static bool need_stream(Place *place, const Node *node)
+{
+    if (place->stream)
+        return true;
+    diag_add(place->model->lw->diags, DIAG_E0302, node->span, "there is no stream yet: a model begins with an embedding");
+    return false;
+}
+
+static bool parallel_line(Place *place, const Node *node)
+{
+    Model *model = place->model;
+    Lower *lw = model->lw;
+    Val norm, wiring;
+    const Symbol path = line_path(place, node->name, intern(lw->interner, "parallel"), node->span);
+    if (!need_stream(place, node) || !line_wiring(place, NULL, node->kids[PARALLEL_NORM], node->kids[PARALLEL_WIRING], &norm, &wiring))
+        return false;
+    line_info(place, path, intern(lw->interner, "parallel"), node->span, -1);
+    const char *prefix = arena_printf(lw->arena, "%s.", path);
+    Branches branches = {place, node, prefix, true};
+    MainNorm normed = {place, &norm, prefix};
+    Scope *scope = wiring_scope(lw, wiring.def->node, place->stream, apply_value(lw, apply_branches, &branches), apply_value(lw, apply_main_norm, &normed));
+    LTensor *result = scope ? eval_tensor(&model->body, scope, wiring.def->node->kids[DEFINITION_VALUE]) : NULL;
+    if (result)
+        place->stream = result;
+    return result != NULL;
+}
+
+/* The library's definition of this name, applied to the stream with one attribute given. */
+static LTensor *width_change(Place *place, const char *name, const char *attribute, Dim width, LTensor *x, Symbol path, Span span)
+{
+    Lower *lw = place->model->lw;
+    const Node *definition = module_find(lw->module, intern(lw->interner, name), NODE_DEFINITION, AST_DEF_LAYER);
+    if (!definition) {
+        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0201, span, "`at` needs the library's layer `%s`", name), "write `use std.layers`");
+        return NULL;
+    }
+    DefValue *def = ARENA_NEW(lw->arena, DefValue);
+    def->node = definition;
+    def->bound = ARENA_NEW(lw->arena, struct Binding_);
+    def->bound->name = intern(lw->interner, attribute);
+    def->bound->value = ARENA_NEW(lw->arena, Val);
+    *def->bound->value = val_dim(width, span);
+    def->count = 1;
+    Instance *instance = plain_instance(place, def, NULL, x, place->scope, span);
+    return instance ? instance_call(place->model, instance, x, path, span) : NULL;
+}
+
+static bool at_line(Place *place, const Node *node)
+{
+    Model *model = place->model;
+    Lower *lw = model->lw;
+    const Symbol path = line_path(place, node->name, intern(lw->interner, "at"), node->span);
+    if (!need_stream(place, node))
+        return false;
+    const Dim outer = axis_size(lw, &place->stream->axes[place->stream->rank - 1]);
+    const Val factor = eval_const(lw, place->scope, node->kids[AT_WIDTH]);
+    if (factor.kind == VAL_POISON)
+        return false;
+    int64_t inner_width;
+    const Dim inner = factor.kind == VAL_NUMBER && factor.dim ? dim_mul(lw->dims, outer, factor.dim) : NULL;
+    if (!inner || !dim_is_int(inner, &inner_width) || inner_width < 1) {
+        diag_add(lw->diags, DIAG_E0303, node->kids[AT_WIDTH]->span, "`at` takes a factor on the width that gives a whole number of at least 1; %s of %s does not", val_text(lw, &factor), dim_text(lw, outer));
+        return false;
+    }
+    line_info(place, path, intern(lw->interner, "at"), node->span, -1);
+    Labels labels = {0};
+    Place body = *place;
+    body.path = arena_printf(lw->arena, "%s.", path);
+    body.repetition = "";
+    body.labels = (void *)&labels;
+    body.depth++;
+    body.width_span = node->kids[AT_WIDTH]->span;
+    body.unwired = false;
+    Scope *scope = scope_new(lw, place->scope);
+    body.scope = scope;
+    scope_set(scope, intern(lw->interner, "d"), val_dim(inner, node->kids[AT_WIDTH]->span));
+    body.stream = width_change(place, "enter", "inner", inner, place->stream, path, node->span);
+    const bool ok = body.stream && lines_lower(&body, node->kids[AT_BODY]);
+    vec_free(&labels);
+    LTensor *back = ok ? width_change(&body, "leave", "outer", outer, body.stream, path, node->span) : NULL;
+    LTensor *sum = back ? sum_streams(model, place->stream, back, node->span) : NULL;
+    if (sum)
+        place->stream = sum;
+    return sum != NULL;
+}
+
+static bool lines_lower(Place *place, const Node *lines)
+{
+    Model *model = place->model;
+    bool ok = true;
+    for (int i = 0; i < list_count(lines) && ok; i++) {
+        const Node *line = list_at(lines, i);
+        if (model->line_budget-- <= 0) {
+            diag_add(model->lw->diags, DIAG_E0303, line->span, "the model has more than %d lines when written out", BODY_LINES_MAX);
+            return false;
+        }
+        switch ((int)line->kind) {
+        case NODE_LINE: ok = call_line(place, line); break;
+        case NODE_REPEAT: ok = repeat_line(place, line); break;
+        case NODE_PARALLEL: ok = parallel_line(place, line); break;
+        case NODE_AT: ok = at_line(place, line); break;
+        default: break; /* settings were read; errors were reported */
+        }
+    }
+    return ok;
+}
+
+/* ---- the model ---- */
+
+static void lower_begin(Lower *lw, const Module *module, const LowerOptions *options)
+{
+    *lw = (Lower){.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module, .options = *options};
+    lw->program = program_new(lw->arena, lw->interner);
+    lw->dims = lw->program->dims;
+}
+
+static void lower_end(Lower *lw)
+{
+    for (Scope *scope = lw->scopes; scope; scope = scope->next_owned)
+        vec_free(&scope->entries);
+    for (int i = 0; i < lw->instances.count; i++)
+        vec_free(&lw->instances.items[i]->formals);
+    vec_free(&lw->instances);
+}
+
+static bool model_settings(Lower *lw, const Node *node, Scope *scope, Lowered *result)
+{
+    bool ok = true;
+    for (int i = 0; i < list_count(node->kids[MODEL_BODY]); i++) {
+        const Node *setting = list_at(node->kids[MODEL_BODY], i);
+        if (setting->kind != NODE_SETTING)
+            continue;
+        if (scope_find_local(scope, setting->name)) {
+            diag_add(lw->diags, DIAG_E0206, setting->span, "`%s` is set twice", setting->name);
+            ok = false;
+        }
+        const Val value = eval_const(lw, scope, setting->kids[SETTING_VALUE]);
+        scope_set(scope, setting->name, value);
+        ok = ok && value.kind != VAL_POISON;
+        int64_t *known = strcmp(setting->name, "vocab") == 0 ? &result->vocab : strcmp(setting->name, "context") == 0 ? &result->context : NULL;
+        if (known && value.kind != VAL_POISON && (!val_int(&value, known) || *known < 1 || *known > INT32_MAX)) {
+            diag_add(lw->diags, DIAG_E0303, setting->kids[SETTING_VALUE]->span, "`%s` is a whole number from 1 to 2147483647, not %s", setting->name, val_text(lw, &value));
+            ok = false;
+        }
+    }
+    if (ok && result->context)
+        lw->context = dim_int(lw->dims, result->context);
+    return ok;
+}
+
+static bool model_body(Model *model, const Node *node)
+{
+    Lower *lw = model->lw;
+    Labels labels = {0};
+    Place place = {.model = model, .scope = lw->model_scope, .path = "", .repetition = "", .norm = node->kids[MODEL_NORM], .wiring = node->kids[MODEL_WIRING],
+                   .width_span = span_none(), .labels = (void *)&labels};
+    bool ok = lines_lower(&place, node->kids[MODEL_BODY]);
+    vec_free(&labels);
+    if (ok && !place.stream) {
+        diag_add(lw->diags, DIAG_E0302, node->name_span, "the model `%s` has no lines", node->name);
+        ok = false;
+    }
+    if (ok)
+        model->result->result = unit_output(model->uc.unit, model->result_name ? model->result_name : intern(lw->interner, "y"), OUTPUT_RESULT, place.stream->id);
+    return ok;
+}
+
+Lowered *lower_model(const Module *module, const Node *node, const LowerOptions *options)
+{
+    Lower lw;
+    lower_begin(&lw, module, options);
+    Lowered *result = ARENA_NEW(module->arena, Lowered);
+    *result = (Lowered){.program = lw.program, .model = node, .cross_entropy = -1};
+    Model model = {.lw = &lw, .result = result, .line_budget = BODY_LINES_MAX};
+    lw.model_scope = scope_new(&lw, NULL);
+    const int errors = diag_errors(module->diags);
+    bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) && model_settings(&lw, node, lw.model_scope, result);
+    model.uc = (UnitCtx){.unit = unit_new(lw.program, node->name), .instance = &model.main, .pack = -1};
+    model.body = (Body){.lw = &lw, .uc = &model.uc, .scope = lw.model_scope, .prefix = ""};
+    ok = ok && model_body(&model, node) && diag_errors(module->diags) == errors;
+    /* callees before callers: the main unit was created first */
+    Unit **units = lw.program->units;
+    for (int i = 0, k = 0; i < lw.program->unit_count; i++)
+        if (units[i] != model.uc.unit)
+            units[k++] = units[i];
+    units[lw.program->unit_count - 1] = model.uc.unit;
+    lw.program->main = model.uc.unit;
+    lw.program->bindings = arena_memdup(lw.arena, model.bindings.items, (size_t)model.bindings.count * sizeof(Binding));
+    result->line_count = model.lines.count;
+    result->lines = arena_memdup(lw.arena, model.lines.items, (size_t)model.lines.count * sizeof(LineInfo));
+    vec_free(&model.bindings);
+    vec_free(&model.lines);
+    vec_free(&model.shared);
+    vec_free(&model.main.formals);
+    lower_end(&lw);
+    return ok ? result : NULL;
+}

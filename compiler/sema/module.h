@@ -1,0 +1,48 @@
+/* Modules: a file with everything it uses, and the definitions found in it by name.
+   `use std.layers` names stdlib/layers.bfm of the library folder; any other `use a.b` names a/b.bfm beside the file that says so. */
+#ifndef BFM_SEMA_MODULE_H
+#define BFM_SEMA_MODULE_H
+
+#include "ast/ast.h"
+
+/* One name may have several definitions: optimiser forms by rank, in the order of the text. */
+typedef struct ModuleItem {
+    const Node *node;
+    int file;            /* position in Module.files */
+} ModuleItem;
+
+typedef struct ModuleFile {
+    const char *path;
+    Node *root;          /* FILE */
+    int use_count;
+    int *uses;           /* positions in Module.files */
+} ModuleFile;
+
+typedef struct Module {
+    Arena *arena;
+    Interner *interner;
+    Diagnostics *diags;
+    const char *library; /* folder that holds the std.* files */
+    int file_count;
+    ModuleFile *files;   /* files[0] is the one that was asked for; the others in the order in which they are met */
+    int item_count;
+    ModuleItem *items;
+} Module;
+
+/* Reads the file and what it uses, all of it. NULL where the file itself cannot be read (`message` says why);
+   everything else is a diagnostic, and the module holds what could be understood. */
+Module *module_load(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char **message);
+/* The same for a text in memory, shown to the user under `path`. */
+Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length);
+
+/* The item of this name and node kind; for DEFINITIONs also of this AST_DEF_… (-1: any). The asking file's own come first, then those it uses. */
+const Node *module_find(const Module *module, Symbol name, NodeKind kind, int def);
+const Node *module_find_any(const Module *module, Symbol name);
+/* The n-th DEFINITION of the name and AST_DEF_…, NULL past the last. */
+const Node *module_find_form(const Module *module, Symbol name, int def, int n);
+/* Similar name for "did you mean": NULL if none is close. */
+Symbol module_similar(const Module *module, const char *name, NodeKind kind, int def);
+/* Distance of two names in edits, for suggestions. */
+int name_distance(const char *a, const char *b);
+
+#endif
