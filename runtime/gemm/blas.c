@@ -19,6 +19,8 @@ bool gemm_blas_can(const BfmGemm *product)
 {
     if (product->a_rows || product->k_a || product->k_b || product->c_rows || product->a_scale || product->c_col != 1 || product->k <= 0)
         return false;
+    if (product->a_packed || product->b_packed)
+        return false;
     if (product->k > INT_MAX || product->c_row > INT_MAX || product->c_row < gemm_max(product->n, 1))
         return false;
     return operand_fits(product->m, product->k, product->a_row, product->a_col) && operand_fits(product->k, product->n, product->b_row, product->b_col);

@@ -11,7 +11,7 @@
 #include "bfm/error.h"
 #include "pool/pool.h"
 
-enum { BFM_GEMM_K_BLOCK = 256 };
+enum { BFM_GEMM_K_BLOCK = 256, BFM_GEMM_PACKED_ROWS = 168 };
 
 /* C[i, j] (+)= alpha * sum over k of A[i, k] * B[k, j].  A (m, k), B (k, n), C (m, n); strides in elements. */
 typedef struct BfmGemm {
@@ -26,11 +26,13 @@ typedef struct BfmGemm {
     float alpha;
     const float *a_scale;                 /* optional: row i of A is multiplied by a_scale[i * a_scale_stride], i before a_rows */
     int64_t a_scale_stride;
+    const float *a_packed;                /* optional: what bfm_gemm_pack_a made of a, a_rows, k_a and a_scale, which are then not read; m <= BFM_GEMM_PACKED_ROWS */
+    const float *b_packed;                /* optional: what bfm_gemm_pack_b made of b and k_b, which are then not read */
 } BfmGemm;
 
 typedef enum {
     BFM_GEMM_OWN,      /* the widest kernels the CPU has */
-    BFM_GEMM_OPENBLAS, /* single-threaded calls on fixed tiles; products with gathers, scales or strides that BLAS cannot express use BFM_GEMM_OWN */
+    BFM_GEMM_OPENBLAS, /* single-threaded calls on fixed tiles; products that BLAS cannot express (gathers, scales, packed) use BFM_GEMM_OWN */
     BFM_GEMM_AVX512,   /* if the CPU lacks these, the next narrower */
     BFM_GEMM_AVX2,
     BFM_GEMM_PORTABLE,
@@ -44,6 +46,13 @@ bool bfm_gemm_run(BfmPool *pool, const BfmGemm *products, int64_t count, BfmGemm
    bfm_gemm_block_scratch() bytes, whatever the product. Any engine but BFM_GEMM_OPENBLAS, which is taken as BFM_GEMM_OWN. */
 void bfm_gemm_block(const BfmGemm *product, BfmGemmEngine engine, float *scratch);
 size_t bfm_gemm_block_scratch(void);
+
+/* Operands that many products share, packed beforehand; packed, aligned to 64 bytes, holds the floats said (m, n, k of these operands). The layout is
+   that of one engine on one CPU (BFM_GEMM_OPENBLAS uses that of BFM_GEMM_OWN): never stored in a file. The bits of products stay the same. */
+int64_t bfm_gemm_packed_a_floats(int64_t m, int64_t k);
+int64_t bfm_gemm_packed_b_floats(int64_t k, int64_t n);
+void bfm_gemm_pack_a(const BfmGemm *product, BfmGemmEngine engine, float *packed); /* m <= BFM_GEMM_PACKED_ROWS; reads m, k and the parts of A */
+void bfm_gemm_pack_b(const BfmGemm *product, BfmGemmEngine engine, float *packed); /* reads n, k and the parts of B */
 
 /* What serves an engine on this CPU: "avx512", "avx2", "portable" or "openblas". */
 const char *bfm_gemm_engine_name(BfmGemmEngine engine);

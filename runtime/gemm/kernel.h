@@ -7,7 +7,7 @@
 enum {
     GEMM_WIDTH_LIMIT = 32,  /* rows or columns of the widest panel */
     GEMM_HEIGHT_LIMIT = 14, /* rows of the highest register tile */
-    GEMM_TILE_ROWS = 168,   /* rows of the largest tile: its packed block of A stays in the second-level cache */
+    GEMM_TILE_ROWS = BFM_GEMM_PACKED_ROWS, /* rows of the largest tile: its packed block of A stays in the second-level cache */
     GEMM_TILE_COLUMNS = 2048,
     GEMM_PACK_SLACK = 8,    /* floats that packing may write past the end of a panel */
 };
@@ -67,7 +67,9 @@ typedef struct GemmJob {
     int64_t tile_rows, tile_columns, tiles_down, tiles_across; /* tile_columns is a multiple of 2 * lanes unless one tile is enough */
     int64_t first_tile;  /* number of its first tile in the run */
     int64_t k_chunk;     /* k that one round of the run covers: a multiple of the block, or all of it */
-    float *packed;       /* k_chunk x n rounded up to lanes: the right operand, packed once for all tiles; NULL = each tile packs */
+    float *space;         /* where the run packs the right operand once for all tiles: k_chunk x n rounded up to lanes; NULL = it does not */
+    const float *packed;  /* the right operand's current chunk as packed by the run or the caller; NULL = each tile packs */
+    const float *left_packed; /* all of the left operand as packed by the caller; NULL = each tile packs */
     int64_t first_pack;  /* number of its first packing task in a round */
 } GemmJob;
 
@@ -80,10 +82,13 @@ typedef struct GemmRange {
 /* Floats of scratch that one tile needs, whatever the kernels. */
 int64_t gemm_tile_scratch(void);
 
+/* Packs a block of left rows: panel after panel from dst on, each k-major, so that row r of the block begins its panel at r * kc. */
+void gemm_left_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, int64_t k0, int64_t kc, float *dst);
+
 /* Computes C[rows, columns] over k in ks, a round of the job; at most GEMM_TILE_ROWS rows. */
 void gemm_tile(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, GemmRange columns, GemmRange ks, float *scratch);
 
-/* Packs the right operand's columns of one block of k into job->packed, which begins at `chunk`. */
+/* Packs the right operand's columns of one block of k into job->space, which begins at `chunk`. */
 void gemm_right_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange columns, int64_t k0, int64_t chunk);
 
 /* The OpenBLAS engine: whether it can express a product; runs those that it can. */

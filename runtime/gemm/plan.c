@@ -32,7 +32,7 @@ const char *bfm_gemm_engine_name(BfmGemmEngine engine) { return engine == BFM_GE
    so narrow that most of a vector of columns would be padding. */
 static bool roles_exchange(const BfmGemm *product, const GemmKernels *kernels)
 {
-    if (product->c_rows || product->a_scale)
+    if (product->c_rows || product->a_scale || product->a_packed || product->b_packed)
         return false;
     if (product->c_col != 1)
         return product->c_row == 1;
@@ -49,6 +49,7 @@ GemmJob gemm_job_init(const BfmGemm *product, const GemmKernels *kernels)
         .left = exchange ? b : a, .right = exchange ? a : b,
         .m = exchange ? product->n : product->m, .n = exchange ? product->m : product->n, .k = product->k,
         .c = product->c, .c_row = exchange ? product->c_col : product->c_row, .c_column = exchange ? product->c_row : product->c_col,
-        .c_rows = product->c_rows, .alpha = product->alpha, .accumulate = product->accumulate != 0,
+        .c_rows = product->c_rows, .alpha = product->alpha, .accumulate = product->accumulate != 0, .k_chunk = product->k,
+        .packed = product->b_packed, .left_packed = product->a_packed,
     };
 }

@@ -28,11 +28,11 @@ static void tiles_choose(GemmJob *job, const GemmKernels *kernels, int64_t wante
     int64_t down = gemm_parts(job->m, GEMM_TILE_ROWS), across = gemm_parts(job->n, GEMM_TILE_COLUMNS);
     while (down * across < wanted) {
         int64_t rows = gemm_parts(job->m, down), columns = gemm_parts(job->n, across);
-        if (rows > 5 * height)
+        if (rows > 5 * height && !job->left_packed)
             down++;
         else if (columns > 8 * width)
             across++;
-        else if (rows > 2 * height)
+        else if (rows > 2 * height && !job->left_packed)
             down++;
         else if (columns > 2 * width)
             across++;
@@ -49,14 +49,16 @@ static int64_t packed_columns(const Run *run, const GemmJob *job) { return gemm_
 
 static int64_t job_blocks(const GemmJob *job) { return gemm_parts(job->k_chunk, BFM_GEMM_K_BLOCK); }
 
-static int64_t job_pack_tasks(const GemmJob *job) { return job->packed ? job_blocks(job) * gemm_parts(job->n, PACK_COLUMNS) : 0; }
+static int64_t job_pack_tasks(const GemmJob *job) { return job->space ? job_blocks(job) * gemm_parts(job->n, PACK_COLUMNS) : 0; }
+
+static bool packing_shared(const GemmJob *job) { return job->tiles_down > 1 && job->k > 0 && !job->packed; }
 
 /* Gives the jobs whose right operand several tiles read a share of the packing space, in proportion to its size. */
 static void packing_plan(Run *run)
 {
     double total = 0;
     for (int64_t i = 0; i < run->count; i++)
-        if (run->jobs[i].tiles_down > 1)
+        if (packing_shared(&run->jobs[i]))
             total += (double)packed_columns(run, &run->jobs[i]) * (double)run->jobs[i].k;
     double share = total > (double)PACKED_FLOATS ? (double)PACKED_FLOATS / total : 1;
     int64_t used = 0;
@@ -65,10 +67,10 @@ static void packing_plan(Run *run)
         GemmJob *job = &run->jobs[i];
         int64_t blocks = gemm_parts(job->k, BFM_GEMM_K_BLOCK), granted = gemm_max((int64_t)(share * (double)blocks), 1);
         int64_t chunk = gemm_min(granted * BFM_GEMM_K_BLOCK, job->k), floats = chunk * packed_columns(run, job);
-        if (job->tiles_down < 2 || job->k == 0 || used + floats > PACKED_FLOATS)
+        if (!packing_shared(job) || used + floats > PACKED_FLOATS)
             continue;
         job->k_chunk = chunk;
-        job->packed = run->packed + used;
+        job->packed = job->space = run->packed + used;
         used += gemm_round_up(floats, 16);
         run->rounds = gemm_max(run->rounds, gemm_parts(job->k, chunk));
     }
@@ -126,7 +128,6 @@ static void run_plan(Run *run, const BfmGemm *products, int64_t count)
     for (int64_t i = 0; i < run->count; i++) {
         GemmJob *job = &run->jobs[i];
         tiles_choose(job, run->kernels, total > 0 ? (int64_t)(wanted * job_flop(job) / total + 0.5) : 1);
-        job->k_chunk = job->k;
         job->first_tile = run->tiles;
         run->tiles += job->tiles_down * job->tiles_across;
     }
@@ -192,7 +193,6 @@ void bfm_gemm_block(const BfmGemm *product, BfmGemmEngine engine, float *scratch
 {
     const GemmKernels *kernels = gemm_kernels(engine);
     GemmJob job = gemm_job_init(product, kernels);
-    job.k_chunk = job.k;
     for (int64_t row = 0; row < job.m && job.n > 0; row += GEMM_TILE_ROWS)
         gemm_tile(kernels, &job, (GemmRange){row, gemm_min(row + GEMM_TILE_ROWS, job.m)}, (GemmRange){0, job.n}, (GemmRange){0, job.k}, scratch);
 }

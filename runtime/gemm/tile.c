@@ -24,7 +24,7 @@ static TileScratch scratch_split(float *scratch)
 /* Rows are dealt to panels as evenly as possible: panel p of `panels` begins at this row. */
 static int64_t panel_begin(int64_t rows, int64_t panels, int64_t p) { return rows * p / panels; }
 
-static void left_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, int64_t k0, int64_t kc, float *dst)
+void gemm_left_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, int64_t k0, int64_t kc, float *dst)
 {
     int64_t count = rows.end - rows.begin, panels = gemm_parts(count, kernels->height);
     for (int64_t p = 0; p < panels; p++) { /* upwards: a panel may spill into the next one */
@@ -109,12 +109,14 @@ void gemm_tile(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, G
     for (int64_t k0 = ks.begin; k0 < ks.end; k0 += BFM_GEMM_K_BLOCK) {
         int64_t kc = gemm_min(ks.end - k0, BFM_GEMM_K_BLOCK);
         bool add = job->accumulate || k0 > 0;
-        left_pack(kernels, job, rows, k0, kc, parts.left);
+        const float *left_block = job->left_packed ? job->left_packed + k0 * job->m : parts.left;
+        if (!job->left_packed)
+            gemm_left_pack(kernels, job, rows, k0, kc, parts.left);
         for (int64_t j = columns.begin; j < columns.end; j += 2 * kernels->lanes) {
             RightPanel right = right_panel(kernels, job, j, columns.end, k0, kc, ks.begin, row_panels, parts.right);
             for (int64_t p = 0; p < row_panels; p++) {
                 GemmRange tile_rows = {panel_begin(count, row_panels, p), panel_begin(count, row_panels, p + 1)};
-                const float *left = parts.left + tile_rows.begin * kc;
+                const float *left = left_block + tile_rows.begin * kc;
                 tile_rows.begin += rows.begin;
                 tile_rows.end += rows.begin;
                 register_tile(kernels, job, &right, left, tile_rows, kc, add, &parts);
@@ -126,7 +128,7 @@ void gemm_tile(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, G
 void gemm_right_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange columns, int64_t k0, int64_t chunk)
 {
     int64_t kc = gemm_min(gemm_min(chunk + job->k_chunk, job->k) - k0, BFM_GEMM_K_BLOCK);
-    float *block = job->packed + (k0 - chunk) * gemm_round_up(job->n, kernels->lanes);
+    float *block = job->space + (k0 - chunk) * gemm_round_up(job->n, kernels->lanes);
     for (int64_t j = columns.begin; j < columns.end; j += 2 * kernels->lanes) {
         int width = (int)gemm_min(columns.end - j, 2 * kernels->lanes);
         GemmPanel panel = {.first = j, .k0 = k0, .kc = kc, .width = width, .padded = width > kernels->lanes ? 2 * kernels->lanes : kernels->lanes};

@@ -53,31 +53,61 @@ static float *random_new(uint64_t name, int64_t count)
     return values;
 }
 
-/* Runs the product with every kernel set and 1, 2 and 3 threads, and as a block; all of C's memory (c_count floats) must equal the reference's. */
+typedef struct Check {
+    BfmGemm product;
+    int64_t c_count; /* floats of C's memory */
+    float *start, *expected, *c;
+} Check;
+
+static void check_run(const Check *check, const BfmGemm *product, BfmGemmEngine engine, int threads, float *scratch)
+{
+    memcpy(check->c, check->start, (size_t)check->c_count * sizeof(float));
+    BfmPool *pool = threads ? bfm_pool_new(threads) : NULL;
+    if (threads)
+        assert_true(bfm_gemm_run(pool, product, 1, engine, NULL));
+    else
+        bfm_gemm_block(product, engine, scratch);
+    bfm_pool_free(pool);
+    for (int64_t i = 0; i < check->c_count; i++)
+        if (memcmp(&check->c[i], &check->expected[i], sizeof(float)) != 0)
+            fail_msg("%s, %d threads, %lld x %lld x %lld: C at %lld is %a, expected %a", bfm_gemm_engine_name(engine), threads, (long long)product->m,
+                     (long long)product->n, (long long)product->k, (long long)i, (double)check->c[i], (double)check->expected[i]);
+}
+
+/* The same product from operands packed beforehand, and with nothing else left of them. */
+static void check_packed(const Check *check, BfmGemmEngine engine, float *scratch)
+{
+    BfmGemm product = check->product;
+    float *a = bfm_buffer_new((size_t)bfm_gemm_packed_a_floats(product.m, product.k) * sizeof(float));
+    float *b = bfm_buffer_new((size_t)bfm_gemm_packed_b_floats(product.k, product.n) * sizeof(float));
+    if (product.m <= BFM_GEMM_PACKED_ROWS) {
+        bfm_gemm_pack_a(&product, engine, a);
+        product.a = NULL, product.a_rows = product.k_a = NULL, product.a_scale = NULL, product.a_packed = a;
+        check_run(check, &product, engine, 0, scratch);
+    }
+    bfm_gemm_pack_b(&product, engine, b);
+    product.b = NULL, product.k_b = NULL, product.b_packed = b;
+    check_run(check, &product, engine, 0, scratch);
+    check_run(check, &product, engine, 2, scratch);
+    bfm_buffer_free(a), bfm_buffer_free(b);
+}
+
+/* Runs the product with every kernel set and several thread counts, as a block (threads 0), and packed; all of C's memory must equal the reference's. */
 static void check_product(BfmGemm product, int64_t c_count)
 {
-    float *start = random_new(99, c_count), *expected = bfm_buffer_new((size_t)c_count * sizeof(float)), *c = bfm_buffer_new((size_t)c_count * sizeof(float));
+    size_t bytes = (size_t)c_count * sizeof(float);
+    Check check = {.product = product, .c_count = c_count, .start = random_new(99, c_count), .expected = bfm_buffer_new(bytes), .c = bfm_buffer_new(bytes)};
     float *scratch = bfm_buffer_new(bfm_gemm_block_scratch());
-    memcpy(expected, start, (size_t)c_count * sizeof(float));
-    product.c = expected;
-    reference_run(&product);
-    product.c = c;
+    memcpy(check.expected, check.start, bytes);
+    check.product.c = check.expected;
+    reference_run(&check.product);
+    check.product.c = check.c;
     for (int e = 0; e < ENGINE_COUNT; e++) {
-        for (int threads = 0; threads <= 3; threads += 1 + e) { /* 0 = as a block */
-            memcpy(c, start, (size_t)c_count * sizeof(float));
-            BfmPool *pool = threads ? bfm_pool_new(threads) : NULL;
-            if (threads)
-                assert_true(bfm_gemm_run(pool, &product, 1, ENGINES[e], NULL));
-            else
-                bfm_gemm_block(&product, ENGINES[e], scratch);
-            bfm_pool_free(pool);
-            for (int64_t i = 0; i < c_count; i++)
-                if (memcmp(&c[i], &expected[i], sizeof(float)) != 0)
-                    fail_msg("%s, %d threads, %lld x %lld x %lld: C at %lld is %a, expected %a", bfm_gemm_engine_name(ENGINES[e]), threads, (long long)product.m,
-                             (long long)product.n, (long long)product.k, (long long)i, (double)c[i], (double)expected[i]);
-        }
+        for (int threads = 0; threads <= 3; threads += 1 + e)
+            check_run(&check, &check.product, ENGINES[e], threads, scratch);
+        check_packed(&check, ENGINES[e], scratch);
     }
-    bfm_buffer_free(start), bfm_buffer_free(expected), bfm_buffer_free(c), bfm_buffer_free(scratch);
+    bfm_buffer_free(check.start), bfm_buffer_free(check.expected), bfm_buffer_free(check.c), bfm_buffer_free(scratch);
 }
 
 static void shapes_and_transposes(void **state)
