@@ -46,8 +46,16 @@ bool scalar_is_boolean(ExprKind kind)
            kind == EXPR_EXISTS;
 }
 
-uint64_t draw_stream(const char *path, Symbol tag)
+/* Part by part, so that a tag that carries its path ("a.b.keep", where calls have been inlined) gives the stream of path "a.b" and tag "keep". */
+static uint64_t parts_hash(const char *text, uint64_t hash)
 {
-    uint64_t hash = hash_text(path, 0);
-    return hash_text(tag, hash);
+    for (;;) {
+        const size_t length = strcspn(text, ".");
+        hash = hash_bytes(text, length, hash);
+        if (text[length] == '\0')
+            return hash;
+        text += length + 1;
+    }
 }
+
+uint64_t draw_stream(const char *path, Symbol tag) { return parts_hash(tag, path[0] == '\0' ? 0 : parts_hash(path, 0)); }
