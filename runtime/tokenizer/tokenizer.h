@@ -1,7 +1,8 @@
 /* Text to token ids and back. Specifications as `--tokenizer` takes them:
  *   byte       id = byte, vocab 256, lossless
  *   M.model    a SentencePiece model file
- *   train:N    a SentencePiece model of N ids learnt from the training texts (byte fallback, no normalisation: lossless for UTF-8)
+ *   train:N    a SentencePiece model of N ids learnt from the training texts (byte fallback, no normalisation: valid
+ *              UTF-8 comes back as it was, except U+2581, which SentencePiece itself uses for a space)
  * A tokenizer is immutable and may be used from several threads. */
 #ifndef BFM_TOKENIZER_TOKENIZER_H
 #define BFM_TOKENIZER_TOKENIZER_H
