@@ -35,6 +35,7 @@ typedef struct Space {
     bool empty;       /* of the box */
     int64_t *position; /* the loops' current values, by index */
     bool started;
+    bool finished;          /* the outer loops have ended; they do not begin again */
     int64_t low, high; /* what is left of the innermost loop, in steps from its start */
 } Space;
 

@@ -242,14 +242,22 @@ static bool argument_names_input(const Node *definition, Symbol name)
     return false;
 }
 
+/* `router(z, tokens = ids)`: a tensor offered by name, which a router that does not look at tokens need not declare. */
+static bool gives_tensor(Scope *outer, const Node *argument)
+{
+    const Node *given = argument->kids[ARG_VALUE];
+    const Val *value = outer && given->kind == NODE_NAME ? scope_find(outer, given->name) : NULL;
+    return value && value->kind == VAL_TENSOR;
+}
+
 /* Named arguments that are no attribute are errors; those that name an ambient input are the caller's business. */
-static bool check_arguments(Lower *lw, const Node *definition, const Node *attributes, const Node *call)
+static bool check_arguments(Lower *lw, const Node *definition, const Node *attributes, const Node *call, Scope *outer)
 {
     const Node *arguments = call ? call->kids[CALL_ARGS] : NULL;
     bool ok = true;
     for (int i = 0; i < list_count(arguments); i++) {
         const Node *argument = list_at(arguments, i);
-        if (argument->kind != NODE_ARG || argument_names_input(definition, argument->name))
+        if (argument->kind != NODE_ARG || argument_names_input(definition, argument->name) || gives_tensor(outer, argument))
             continue;
         if (!attribute_find(attributes, argument->name)) {
             unknown_attribute(lw, definition, attributes, argument);
@@ -306,7 +314,7 @@ bool attributes_bind(Lower *lw, const Node *definition, const Node *attributes, 
 {
     if (definition->kind == NODE_DEFINITION && attributes == definition->kids[DEFINITION_PARAMS])
         attributes = attributes_shared(lw, definition);
-    bool ok = check_arguments(lw, definition, attributes, call);
+    bool ok = check_arguments(lw, definition, attributes, call, outer);
     for (int i = 0; i < list_count(attributes); i++)
         if (list_at(attributes, i)->kind == NODE_ATTRIBUTE)
             ok = bind_one(lw, definition, list_at(attributes, i), call, bound, outer, scope, span) && ok;

@@ -12,6 +12,7 @@ typedef struct Inference {
     int count;
     bool weak;         /* second sweep: comparisons count too */
     bool changed;
+    bool poisoned;     /* a tensor that the texts subscript is in error: what follows from that is not reported */
     int hidden;        /* names bound further in: not the wanted ones */
     Symbol hidden_names[64];
 } Inference;
@@ -139,6 +140,7 @@ static void tuple_entry(Inference *in, const Node *tuple, const Axis *axis)
 static void subscript(Inference *in, Symbol name, const Node *entries)
 {
     const Val *value = scope_find(in->scope, name);
+    in->poisoned = in->poisoned || (value && value->kind == VAL_POISON);
     if (!value || value->kind != VAL_TENSOR || list_count(entries) != value->tensor->rank)
         return;
     for (int i = 0; i < list_count(entries); i++) {
@@ -216,6 +218,8 @@ bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count
         if (wanted[i].known)
             continue;
         all = false;
+        if (in.poisoned)
+            continue;
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0401, wanted[i].span, "the range of the index `%s` is not known", wanted[i].name);
         diag_note(lw->diags, diag, "an index takes its range from an axis that it subscripts bare");
         diag_fix(lw->diags, diag, "state it: `%s in 0 ..< n`", wanted[i].name);

@@ -75,6 +75,13 @@ static Axis ambient_axis(Lower *lw, Scope *scope, const Node *entry)
     return axis;
 }
 
+/* `tokens[b, l]: vocab`: a dimension of the definition, or one that the model sets. */
+static Val pointed_dimension(Lower *lw, Scope *scope, const Node *type)
+{
+    const bool local = type->kind != NODE_NAME || scope_find(scope, type->name) || !lw->model_scope;
+    return eval_const(lw, local ? scope : lw->model_scope, type);
+}
+
 static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, const Node *input, Scope *scope)
 {
     Axis axes[TENSOR_AXES_MAX];
@@ -90,7 +97,7 @@ static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, c
         axes[i] = ambient_axis(lw, scope, entry);
     }
     if (integer) {
-        const Val bound = eval_const(lw, scope, input->kids[INPUT_TYPE]);
+        const Val bound = pointed_dimension(lw, scope, input->kids[INPUT_TYPE]);
         if (bound.kind != VAL_NUMBER || !bound.dim) {
             if (bound.kind != VAL_POISON)
                 diag_add(lw->diags, DIAG_E0411, input->kids[INPUT_TYPE]->span, "`%s` points into a dimension; this is %s", input->name, val_text(lw, &bound));
@@ -138,6 +145,20 @@ static bool bind_ambient(Lower *lw, UnitCtx *uc, const Node *definition, const N
     return ambient_from_model(lw, uc, definition, input, scope);
 }
 
+/* A result that only lacks the points whose subscripts are none is 0 there: a layer's results exist everywhere. As a sum it is total. */
+static bool total_by_zero(Body *body, LTensor *tensor)
+{
+    Op *op = &body->uc->unit->ops[tensor->domain_op];
+    bool existence = op->cond_count == 0;
+    for (int i = 0; i < op->guard_count; i++)
+        existence = existence && op->exprs[op->guards[i]].kind == EXPR_EXISTS;
+    if (existence) {
+        op->reducer = REDUCE_SUM;
+        tensor->domain_op = -1;
+    }
+    return existence;
+}
+
 static bool check_result(Lower *lw, Body *body)
 {
     const Node *result = body->node->kids[DEFINITION_RESULT], *axes = result ? result->kids[RESULT_AXES] : NULL;
@@ -164,7 +185,7 @@ static bool check_result(Lower *lw, Body *body)
         diag_label(lw->diags, diag_add(lw->diags, DIAG_E0406, tensor->span, "the result has %d axes", tensor->rank), result->span, "declared with %d", list_count(axes));
         return false;
     }
-    if (tensor->domain_op >= 0) {
+    if (tensor->domain_op >= 0 && !total_by_zero(body, tensor)) {
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, tensor->span, "the result does not exist everywhere");
         diag_note(lw->diags, diag, "its `where`, or a subscript that may be none, leaves holes");
         return false;

@@ -36,7 +36,7 @@ typedef struct Lowered {
 Lowered *lower_model(const Module *module, const Node *model, const LowerOptions *options);
 
 /* A form of an optimiser for tensors of `rank` last axes (0, 1 or 2), mapped over symbol s0; matrix axes are s1 and s2, a vector's is s1.
-   Formals: w, g, the states in order, `rate`, `step`; outputs: RESULT w, NEXT of each state. */
+   Formals: w, g, `rate` (scheduled), `step`, then the states in order; outputs: NEXT of each state, RESULT w (last). */
 typedef struct OptimizerForm {
     Unit *unit;
     int rank;                 /* of the form: how many last axes it looks at */
@@ -49,7 +49,7 @@ typedef struct OptimizerForm {
 
 /* The form of the optimiser expression (`adamw(rate = 0.003)`) that serves a tensor of that rank; `overrides` are SETTINGs of matching `on` groups, may be NULL. */
 OptimizerForm *lower_optimizer(const Module *module, const Node *expression, const Node *overrides, int tensor_rank, double *rate);
-/* A schedule as a unit: formal `step`, RESULT the factor on the rate. `steps` is what a schedule that needs the end reads. */
+/* A schedule as a unit (its program: unit->program): formal `step`, RESULT the factor on the rate. `steps` is what a schedule that needs the end reads. */
 Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps);
 
 #endif
