@@ -6,6 +6,7 @@
 #ifndef BFM_CODEGEN_CODEGEN_H
 #define BFM_CODEGEN_CODEGEN_H
 
+#include "bfm/error.h"
 #include "bfm/kernel.h"
 #include "ir/ir.h"
 #include "support/str.h"
@@ -35,7 +36,7 @@ typedef struct KernelCode {
     int dim_count;
     const Dim *dims;              /* [dim_count]: dims[k] of the call is the value of dims[k]; the same Dim may occur several times */
     int draw_count;
-    const Symbol *draw_tags;      /* [draw_count]; if > 0, dims[] continues: seed, step, then one key per draw (hash of path and tag) */
+    const Symbol *draw_tags;      /* [draw_count]; if > 0, dims[] continues: the step, then one key per draw (BfmRng.key of the seed and the hash of path and tag) */
     int parallel_count;
     const int *parallel;          /* positions in Op.indices, outermost first: begin and end count their row-major product (1 if there are none) */
     int grain;                    /* ranges had better start at multiples of this; results do not depend on where they are cut */
@@ -62,12 +63,12 @@ const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op,
 /* The columns that the affine conditions of `op` leave to a block of rows: a BfmRangeFn. */
 const KernelCode *codegen_range(Codegen *codegen, const Unit *unit, const Op *op, int row, int col);
 
-/* The values of `dims`: a BfmDimsFn. Returns its symbol. */
-const char *codegen_dims(Codegen *codegen, const Dim *dims, int count);
+/* The values of `dims` from the run-time symbols: a BfmDimsFn. */
+const char *codegen_dims(Codegen *codegen, const Dim *dims, int count); /* its symbol */
 
 int codegen_count(const Codegen *codegen);                      /* distinct functions */
 const char *codegen_symbol(const Codegen *codegen, int index);
 typedef enum { CODEGEN_LLVM, CODEGEN_ASM } CodegenText;
-void codegen_print(Codegen *codegen, CodegenText form, Str *out); /* every function, optimised */
+bool codegen_print(Codegen *codegen, CodegenText form, Str *out, BfmError *error); /* every function, optimised */
 
 #endif

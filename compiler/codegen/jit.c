@@ -1,0 +1,260 @@
+#include "codegen/jit.h"
+
+#include "codegen/codegen_internal.h"
+#include "codegen/object_cache.h"
+#include "pool/pool.h"
+#include "support/bug.h"
+#include "support/hash.h"
+
+#include <llvm-c/Core.h>
+#include <llvm-c/LLJIT.h>
+#include <llvm-c/Orc.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+typedef struct Linked {
+    const char *symbol;
+    uint64_t key;
+    void *address;
+} Linked;
+
+struct Jit {
+    Arena *arena;
+    const char *cache;  /* NULL = none */
+    int threads;
+    LLVMOrcLLJITRef orc;
+    LLVMOrcJITDylibRef library;
+    int count, capacity;
+    Linked *linked;     /* open addressing by key */
+    JitCounters counters;
+};
+
+static double now(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
+}
+
+static bool report(BfmError *error, LLVMErrorRef failure, const char *what)
+{
+    if (!failure)
+        return true;
+    char *message = LLVMGetErrorMessage(failure);
+    bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: %s", what, message);
+    LLVMDisposeErrorMessage(message);
+    return false;
+}
+
+static int cpu_count(void)
+{
+    int count = bfm_pool_available_cpus();
+    return count > 8 ? 8 : count;
+}
+
+Jit *jit_new(const JitOptions *options, BfmError *error)
+{
+    static const JitOptions defaults = {0};
+    if (!options)
+        options = &defaults;
+    Arena *arena = arena_new();
+    Jit *jit = ARENA_NEW(arena, Jit);
+    Target target;
+    jit->arena = arena;
+    jit->cache = object_cache_directory(arena, options->cache);
+    jit->threads = options->threads > 0 ? options->threads : cpu_count();
+    if (!target_init(&target, arena, NULL) || !report(error, LLVMOrcCreateLLJIT(&jit->orc, NULL), "LLVM's JIT does not start")) {
+        arena_free(arena);
+        return NULL;
+    }
+    jit->library = LLVMOrcLLJITGetMainJITDylib(jit->orc);
+    /* Code generation may call memset, memcpy and the like: those of this process. */
+    LLVMOrcDefinitionGeneratorRef process;
+    if (report(error, LLVMOrcCreateDynamicLibrarySearchGeneratorForProcess(&process, LLVMOrcLLJITGetGlobalPrefix(jit->orc), NULL, NULL),
+               "the process's symbols cannot be searched"))
+        LLVMOrcJITDylibAddGenerator(jit->library, process);
+    return jit;
+}
+
+void jit_free(Jit *jit)
+{
+    if (!jit)
+        return;
+    LLVMErrorRef failure = LLVMOrcDisposeLLJIT(jit->orc);
+    if (failure)
+        LLVMConsumeError(failure);
+    arena_free(jit->arena);
+}
+
+/* ---- what is linked already ------------------------------------------------------------------------------------------------------ */
+
+static Linked *linked_slot(const Jit *jit, uint64_t key)
+{
+    for (uint64_t i = key;; i++) {
+        Linked *slot = &jit->linked[i & (uint64_t)(jit->capacity - 1)];
+        if (!slot->symbol || slot->key == key)
+            return slot;
+    }
+}
+
+static void linked_reserve(Jit *jit, int more)
+{
+    int capacity = jit->capacity ? jit->capacity : 64;
+    while (capacity < 2 * (jit->count + more))
+        capacity *= 2;
+    if (capacity == jit->capacity)
+        return;
+    const Linked *old = jit->linked;
+    int count = jit->capacity;
+    jit->linked = ARENA_ARRAY(jit->arena, Linked, capacity);
+    jit->capacity = capacity;
+    for (int i = 0; i < count; i++)
+        if (old[i].symbol)
+            *linked_slot(jit, old[i].key) = old[i];
+}
+
+/* ---- compiling -------------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Job {
+    const KernelEntry *entry;
+    uint64_t key;
+    ObjectCode object;
+    bool cached;
+} Job;
+
+typedef struct Crew {
+    const Jit *jit;
+    const Target *target;
+    Job *jobs;
+    int count;
+    pthread_mutex_t lock;  /* of next, failed, error */
+    int next;
+    bool failed;
+    BfmError error;
+} Crew;
+
+static int crew_next(Crew *crew)
+{
+    pthread_mutex_lock(&crew->lock);
+    int job = crew->failed || crew->next >= crew->count ? -1 : crew->next++;
+    pthread_mutex_unlock(&crew->lock);
+    return job;
+}
+
+static void crew_fail(Crew *crew, const BfmError *error)
+{
+    pthread_mutex_lock(&crew->lock);
+    if (!crew->failed)
+        crew->error = *error;
+    crew->failed = true;
+    pthread_mutex_unlock(&crew->lock);
+}
+
+static void *crew_work(void *argument)
+{
+    Crew *crew = argument;
+    Compiler *compiler = NULL;
+    BfmError error = {0};
+    for (int i; (i = crew_next(crew)) >= 0;) {
+        Job *job = &crew->jobs[i];
+        if (crew->jit->cache && object_cache_get(crew->jit->cache, job->key, &job->object)) {
+            job->cached = true;
+            continue;
+        }
+        if (!compiler && !(compiler = compiler_new(crew->target, &error))) {
+            crew_fail(crew, &error);
+            break;
+        }
+        if (!compiler_object(compiler, job->entry->form, job->entry->symbol, &job->object, &error)) {
+            crew_fail(crew, &error);
+            break;
+        }
+        if (crew->jit->cache)
+            object_cache_put(crew->jit->cache, job->key, &job->object);
+    }
+    compiler_free(compiler);
+    return NULL;
+}
+
+static bool crew_run(Crew *crew, int threads, BfmError *error)
+{
+    pthread_t helpers[16];
+    int started = 0;
+    for (; started < threads - 1 && started < crew->count - 1 && started < 16; started++)
+        if (pthread_create(&helpers[started], NULL, crew_work, crew) != 0)
+            break;
+    crew_work(crew);
+    for (int i = 0; i < started; i++)
+        pthread_join(helpers[i], NULL);
+    if (crew->failed && error)
+        *error = crew->error;
+    return !crew->failed;
+}
+
+/* ---- linking ---------------------------------------------------------------------------------------------------------------------- */
+
+static bool link_job(Jit *jit, Job *job, BfmError *error)
+{
+    LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(job->object.bytes, job->object.size, job->entry->symbol);
+    return report(error, LLVMOrcLLJITAddObjectFile(jit->orc, jit->library, buffer), "an object cannot be linked");
+}
+
+static bool find_address(Jit *jit, const Job *job, BfmError *error)
+{
+    LLVMOrcExecutorAddress address;
+    if (!report(error, LLVMOrcLLJITLookup(jit->orc, &address, job->entry->symbol), "a function cannot be linked"))
+        return false;
+    Linked *slot = linked_slot(jit, hash_text(job->entry->symbol, 0));
+    *slot = (Linked){arena_strdup(jit->arena, job->entry->symbol), hash_text(job->entry->symbol, 0), (void *)(uintptr_t)address};
+    jit->count++;
+    if (job->cached)
+        jit->counters.cached++;
+    else
+        jit->counters.compiled++;
+    return true;
+}
+
+bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error)
+{
+    double start = now();
+    if (!codegen->usable) {
+        bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "this LLVM cannot make code for this machine");
+        return false;
+    }
+    Crew crew = {.jit = jit, .target = &codegen->target, .lock = PTHREAD_MUTEX_INITIALIZER};
+    crew.jobs = calloc((size_t)codegen->count + 1, sizeof *crew.jobs);
+    BFM_ASSERT(crew.jobs);
+    linked_reserve(jit, codegen->count);
+    uint64_t target = target_hash(&codegen->target);
+    for (int i = 0; i < codegen->count; i++) {
+        const KernelEntry *entry = &codegen->entries[i];
+        if (linked_slot(jit, hash_text(entry->symbol, 0))->symbol)
+            jit->counters.present++;
+        else
+            crew.jobs[crew.count++] = (Job){.entry = entry, .key = hash_mix(entry->hash, target)};
+    }
+    bool ok = crew.count == 0 || crew_run(&crew, jit->threads, error);
+    for (int i = 0; ok && i < crew.count; i++)
+        ok = link_job(jit, &crew.jobs[i], error);
+    for (int i = 0; ok && i < crew.count; i++)
+        ok = find_address(jit, &crew.jobs[i], error);
+    for (int i = 0; i < crew.count; i++)
+        free(crew.jobs[i].object.bytes);
+    free(crew.jobs);
+    pthread_mutex_destroy(&crew.lock);
+    jit->counters.seconds += now() - start;
+    return ok;
+}
+
+void *jit_symbol(const Jit *jit, const char *symbol, BfmError *error)
+{
+    const Linked *slot = jit->capacity ? linked_slot(jit, hash_text(symbol, 0)) : NULL;
+    if (slot && slot->symbol)
+        return slot->address;
+    bfm_error_set(error, BFM_ERROR_BUG, "no function %s", symbol);
+    return NULL;
+}
+
+JitCounters jit_counters(const Jit *jit) { return jit->counters; }

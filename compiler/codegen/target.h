@@ -1,0 +1,35 @@
+/* The machine code is made for, and the way from a kernel form to an object in memory. Inside the code generator only. */
+#ifndef BFM_CODEGEN_TARGET_H
+#define BFM_CODEGEN_TARGET_H
+
+#include "bfm/error.h"
+#include "codegen/form.h"
+
+#include <stdint.h>
+
+/* Raised whenever the same signature gives other code. */
+enum { CODEGEN_VERSION = 1 };
+
+typedef struct Target {
+    const char *triple, *cpu, *features;
+    int level, width;
+    bool masked_loops; /* masked loads and stores are cheap here */
+} Target;
+
+typedef struct Compiler Compiler; /* an LLVM context and target machine; one per thread */
+
+bool target_init(Target *target, Arena *arena, const CodegenOptions *options);
+uint64_t target_hash(const Target *target); /* with the versions of LLVM and of this code generator */
+
+Compiler *compiler_new(const Target *target, BfmError *error);
+void compiler_free(Compiler *compiler);
+
+typedef struct ObjectCode {
+    char *bytes; /* malloc'd */
+    size_t size;
+} ObjectCode;
+
+bool compiler_object(Compiler *compiler, const KernelForm *form, const char *symbol, ObjectCode *object, BfmError *error);
+bool compiler_text(Compiler *compiler, const KernelForm *form, const char *symbol, CodegenText text, Str *out, BfmError *error);
+
+#endif
