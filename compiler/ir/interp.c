@@ -126,7 +126,7 @@ static void run_lse(BoundOp *bound, double *high)
 {
     const int64_t count = bound->tensors[bound->op->out.tensor].count;
     double *sums = ARENA_ARRAY(bound->arena, double, count + 1);
-    bound->space.started = false;
+    bound->space.started = bound->space.done = false;
     bound->space.low = bound->space.high = 0;
     while (space_next(bound)) {
         chunk_eval(bound);

@@ -99,7 +99,8 @@ bool space_next(BoundOp *bound)
     chunk->count = chunk->runs = 0;
     while (chunk->count < CHUNK && !run->error) {
         if (space->low >= space->high) {
-            if (!outer_step(space))
+            space->done = space->done || !outer_step(space);
+            if (space->done)
                 break;
             inner_range(space);
             run->points++;
