@@ -24,11 +24,14 @@ static const char *unit_begin(const char *end) {
     return end;
 }
 
-/* `60 s` is a quantity only where nothing follows that makes `s` the name of something else: `vocab = 60 s = 1`. */
+/* `60 s` is a quantity only where nothing follows that makes `s` the name of something else: the line ends, or the next setting begins (`60 s  seed = 1`). */
 static bool ends_quantity(const char *c) {
     while (*c == ' ' || *c == '\t') c++;
-    if (*c == '\0' || *c == '\n' || *c == '\r' || *c == '}' || *c == ',' || *c == '/') return true;
-    return is_letter(*c) && strncmp(c, "in ", 3) != 0;
+    if (*c == '\0' || *c == '\n' || *c == '\r' || *c == '}' || *c == ',' || (*c == '/' && c[1] == '/')) return true;
+    if (!is_letter(*c)) return false;
+    while (runs_on(*c)) c++;
+    while (*c == ' ' || *c == '\t') c++;
+    return *c == '=' && c[1] != '=';
 }
 
 static void open_bracket(ParseContext *parse, Token token, char c) {
@@ -189,6 +192,7 @@ Token lexer_scan(ParseContext *parse) {
                 diag_add(parse->diags, DIAG_E0103, span_of(parse, begin, cursor), "this string has no closing quote on its line");
                 Token token = make_token(parse, TOKEN_STRING, begin, cursor);
                 token.name = intern(parse->interner, "");
+                token.bad = true;
                 RETURN(token);
             }
 

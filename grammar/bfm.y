@@ -77,7 +77,7 @@ static Token no_token(void) { return (Token){0}; }
 %type <node> items item params param param_list param_list_opt attributes_opt type names result_opt lines line call setting statements statement
 %type <node> if else_opt targets target target_list bracketed entries entries_opt entry where_opt returns return_value
 %type <node> space_items space_item choice_items choice_item times_opt set domain settings recipe_items check_items conditions branches branch
-%type <node> expr primary field if_value args args_opt arg exprs exprs_opt condition_opt count_opt
+%type <node> expr primary field if_value arm args args_opt arg exprs exprs_opt condition_opt count_opt
 
 %%
 
@@ -128,8 +128,8 @@ attributes_opt: %empty                { $$ = EMPTY(@$); }
     ;
 
 /* A pair (inputs, the rest) in a list of two. */
-params: param_list_opt                { $$ = PUSH(PUSH(EMPTY(@$), $1), EMPTY(AFTER(@$))); $1->span = @1; }
-      | param_list_opt[in] ';' param_list_opt[rest] { $$ = PUSH(PUSH(EMPTY(@$), $in), $rest); $in->span = @in; $rest->span = (Span){@rest.file, @2.begin, @rest.end}; }
+params: param_list_opt                { $$ = build_params(parse, $1, @1, EMPTY(AFTER(@$)), AFTER(@$)); }
+      | param_list_opt[in] ';' param_list_opt[rest] { $$ = build_params(parse, $in, @in, $rest, SPAN(@2, @rest)); }
       ;
 
 param_list_opt: %empty                { $$ = EMPTY(@$); } | param_list ;
@@ -361,10 +361,11 @@ open: '(' | LINE_PAREN ;
 field: name[object] '.' name[part]    { $$ = MAKE(FIELD, @$, &$part, 0, LEAF(NAME, @object, &$object, 0)); }
     | field[object] '.' name          { $$ = MAKE(FIELD, @$, &$name, 0, $object); }
     ;
-if_value: IF expr[c] '{' expr[a] '}' ELSE '{' expr[b] '}' { $$ = MAKE(IF_VALUE, @$, NULL, 0, $c, $a, $b); }
-    | IF expr[c] '{' expr[a] '}' ELSE if_value[b] { $$ = MAKE(IF_VALUE, @$, NULL, 0, $c, $a, $b); }
-    | IF expr[c] '{' error SYNC '}'   { $$ = build_error(parse, @$); yyerrok; }
-    | IF expr[c] '{' expr[a] '}' ELSE '{' error SYNC '}' { $$ = build_error(parse, @$); yyerrok; }
+if_value: IF expr[c] arm[a] ELSE arm[b] { $$ = MAKE(IF_VALUE, @$, NULL, 0, $c, $a, $b); }
+    | IF expr[c] arm[a] ELSE if_value[b] { $$ = MAKE(IF_VALUE, @$, NULL, 0, $c, $a, $b); }
+    ;
+arm: '{' expr '}'                     { $$ = $expr; }
+    | '{' error SYNC '}'              { $$ = build_error(parse, @$); yyerrok; }
     ;
 
 args_opt: %empty                      { $$ = EMPTY(@$); } | args ;

@@ -228,12 +228,12 @@ static void print_number(Flat *flat, const Node *node) {
         BFM_ASSERT(node->value.num >= 0);
         snprintf(text, sizeof text, "%" PRId64, node->value.num / node->value.den);
         put(flat, text);
-        __int128 rest = node->value.num % node->value.den;
+        uint64_t den = (uint64_t)node->value.den, rest = (uint64_t)node->value.num % den; /* den divides 10^18: ten times the rest fits */
         if (rest != 0) put(flat, ".");
-        for (int i = 0; rest != 0 && i < 64; i++) {
+        for (int i = 0; rest != 0 && i < 18; i++) {
             rest *= 10;
-            str_push(flat->out, (char)('0' + (int)(rest / node->value.den)));
-            rest %= node->value.den;
+            str_push(flat->out, (char)('0' + (int)(rest / den)));
+            rest %= den;
         }
     }
 }

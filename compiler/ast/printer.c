@@ -93,21 +93,15 @@ static bool list_is_flat(const Node *list) {
     return true;
 }
 
-/* On one line a `(` would call what stands before it: assertions that begin so need lines of their own. */
+/* On one line a `(` or `-` would continue what stands before it, and a lone name could be the unit of a number: such assertions need lines of their own. */
 static bool assertions_mix(const Node *node) {
     bool mix = false;
-    for (int i = 1; node->kind == NODE_CHECK && i < node->kids[CHECK_BODY]->count && !mix; i++) {
+    for (int i = 0; node->kind == NODE_CHECK && i < node->kids[CHECK_BODY]->count && !mix; i++) {
         Str text = {0};
         Flat flat = {&text, 0};
-        flat_assertion(&flat, node->kids[CHECK_BODY]->kids[i]);
-        mix = *str_text(&text) == '(' || *str_text(&text) == '-';
-        str_free(&text);
-    }
-    if (node->kind == NODE_CHECK && node->kids[CHECK_BODY]->count > 0) {
-        Str text = {0};
-        Flat flat = {&text, 0};
-        flat_node(&flat, node->kids[CHECK_BODY]->kids[0]);
-        mix = mix || *str_text(&text) == '-';
+        const Node *item = node->kids[CHECK_BODY]->kids[i];
+        flat_node(&flat, item);
+        mix = *str_text(&text) == '-' || (i > 0 && (*str_text(&text) == '(' || item->kind == NODE_NAME));
         str_free(&text);
     }
     return mix;

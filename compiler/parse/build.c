@@ -96,6 +96,19 @@ Node *build_labelled(ParseContext *parse, const Token *label, Node *line) {
     return line;
 }
 
+Node *build_params(ParseContext *parse, Node *inputs, Span inputs_span, Node *rest, Span rest_span) {
+    inputs->span = inputs_span;
+    rest->span = rest_span;
+    for (int i = 0; i < inputs->count; i++) {
+        Node *param = inputs->kids[i];
+        if (param->kind != NODE_ATTRIBUTE) continue;
+        Diagnostic *diag = diag_add(parse->diags, DIAG_E0109, param->span, "the attribute `%s` stands among the inputs", param->name);
+        diag_fix(parse->diags, diag, "put a `;` between inputs and attributes: (x[b, l, d]; %s: …)", param->name);
+        inputs->kids[i] = build_error(parse, param->span);
+    }
+    return build_push(parse, build_push(parse, build_list(parse, inputs_span), inputs), rest);
+}
+
 Node *build_attributes(ParseContext *parse, Node *params, Span span) {
     params->span = span;
     for (int i = 0; i < params->count; i++) {

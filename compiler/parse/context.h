@@ -18,6 +18,7 @@ typedef struct Token {
     int braces;       /* how many `{` are open before it */
     int parens;       /* how many `(` and `[` are open before it, inside the innermost `{` */
     bool line_start;  /* the first token of its line */
+    bool bad;         /* reported already: it may have swallowed what should follow it */
     bool made_up;     /* a closing bracket that the text lacks */
 } Token;
 
@@ -47,6 +48,7 @@ typedef struct ParseContext {
     int depth, braces;
     /* recovery (recover.c) */
     Token last;                /* delivered to the parser */
+    bool after_bad;            /* the one before it was bad */
     Token resume;              /* to be delivered after SYNC, where has_resume */
     bool has_resume;
     Token after_closing;       /* to be delivered when no bracket is open any more, where has_after_closing */
@@ -84,6 +86,7 @@ Node *build_target(ParseContext *parse, Node *expr);              /* an expressi
 Node *build_param(ParseContext *parse, NodeKind kind, Span span, int op, const Node *target, Node *init); /* PARAM, STATE */
 Node *build_branch(ParseContext *parse, Node *branches, Node *branch, Span before); /* `before`: the `{` or `|` */
 Node *build_labelled(ParseContext *parse, const Token *label, Node *line);
+Node *build_params(ParseContext *parse, Node *inputs, Span inputs_span, Node *rest, Span rest_span); /* a LIST of the two */
 Node *build_attributes(ParseContext *parse, Node *params, Span span); /* of a block or model: E0109 where one has no type */
 Node *build_type(ParseContext *parse, Span span, const Token *name, const Token *alternative);
 Node *build_choice_type(ParseContext *parse, Span span, Node *choices, const Token *alternative);

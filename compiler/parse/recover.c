@@ -140,6 +140,7 @@ int bfm_yylex(BFM_YYSTYPE *value, BFM_YYLTYPE *span, ParseContext *parse) {
     } else {
         token = fetch(parse);
     }
+    parse->after_bad = parse->last.bad;
     parse->last = token;
     value->token = token;
     *span = token.span;
@@ -216,7 +217,7 @@ static void add_hints(ParseContext *parse, Diagnostic *diag, const Token *found,
 void parse_syntax_error(ParseContext *parse, const char *const *expected, int count) {
     const Token *found = &parse->last;
     parse->syncing = true;
-    bool consequence = found->made_up || parse->broken || (parse->has_synced && found->span.begin == parse->sync_begin);
+    bool consequence = found->made_up || parse->after_bad || parse->broken || (parse->has_synced && found->span.begin == parse->sync_begin);
     if (consequence) return;
     if (++parse->syntax_errors > PARSE_ERRORS_MAX) {
         parse->broken = true;
