@@ -1,0 +1,231 @@
+#include "opt/schedule.h"
+
+#include "opt/rewrite.h"
+#include "opt/schedule_internal.h"
+#include "support/bug.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+/* ---- sizes and index sets ------------------------------------------------------------------------------------------------- */
+
+Dim op_points(Program *program, const Op *op) {
+    Dim points = dim_int(program->dims, 1);
+    for (int i = 0; i < op->index_count; i++) points = dim_mul(program->dims, points, op->indices[i].extent);
+    return points;
+}
+
+Dim tensor_dim(Program *program, const Tensor *tensor) {
+    Dim elements = dim_int(program->dims, 1);
+    for (int i = 0; i < tensor->rank; i++) elements = dim_mul(program->dims, elements, tensor->extent[i]);
+    return elements;
+}
+
+double dim_nominal(Dim dim) {
+    static const DimEnv usual = {{8, 512, 511, 64, 256, 256, 64, 64, 64, 64, 64}};
+    return (double)dim_eval(dim, &usual);
+}
+
+IndexSet affine_indices(Affine affine) {
+    IndexSet set = 0;
+    for (int t = 0; t < affine.count; t++) set |= index_bit(affine.terms[t].index);
+    return set;
+}
+
+IndexSet access_indices_used(const Access *access) {
+    IndexSet set = 0;
+    for (int s = 0; s < access->count; s++) {
+        set |= access->subs[s].read != NULL ? access_indices_used(access->subs[s].read) : affine_indices(access->subs[s].affine);
+    }
+    return set;
+}
+
+IndexSet expr_indices(const Op *op, int expr) {
+    const Expr *node = &op->exprs[expr];
+    IndexSet set = 0;
+    if (node->kind == EXPR_POS) set |= index_bit(node->index);
+    if (node->kind == EXPR_READ || node->kind == EXPR_DRAW) set |= access_indices_used(&node->access);
+    for (int a = 0; a < scalar_arity(node->kind); a++) set |= expr_indices(op, node->arg[a]);
+    return set;
+}
+
+Symbol tensor_label(Scheduler *scheduler, int tensor, const char *suffix) {
+    Symbol name = scheduler->unit->tensors[tensor].name;
+    return intern(scheduler->program->interner, arena_printf(scheduler->arena, "%s%s", name != NULL ? name : "t", suffix));
+}
+
+/* ---- steps ---------------------------------------------------------------------------------------------------------------- */
+
+static void *array_grown(Scheduler *scheduler, void *items, int count, int *capacity, size_t size) {
+    if (count < *capacity) return items;
+    *capacity = *capacity == 0 ? 32 : 2 * *capacity;
+    char *grown = arena_alloc_array(scheduler->arena, (size_t)*capacity, size);
+    if (count > 0) memcpy(grown, items, (size_t)count * size);
+    return grown;
+}
+
+int step_add(Scheduler *scheduler, Step step) {
+    Schedule *schedule = scheduler->schedule;
+    schedule->steps = array_grown(scheduler, schedule->steps, schedule->step_count, &schedule->step_capacity, sizeof *schedule->steps);
+    schedule->steps[schedule->step_count] = step;
+    return schedule->step_count++;
+}
+
+void step_note(Scheduler *scheduler, int tensor, bool slow, const char *format, ...) {
+    Schedule *schedule = scheduler->schedule;
+    char text[512];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof text, format, arguments);
+    va_end(arguments);
+    schedule->notes = array_grown(scheduler, schedule->notes, schedule->note_count, &schedule->note_capacity, sizeof *schedule->notes);
+    schedule->notes[schedule->note_count++] =
+        (StepNote){.step = schedule->step_count, .tensor = tensor, .slow = slow, .text = arena_strdup(scheduler->arena, text)};
+}
+
+typedef struct Traffic {
+    Scheduler *scheduler;
+    Dim bytes;
+} Traffic;
+
+static void traffic_add(void *user, int tensor, bool write) {
+    Traffic *traffic = user;
+    DimTable *dims = traffic->scheduler->program->dims;
+    (void)write;
+    Dim elements = tensor_dim(traffic->scheduler->program, &traffic->scheduler->unit->tensors[tensor]);
+    traffic->bytes = dim_add(dims, traffic->bytes, dim_mul(dims, dim_int(dims, 4), elements));
+}
+
+static Dim op_flops(Scheduler *scheduler, const Op *op) {
+    double each = op->reducer == REDUCE_SET ? 0 : 1;
+    for (int e = 0; e < op->expr_count; e++) each += scalar_flops(op->exprs[e].kind);
+    return dim_mul(scheduler->program->dims, op_points(scheduler->program, op), dim_int(scheduler->program->dims, (int64_t)each));
+}
+
+void schedule_map(Scheduler *scheduler, int op, const char *reason) {
+    Step step = {.kind = STEP_MAP, .op = op, .reason = reason, .flops = op_flops(scheduler, &scheduler->unit->ops[op])};
+    Traffic traffic = {scheduler, dim_int(scheduler->program->dims, 0)};
+    step_visit(scheduler->schedule, &step, traffic_add, &traffic);
+    step.bytes = traffic.bytes;
+    step_add(scheduler, step);
+}
+
+/* Scores of every candidate, row-major over the operation's indices, then the ranking of each row. */
+static void schedule_top(Scheduler *scheduler, int position) {
+    Program *program = scheduler->program;
+    Op *op = &scheduler->unit->ops[position];
+    Dim one = dim_int(program->dims, 1), outer = one, n = one;
+    int first = op->index_count - op->reduced;
+    Dim *extents = ARENA_ARRAY(scheduler->arena, Dim, op->index_count + 1);
+    for (int i = 0; i < op->index_count; i++) {
+        extents[i] = op->indices[i].extent;
+        if (i < first) outer = dim_mul(program->dims, outer, extents[i]);
+        else n = dim_mul(program->dims, n, extents[i]);
+    }
+    TopStep *top = ARENA_NEW(scheduler->arena, TopStep);
+    *top = (TopStep){.out = op->out.tensor, .outer = outer, .n = n, .k = op->top_k};
+    top->values = unit_tensor(scheduler->unit, tensor_label(scheduler, op->out.tensor, ".scores"), T_REAL, TENSOR_LOCAL, op->index_count, extents, NULL);
+    Step step = {.kind = STEP_SCORES, .op = position, .reason = "what a ranking compares", .top = top, .flops = op_flops(scheduler, &scheduler->unit->ops[position])};
+    step_add(scheduler, step);
+    step.kind = STEP_TOP, step.reason = "ranking: the largest of each row";
+    step.flops = dim_mul(program->dims, outer, n);
+    step_add(scheduler, step);
+}
+
+void schedule_op(Scheduler *scheduler, int position) {
+    const Op *op = &scheduler->unit->ops[position];
+    BFM_ASSERT(op->kind != OP_CALL && op->index_count <= SCHEDULE_INDEX_MAX);
+    if (op->kind == OP_TOP) {
+        schedule_top(scheduler, position);
+    } else if (op->kind == OP_RECUR) {
+        schedule_map(scheduler, position, "recurrence");
+    } else if (scheduler->options->ungrouped || scheduler->options->no_products || !schedule_product(scheduler, position)) {
+        bool sum = scheduler->unit->ops[position].reducer != REDUCE_SET;
+        schedule_map(scheduler, position, sum ? "reduction" : "elementwise");
+    }
+}
+
+/* ---- the steps of a unit -------------------------------------------------------------------------------------------------- */
+
+Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *options) {
+    static const ScheduleOptions plain = {0};
+    Schedule *schedule = ARENA_NEW(program->arena, Schedule);
+    schedule->unit = flat;
+    Scheduler scheduler = {.program = program, .arena = program->arena, .unit = flat, .options = options != NULL ? options : &plain, .schedule = schedule};
+    bool *done = ARENA_ARRAY(program->arena, bool, flat->op_count + 1);
+    int original = flat->op_count;
+    bool streams = !scheduler.options->ungrouped && !scheduler.options->no_streams;
+    for (int i = 0; i < original; i++) {
+        if (done[i]) continue;
+        int group = flat->ops[i].group;
+        if (streams && group != 0 && schedule_stream(&scheduler, group - 1)) {
+            for (int m = i; m < original; m++) done[m] |= flat->ops[m].group == group;
+        } else {
+            schedule_op(&scheduler, i);
+        }
+    }
+    return schedule;
+}
+
+/* ---- what a step touches -------------------------------------------------------------------------------------------------- */
+
+typedef struct Visit {
+    StepVisitor visit;
+    void *user;
+    int seen[256];
+    int count;
+} Visit;
+
+static void visit_once(Visit *visit, int tensor) {
+    for (int i = 0; i < visit->count; i++) {
+        if (visit->seen[i] == tensor) return;
+    }
+    if (visit->count < (int)(sizeof visit->seen / sizeof visit->seen[0])) visit->seen[visit->count++] = tensor;
+    visit->visit(visit->user, tensor, false);
+}
+
+static void visit_access(void *user, const Access *access, AccessUse use) {
+    if (use != ACCESS_OUT && access->tensor >= 0) visit_once(user, access->tensor);
+}
+
+static void gemm_visit(const GemmStep *gemm, StepVisitor visit, void *user) {
+    visit(user, gemm->a, false);
+    if (gemm->b != gemm->a) visit(user, gemm->b, false);
+    if (gemm->a_rows >= 0) visit(user, gemm->a_rows, false);
+    if (gemm->b_rows >= 0) visit(user, gemm->b_rows, false);
+    if (gemm->accumulate) visit(user, gemm->c, false);
+    if (gemm->perm >= 0) visit(user, gemm->perm, false);
+    if (gemm->offsets >= 0) visit(user, gemm->offsets, false);
+    visit(user, gemm->c, true);
+}
+
+void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, void *user) {
+    const Unit *unit = schedule->unit;
+    Visit once = {.visit = visit, .user = user};
+    switch (step->kind) {
+    case STEP_MAP:
+        op_visit(&unit->ops[step->op], visit_access, &once);
+        visit(user, unit->ops[step->op].out.tensor, true);
+        break;
+    case STEP_SCORES:
+        op_visit(&unit->ops[step->op], visit_access, &once);
+        visit(user, step->top->values, true);
+        break;
+    case STEP_TOP:
+        visit(user, step->top->values, false);
+        visit(user, step->top->out, true);
+        break;
+    case STEP_GEMM:
+        gemm_visit(step->gemm, visit, user);
+        break;
+    case STEP_ORDER:
+        visit(user, step->order->keys, false);
+        visit(user, step->order->perm, true);
+        visit(user, step->order->offsets, true);
+        break;
+    case STEP_STREAM:
+    case STEP_STREAM_GRAD:
+        break;
+    }
+}

@@ -1,0 +1,104 @@
+/* A schedule as text. */
+#include "opt/schedule.h"
+#include "opt/schedule_internal.h"
+
+static const char *step_word(const Step *step) {
+    switch (step->kind) {
+    case STEP_MAP:
+        return "map";
+    case STEP_SCORES:
+        return "scores";
+    case STEP_TOP:
+        return "top";
+    case STEP_GEMM:
+        switch (step->gemm->form) {
+        case GEMM_PLAIN:
+            return step->gemm->batch_count > 0 ? "batched product" : "product";
+        case GEMM_BY_KEY:
+            return "product by key";
+        case GEMM_INTO_KEY:
+            return "product into keys";
+        }
+        break;
+    case STEP_ORDER:
+        return "order";
+    case STEP_STREAM:
+        return "stream";
+    case STEP_STREAM_GRAD:
+        return "stream backward";
+    }
+    return "";
+}
+
+typedef struct Names {
+    const Unit *unit;
+    Str *out;
+    bool write; /* which of the two is listed */
+    int count;
+} Names;
+
+static void tensor_print(const Unit *unit, int tensor, Str *out) {
+    const Tensor *shown = &unit->tensors[tensor];
+    str_printf(out, "%s[", shown->name != NULL ? shown->name : "_");
+    for (int i = 0; i < shown->rank; i++) {
+        if (i > 0) str_append(out, ", ");
+        dim_print(shown->extent[i], out);
+    }
+    str_append(out, "]");
+}
+
+static void name_print(void *user, int tensor, bool write) {
+    Names *names = user;
+    if (write != names->write) return;
+    if (names->count++ > 0) str_append(names->out, ", ");
+    tensor_print(names->unit, tensor, names->out);
+}
+
+static void axis_print(const char *name, const GemmAxis *axis, Str *out) {
+    str_printf(out, " %s=", name);
+    dim_print(axis->extent, out);
+}
+
+static void gemm_print(const GemmStep *gemm, Str *out) {
+    str_append(out, "      ");
+    for (int i = 0; i < gemm->batch_count; i++) axis_print("batch", &gemm->batch[i], out);
+    axis_print("m", &gemm->m, out), axis_print("n", &gemm->n, out), axis_print("k", &gemm->k, out);
+    if (gemm->key_count != NULL) {
+        str_append(out, " keys=");
+        dim_print(gemm->key_count, out);
+    }
+    if (gemm->a_rows >= 0 || gemm->b_rows >= 0) str_append(out, ", rows gathered while packing");
+    if (gemm->accumulate) str_append(out, ", added to what is there");
+    str_append(out, "\n");
+}
+
+void schedule_print(const Schedule *schedule, Str *out) {
+    for (int i = 0; i < schedule->step_count; i++) {
+        const Step *step = &schedule->steps[i];
+        str_printf(out, "%4d  %s ", i, step_word(step));
+        Names names = {schedule->unit, out, true, 0};
+        step_visit(schedule, step, name_print, &names);
+        str_append(out, " <- ");
+        names.write = false, names.count = 0;
+        step_visit(schedule, step, name_print, &names);
+        str_printf(out, "  ; %s\n", step->reason);
+        if (step->kind == STEP_GEMM) gemm_print(step->gemm, out);
+    }
+}
+
+void schedule_explain(const Schedule *schedule, const DimEnv *env, Str *out) {
+    const Unit *unit = schedule->unit;
+    for (int i = 0; i < schedule->note_count; i++) {
+        const StepNote *note = &schedule->notes[i];
+        str_append(out, note->slow ? "slow: " : "");
+        if (note->tensor >= 0) {
+            Dim elements = tensor_dim(unit->program, &unit->tensors[note->tensor]);
+            tensor_print(unit, note->tensor, out);
+            str_append(out, " stored, ");
+            if (env != NULL) str_printf(out, "%.1f KB", 4.0 / 1024.0 * (double)dim_eval(elements, env));
+            else dim_print(elements, out), str_append(out, " elements");
+            str_append(out, ": ");
+        }
+        str_printf(out, "%s\n", note->text);
+    }
+}

@@ -1,0 +1,169 @@
+/* A compiled program as data: which kernels run, in which order, on which buffers. One block of bytes without pointers, so that it can be
+   written to a file, placed in a shared object, or made in memory for the JIT; all that needs relocation is the table of functions beside it.
+   Every reference is a number: a position in one of the sections below. `Dim slots` are positions in `dims`, whose values are computed from the
+   run-time symbols when a batch and a length are bound. */
+#ifndef BFM_PLAN_H
+#define BFM_PLAN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define BFM_PLAN_MAGIC "bfmplan"
+
+enum { BFM_PLAN_VERSION = 1, BFM_PLAN_SYMBOLS = 11 }; /* symbols: b, l, p, s0 … s7 (ir/dim.h) */
+
+typedef struct BfmSection {
+    uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
+    uint64_t count;  /* elements */
+} BfmSection;
+
+typedef struct BfmPlan {
+    char magic[8];
+    uint32_t version;
+    uint32_t header_bytes;     /* sizeof(BfmPlan) where it was written */
+    uint64_t bytes;            /* of the whole plan */
+    uint64_t hash;             /* of the program it was made from */
+    BfmSection dims;           /* BfmPlanDim: the slots */
+    BfmSection dim_code;       /* int64_t: what their values are computed by */
+    BfmSection functions;      /* uint32_t: name of each function, a position in `text` */
+    BfmSection buffers;        /* BfmPlanBuffer */
+    BfmSection codes;          /* BfmPlanCode */
+    BfmSection kernels;        /* BfmPlanKernel, in order of execution */
+    BfmSection formals;        /* BfmPlanPort */
+    BfmSection outputs;        /* BfmPlanPort */
+    BfmSection ints;           /* int32_t: argument lists and the records below */
+    BfmSection streams;        /* uint64_t: streams of draws */
+    BfmSection text;           /* char: NUL-terminated strings */
+} BfmPlan;
+
+/* A value in reverse Polish notation over exact rationals, rounded down at the end; -1 if it does not fit. */
+typedef struct BfmPlanDim {
+    int32_t code, count;       /* dim_code */
+} BfmPlanDim;
+
+typedef enum {
+    BFM_DIM_NUMBER,            /* followed by numerator and denominator */
+    BFM_DIM_SYMBOL,            /* followed by the symbol */
+    BFM_DIM_ADD, BFM_DIM_MUL, BFM_DIM_MIN, BFM_DIM_MAX,
+    BFM_DIM_CEIL, BFM_DIM_FLOOR,
+} BfmDimCode;
+
+enum { BFM_DIM_STACK = 64 };
+
+typedef enum { BFM_ELEM_F32, BFM_ELEM_I32 } BfmElem; /* both 4 bytes */
+typedef enum { BFM_BUFFER_TEMPORARY, BFM_BUFFER_FORMAL, BFM_BUFFER_OUTPUT } BfmBufferRole;
+
+typedef struct BfmPlanBuffer {
+    uint32_t name;             /* text */
+    int32_t elem, role;
+    int32_t count;             /* dim slot: elements */
+    int32_t first, last;       /* kernels between which it must keep its content; -1, -1: never used */
+} BfmPlanBuffer;
+
+/* A call of a generated function: which buffers, dims and draws it is given. */
+typedef struct BfmPlanCode {
+    int32_t function;
+    int32_t buffers, buffer_count; /* ints: buffer numbers; -1 = passed at the call (a tile) */
+    int32_t dims, dim_count;       /* ints: dim slots */
+    int32_t streams, stream_count; /* streams; if any, dims continue: the step, then the key of each */
+} BfmPlanCode;
+
+typedef enum {
+    BFM_KERNEL_MAP,         /* codes[0] is a BfmNestFn over `parallel` */
+    BFM_KERNEL_GEMM,        /* BfmPlanGemm */
+    BFM_KERNEL_ORDER,       /* BfmPlanOrder */
+    BFM_KERNEL_TOP,         /* BfmPlanTop */
+    BFM_KERNEL_STREAM,      /* BfmPlanStream; codes: score tile, range */
+    BFM_KERNEL_STREAM_GRAD, /* BfmPlanStream; codes: score tile, range, score_grad tile, raw_grad tile */
+    BFM_KERNEL_KINDS
+} BfmKernelKind;
+
+typedef enum { BFM_FILL_NONE, BFM_FILL_ZERO, BFM_FILL_LOW, BFM_FILL_HIGH, BFM_FILL_NO_INDEX } BfmFill; /* nothing, 0, -inf, +inf, int32_t -1 */
+
+typedef struct BfmPlanKernel {
+    uint32_t label;            /* text: what it computes */
+    int32_t kind;
+    int32_t codes, code_count;
+    int32_t record;            /* ints: the record of its kind, -1 for MAP */
+    int32_t parallel;          /* dim slot: points to share out; -1: one */
+    int32_t grain;             /* cut at multiples of this */
+    int32_t fill, fill_buffer; /* done first */
+    int32_t results, result_count; /* ints: buffers that it writes and that others read */
+    int32_t flops, bytes;      /* dim slots: work and traffic of one run, estimates for `profile`; -1 unknown */
+} BfmPlanKernel;
+
+typedef struct BfmPlanPort {
+    uint32_t name;             /* text: path of a formal, name of an output */
+    int32_t kind;              /* formal: BfmPortKind; output: BfmOutputKind */
+    int32_t merge;             /* output: BfmMergeKind */
+    int32_t buffer;            /* several ports may share one */
+    int32_t formal;            /* output NEXT and GRAD: position of the formal, else -1 */
+    int32_t shape, rank;       /* ints: dim slots of the extents */
+    int32_t bound;             /* integers: dim slot of the bound, else -1 */
+} BfmPlanPort;
+
+typedef enum { BFM_PORT_INPUT, BFM_PORT_PARAM, BFM_PORT_STATE } BfmPortKind;
+typedef enum { BFM_OUTPUT_RESULT, BFM_OUTPUT_LOSS, BFM_OUTPUT_METRIC, BFM_OUTPUT_NEXT, BFM_OUTPUT_SAVED, BFM_OUTPUT_GRAD } BfmOutputKind;
+typedef enum { BFM_MERGE_NONE, BFM_MERGE_MEAN, BFM_MERGE_SUM, BFM_MERGE_MAX } BfmMergeKind;
+
+/* ---- records in `ints` ---------------------------------------------------------------------------------------------------- */
+
+enum { BFM_GEMM_BATCHES = 4 };
+
+/* Extent and element strides in A, B, C, the row numbers of A and those of B: dim slots; -1 = stride 0 (extent: 1). */
+typedef struct BfmPlanAxis {
+    int32_t extent, a, b, c, a_rows, b_rows;
+} BfmPlanAxis;
+
+typedef enum {
+    BFM_GEMM_PLAIN,
+    BFM_GEMM_BY_KEY,      /* grouped: row perm[r] of C = row perm[r] of A times B of the key, perm sorted by key */
+    BFM_GEMM_INTO_KEY,    /* segmented: C of the key = sum over its perm[r] of (row perm[r] of A)^T (row perm[r] of B) */
+} BfmGemmForm;
+
+/* C[batch, m, n] = or += alpha * sum over k of A[batch, m, k] * B[batch, k, n] */
+typedef struct BfmPlanGemm {
+    int32_t form;
+    int32_t a, b, c;                   /* buffers */
+    int32_t a_base, b_base, c_base;    /* dim slots: first element; -1 = 0 */
+    BfmPlanAxis m, n, k;
+    int32_t batch_count;
+    BfmPlanAxis batch[BFM_GEMM_BATCHES];
+    float alpha;
+    int32_t accumulate;
+    int32_t a_rows, b_rows;            /* buffers of row numbers, -1 = none: A (B) is at row number * a_row (b_row); negative rows are 0 */
+    int32_t a_row, b_row;              /* dim slots */
+    int32_t a_rows_on_k;               /* A's row numbers run along k, else along m; B's always run along k */
+    int32_t perm, offsets;             /* buffers of an ORDER: BY_KEY and INTO_KEY */
+    int32_t key_count, key_stride;     /* dim slots: keys; step of B (BY_KEY) or C (INTO_KEY) from key to key */
+} BfmPlanGemm;
+
+typedef struct BfmPlanOrder {
+    int32_t keys, perm, offsets;       /* buffers */
+    int32_t count, key_count;          /* dim slots */
+} BfmPlanOrder;
+
+typedef struct BfmPlanTop {
+    int32_t values, out;               /* buffers: [outer, n] and [outer, k] */
+    int32_t outer, n, k;               /* dim slots */
+} BfmPlanTop;
+
+/* ---- reading a plan ------------------------------------------------------------------------------------------------------- */
+
+static inline const void *bfm_plan_at(const BfmPlan *plan, BfmSection section) { return (const char *)plan + section.offset; }
+static inline const BfmPlanBuffer *bfm_plan_buffers(const BfmPlan *plan) { return (const BfmPlanBuffer *)bfm_plan_at(plan, plan->buffers); }
+static inline const BfmPlanCode *bfm_plan_codes(const BfmPlan *plan) { return (const BfmPlanCode *)bfm_plan_at(plan, plan->codes); }
+static inline const BfmPlanKernel *bfm_plan_kernels(const BfmPlan *plan) { return (const BfmPlanKernel *)bfm_plan_at(plan, plan->kernels); }
+static inline const BfmPlanPort *bfm_plan_formals(const BfmPlan *plan) { return (const BfmPlanPort *)bfm_plan_at(plan, plan->formals); }
+static inline const BfmPlanPort *bfm_plan_outputs(const BfmPlan *plan) { return (const BfmPlanPort *)bfm_plan_at(plan, plan->outputs); }
+static inline const int32_t *bfm_plan_ints(const BfmPlan *plan) { return (const int32_t *)bfm_plan_at(plan, plan->ints); }
+static inline const uint64_t *bfm_plan_streams(const BfmPlan *plan) { return (const uint64_t *)bfm_plan_at(plan, plan->streams); }
+static inline const BfmPlanDim *bfm_plan_dims(const BfmPlan *plan) { return (const BfmPlanDim *)bfm_plan_at(plan, plan->dims); }
+static inline const int64_t *bfm_plan_dim_code(const BfmPlan *plan) { return (const int64_t *)bfm_plan_at(plan, plan->dim_code); }
+static inline const char *bfm_plan_text(const BfmPlan *plan, uint32_t position) { return (const char *)bfm_plan_at(plan, plan->text) + position; }
+static inline const char *bfm_plan_function(const BfmPlan *plan, int function) {
+    return bfm_plan_text(plan, ((const uint32_t *)bfm_plan_at(plan, plan->functions))[function]);
+}
+
+#endif
