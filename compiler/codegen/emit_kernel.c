@@ -318,7 +318,8 @@ void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbo
     e->entry = emit_block(e);
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
     load_arguments(e);
-    emit_enter(e, 0);
+    if (form->kind != FORM_RANGE && form->kind != FORM_DIMS)
+        emit_enter(e, 0);
     switch (form->kind) {
     case FORM_NEST: case FORM_RECUR: case FORM_SCORES: nest_function(e); break;
     case FORM_TILE: tile_function(e); break;

@@ -137,12 +137,17 @@ V vec_tanh(const VecMath *vm, V x)
     return choose(vm, compare(vm, LLVMRealOLT, a, 0.625), small, with_sign(vm, large, x));
 }
 
-/* e^-|x| never overflows: 1/(1 + e) for x >= 0, e/(1 + e) for x < 0. */
+/* e^-|x| never overflows: q = 1/(1 + e) for x >= 0, e/(1 + e) for x < 0. What the sum 1 + e lost, c, is given back: q - q c/(1 + e), where
+   1/(1 + e) is q or 1 - q. */
 V vec_sigmoid(const VecMath *vm, V x)
 {
     V e = vec_exp(vm, LLVMBuildFNeg(vm->builder, vec_abs(vm, x), ""));
-    V numerator = choose(vm, compare(vm, LLVMRealOLT, x, 0.0), e, vec_const(x, 1.0));
-    return divide(vm, numerator, offset(vm, e, 1.0));
+    V negative = compare(vm, LLVMRealOLT, x, 0.0), one = vec_const(x, 1.0);
+    V sum = offset(vm, e, 1.0);
+    V lost = sub(vm, e, offset(vm, sum, -1.0));
+    V q = divide(vm, choose(vm, negative, e, one), sum);
+    V reciprocal = choose(vm, negative, sub(vm, one, q), q);
+    return vec_fma(vm, LLVMBuildFNeg(vm->builder, mul(vm, q, reciprocal), ""), lost, q);
 }
 
 /* max(x, 0) + log(1 + e), e = e^-|x| in [0, 1]: log(1 + e) = e + e^2 Q(e). */

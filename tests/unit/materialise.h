@@ -1,0 +1,250 @@
+/* The simplest engine on generated code: every operation of a unit by its own kernel, every tensor in memory. For tests: it compares kernels with the
+   interpreter without any scheduler in between. Buffers stand between guard words, and parallel ranges are cut in odd places. */
+#ifndef BFM_TESTS_MATERIALISE_H
+#define BFM_TESTS_MATERIALISE_H
+
+#include "bfm/philox.h"
+#include "codegen/codegen.h"
+#include "codegen/jit.h"
+#include "ir/interp.h"
+#include "support/bug.h"
+#include "support/hash.h"
+#include "support/vec.h"
+#include "templates/order.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { GUARD_WORDS = 64 };
+
+typedef struct OpCode {
+    const Op *op;
+    const KernelCode *code;
+} OpCode;
+
+typedef struct Materialise {
+    Arena *arena;
+    Jit *jit;
+    Codegen *codegen;
+    const InterpContext *context;
+    VEC(OpCode) codes;
+    VEC(uint32_t *) guarded;   /* allocations, each GUARD_WORDS + words + GUARD_WORDS */
+    VEC(int64_t) guarded_words;
+    uint64_t cut;              /* state of the random cuts of ranges; 0: one call for all */
+    char message[512];         /* "" = fine */
+} Materialise;
+
+static inline void *guarded_new(Materialise *m, int64_t words)
+{
+    uint32_t *block = malloc((size_t)(words + 2 * GUARD_WORDS) * 4);
+    BFM_ASSERT(block);
+    for (int64_t i = 0; i < words + 2 * GUARD_WORDS; i++)
+        block[i] = 0x7fa5a5a5u; /* a NaN, and no index */
+    vec_push(&m->guarded, block);
+    vec_push(&m->guarded_words, words);
+    return block + GUARD_WORDS;
+}
+
+static inline bool guards_hold(const Materialise *m)
+{
+    for (int g = 0; g < m->guarded.count; g++)
+        for (int i = 0; i < GUARD_WORDS; i++)
+            if (m->guarded.items[g][i] != 0x7fa5a5a5u || m->guarded.items[g][GUARD_WORDS + m->guarded_words.items[g] + i] != 0x7fa5a5a5u)
+                return false;
+    return true;
+}
+
+static inline void collect_codes(Materialise *m, const Unit *unit)
+{
+    for (int i = 0; i < unit->op_count; i++) {
+        const Op *op = &unit->ops[i];
+        if (op->kind == OP_CALL) {
+            collect_codes(m, op->callee);
+            continue;
+        }
+        bool known = false;
+        for (int k = 0; k < m->codes.count; k++)
+            known |= m->codes.items[k].op == op;
+        if (!known)
+            vec_push(&m->codes, (OpCode){op, op->kind == OP_TOP ? codegen_scores(m->codegen, unit, op) : codegen_nest(m->codegen, unit, op)});
+    }
+}
+
+static inline const KernelCode *code_for(const Materialise *m, const Op *op)
+{
+    for (int k = 0; k < m->codes.count; k++)
+        if (m->codes.items[k].op == op)
+            return m->codes.items[k].code;
+    return NULL;
+}
+
+static inline void fill_buffer(void *buffer, int64_t count, KernelFill fill)
+{
+    for (int64_t i = 0; i < count; i++)
+        switch (fill) {
+        case FILL_NONE: break;
+        case FILL_ZERO: ((float *)buffer)[i] = 0; break;
+        case FILL_LOW: ((float *)buffer)[i] = -INFINITY; break;
+        case FILL_HIGH: ((float *)buffer)[i] = INFINITY; break;
+        case FILL_NO_INDEX: ((int32_t *)buffer)[i] = -1; break;
+        }
+}
+
+/* The operation's kernel over all its parallel points. */
+static inline void run_kernel(Materialise *m, const Op *op, const char *path, void *out, int64_t out_count, void *const *tensors)
+{
+    const KernelCode *code = code_for(m, op);
+    BfmError error = {0};
+    BfmNestFn *function = NULL;
+    void *address = jit_symbol(m->jit, code->symbol, &error);
+    BFM_ASSERT(address);
+    memcpy(&function, &address, sizeof function);
+    void *buffers[64];
+    int64_t dims[256];
+    BFM_ASSERT(code->buffer_count <= 64 && code->dim_count + code->draw_count + 1 <= 256);
+    buffers[0] = out;
+    for (int i = 1; i < code->buffer_count; i++)
+        buffers[i] = tensors[code->tensors[i]];
+    for (int i = 0; i < code->dim_count; i++)
+        dims[i] = dim_eval(code->dims[i], &m->context->env);
+    dims[code->dim_count] = (int64_t)m->context->step;
+    for (int i = 0; i < code->draw_count; i++)
+        dims[code->dim_count + 1 + i] = (int64_t)bfm_philox_key(m->context->seed, draw_stream(path, code->draw_tags[i]));
+    fill_buffer(out, out_count, code->fill);
+    int64_t points = 1;
+    for (int i = 0; i < code->parallel_count; i++)
+        points *= dim_eval(op->indices[code->parallel[i]].extent, &m->context->env);
+    for (int64_t begin = 0; begin < points;) {
+        int64_t length = points - begin;
+        if (m->cut != 0) {
+            m->cut = m->cut * 6364136223846793005u + 1442695040888963407u;
+            int64_t piece = 1 + (int64_t)((m->cut >> 40) % 40);
+            length = piece < length ? piece : length;
+        }
+        function(buffers, dims, begin, begin + length);
+        begin += length;
+    }
+}
+
+static inline void run_top(Materialise *m, const Unit *unit, const Op *op, const char *path, void **tensors)
+{
+    const DimEnv *env = &m->context->env;
+    int64_t outer = 1, inner = 1, k = dim_eval(op->top_k, env);
+    for (int i = 0; i < op->index_count; i++)
+        *(i < op->index_count - op->reduced ? &outer : &inner) *= dim_eval(op->indices[i].extent, env);
+    float *scores = guarded_new(m, outer * inner);
+    run_kernel(m, op, path, scores, outer * inner, tensors);
+    int32_t *out = tensors[op->out.tensor];
+    int64_t count = tensor_elements(&unit->tensors[op->out.tensor], env);
+    BFM_ASSERT(count == outer * k);
+    for (int64_t i = 0; i < outer; i++) {
+        /* Candidates outside the domain do not count: they are taken out, not ranked. */
+        float *row = scores + i * inner;
+        int32_t *position = malloc((size_t)(inner + 1) * sizeof *position);
+        int64_t present = 0;
+        for (int64_t j = 0; j < inner; j++) {
+            uint32_t bits;
+            memcpy(&bits, &row[j], sizeof bits);
+            if (bits != BFM_ABSENT_BITS) {
+                position[present] = (int32_t)j;
+                row[present++] = row[j];
+            }
+        }
+        bfm_top_k(row, 1, present, k, out + i * k);
+        for (int64_t j = 0; j < k; j++)
+            if (out[i * k + j] >= 0)
+                out[i * k + j] = position[out[i * k + j]];
+        free(position);
+    }
+}
+
+static inline void materialise_unit(Materialise *m, const Unit *unit, const char *path, void **tensors);
+
+static inline void run_unit_call(Materialise *m, const Op *op, const char *path, void **tensors)
+{
+    const Unit *callee = op->callee;
+    const char *label = op->path ? op->path : "";
+    const char *inner_path = *path && *label ? arena_printf(m->arena, "%s.%s", path, label) : *path ? path : label;
+    void **inner = ARENA_ARRAY(m->arena, void *, callee->tensor_count + 1);
+    for (int i = 0; i < op->arg_count; i++)
+        inner[callee->formals[i]] = tensors[op->args[i]];
+    materialise_unit(m, callee, inner_path, inner);
+    for (int i = 0; i < op->result_count; i++)
+        if (op->results[i] >= 0)
+            tensors[op->results[i]] = inner[callee->outputs[i].tensor];
+}
+
+static inline void materialise_unit(Materialise *m, const Unit *unit, const char *path, void **tensors)
+{
+    for (int i = 0; i < unit->op_count; i++) {
+        const Op *op = &unit->ops[i];
+        if (op->kind == OP_CALL) {
+            run_unit_call(m, op, path, tensors);
+            continue;
+        }
+        int64_t count = tensor_elements(&unit->tensors[op->out.tensor], &m->context->env);
+        tensors[op->out.tensor] = guarded_new(m, count);
+        if (op->kind == OP_TOP)
+            run_top(m, unit, op, path, tensors);
+        else
+            run_kernel(m, op, path, tensors[op->out.tensor], count, tensors);
+    }
+}
+
+static inline void *buffer_of(Materialise *m, const Value *value)
+{
+    float *buffer = guarded_new(m, value->count);
+    for (int64_t i = 0; i < value->count; i++)
+        if (value->integer)
+            ((int32_t *)(void *)buffer)[i] = value->integer[i];
+        else
+            buffer[i] = (float)value->real[i];
+    return buffer;
+}
+
+static inline Value value_of(Arena *arena, const Tensor *tensor, const void *buffer, const DimEnv *env)
+{
+    Value value = {.count = tensor_elements(tensor, env)};
+    if (tensor->type == T_INT)
+        value.integer = ARENA_ARRAY(arena, int32_t, value.count + 1);
+    else
+        value.real = ARENA_ARRAY(arena, double, value.count + 1);
+    for (int64_t i = 0; i < value.count; i++)
+        if (tensor->type == T_INT)
+            value.integer[i] = ((const int32_t *)buffer)[i];
+        else
+            value.real[i] = (double)((const float *)buffer)[i];
+    return value;
+}
+
+/* Runs `unit` as interp_run does; values of all of its tensors by id (count 0 where there is none). false: m->message or `error` says why. */
+static inline bool materialise_run(Materialise *m, const Unit *unit, const Value *formals, Value *all, BfmError *error)
+{
+    collect_codes(m, unit);
+    if (!jit_add(m->jit, m->codegen, error))
+        return false;
+    void **tensors = ARENA_ARRAY(m->arena, void *, unit->tensor_count + 1);
+    for (int i = 0; i < unit->formal_count; i++)
+        tensors[unit->formals[i]] = buffer_of(m, &formals[i]);
+    materialise_unit(m, unit, "", tensors);
+    for (int i = 0; i < unit->tensor_count; i++)
+        if (tensors[i])
+            all[i] = value_of(m->arena, &unit->tensors[i], tensors[i], &m->context->env);
+    if (!guards_hold(m))
+        (void)snprintf(m->message, sizeof m->message, "%s: a kernel wrote outside its buffer", unit->name);
+    return m->message[0] == '\0';
+}
+
+static inline void materialise_free(Materialise *m)
+{
+    for (int i = 0; i < m->guarded.count; i++)
+        free(m->guarded.items[i]);
+    vec_free(&m->guarded);
+    vec_free(&m->guarded_words);
+    vec_free(&m->codes);
+}
+
+#endif
