@@ -34,6 +34,13 @@ static const char *check_child(Arena *arena, const Node *node, int slot) {
     return NULL;
 }
 
+/* A `let` of a space among these. */
+static bool has_let(const Node *list) {
+    for (int i = 0; i < list->count; i++)
+        if (list->kids[i]->kind == NODE_DOMAIN && list->kids[i]->op == AST_LET) return true;
+    return false;
+}
+
 /* What the table of slots cannot say. */
 static const char *check_kind(const Node *node) {
     if (node->kind == NODE_DEFINITION && (node->kids[DEFINITION_BODY] != NULL) == (node->kids[DEFINITION_VALUE] != NULL))
@@ -44,6 +51,12 @@ static const char *check_kind(const Node *node) {
     if (node->kind == NODE_AS && node->kids[AS_CALL]->kind != NODE_CALL) return "`as` labels a call";
     if (node->kind == NODE_TYPE && (node->kids[TYPE_CHOICES] != NULL) != ((node->op & ~AST_TYPE_OR_NONE) == AST_TYPE_CHOICE))
         return "a choice type lists its choices, no other does";
+    if ((node->kind == NODE_CHOICE && has_let(node->kids[CHOICE_ITEMS])) || (node->kind == NODE_CALL && has_let(node->kids[CALL_ARGS])))
+        return "a let stands directly in a space";
+    if (node->kind == NODE_CHOICE && node->kids[CHOICE_TIMES] && node->kids[CHOICE_TIMES]->kind == NODE_SET) return "a choice is made a number or a range of times";
+    if (node->kind == NODE_TYPE)
+        for (int i = 0; i < list_count(node->kids[TYPE_CHOICES]); i++)
+            if (node->kids[TYPE_CHOICES]->kids[i]->kind != NODE_NAME) return "a choice is a name";
     return NULL;
 }
 

@@ -239,7 +239,7 @@ static void print_number(Flat *flat, const Node *node) {
 }
 
 static void print_quantity(Flat *flat, const Node *node) {
-    flat_node(flat, node->kids[QUANTITY_AMOUNT]);
+    put_bare(flat, node->kids[QUANTITY_AMOUNT]);
     put(flat, " ");
     put(flat, node->name);
 }
@@ -260,7 +260,7 @@ static void print_name(Flat *flat, const Node *node) { put(flat, node->name); }
 static void print_bool(Flat *flat, const Node *node) { put(flat, node->op ? "true" : "false"); }
 
 static void print_field(Flat *flat, const Node *node) {
-    flat_node(flat, node->kids[FIELD_OBJECT]);
+    put_bare(flat, node->kids[FIELD_OBJECT]);
     put(flat, ".");
     put(flat, node->name);
 }
@@ -272,7 +272,7 @@ static void print_subscript(Flat *flat, const Node *node) {
 
 static void print_next_value(Flat *flat, const Node *node) {
     put(flat, "next ");
-    flat_node(flat, node->kids[NEXT_VALUE_OBJECT]);
+    put_bare(flat, node->kids[NEXT_VALUE_OBJECT]);
 }
 
 static void print_tuple(Flat *flat, const Node *node) { put_enclosed(flat, "(", node->kids[TUPLE_PARTS], ")"); }
@@ -309,8 +309,12 @@ static void print_use(Flat *flat, const Node *node) {
 }
 
 static void print_type(Flat *flat, const Node *node) {
-    if (node->kids[TYPE_CHOICES]) put_set(flat, node->kids[TYPE_CHOICES]);
-    else put(flat, ast_type_text(node->op));
+    const Node *choices = node->kids[TYPE_CHOICES];
+    for (int i = 0; i < list_count(choices); i++) {
+        put(flat, i > 0 ? ", " : "{ ");
+        put(flat, choices->kids[i]->name);
+    }
+    put(flat, choices ? " }" : ast_type_text(node->op));
     if (node->op & AST_TYPE_OR_NONE) put(flat, " | none");
 }
 
@@ -395,7 +399,7 @@ static void put_label(Flat *flat, const Node *node) {
 
 static void print_line(Flat *flat, const Node *node) {
     put_label(flat, node);
-    flat_node(flat, node->kids[LINE_CALL]);
+    put_bare(flat, node->kids[LINE_CALL]);
     put_overrides(flat, node->kids[LINE_NORM], node->kids[LINE_WIRING]);
 }
 

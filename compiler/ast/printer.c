@@ -253,14 +253,14 @@ static void emit_branches(Printer *printer, const Node *branches) {
 
 /* ---- nodes ---- */
 
-/* The node flat, if it may stand on one line and fits. */
+/* The node flat, if it may stand on one line and fits; with `out` NULL only whether. */
 static bool emit_if_flat(Printer *printer, const Node *node, int column) {
     if (!node_is_flat(node) || assertions_mix(node)) return false;
     Str text = {0};
     Flat flat = {&text, 0};
     flat_node(&flat, node);
     bool fits = column + visible_length(str_text(&text)) <= PRINT_WIDTH;
-    if (fits) emit_piece(printer, str_text(&text), str_text(&text) + text.length);
+    if (fits && printer->out) emit_piece(printer, str_text(&text), str_text(&text) + text.length);
     str_free(&text);
     return fits;
 }
@@ -370,8 +370,8 @@ static void emit_node(Printer *printer, const Node *node, int pad) {
 
 /* Declarations with a body over several lines stand apart. */
 static bool stands_apart(const Node *item) {
-    int slot = body_slot(item);
-    return slot >= 0 && !(item->kids[slot]->layout & NODE_ONE_LINE);
+    Printer nowhere = {NULL, 0};
+    return body_slot(item) >= 0 && !emit_if_flat(&nowhere, item, 0);
 }
 
 static void emit_file(Printer *printer, const Node *file) {

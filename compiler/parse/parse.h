@@ -7,7 +7,7 @@
 #include <stddef.h>
 
 enum {
-    PARSE_NESTING_MAX = 200,             /* open brackets at once; deeper text is E0106 */
+    PARSE_NESTING_MAX = 100,             /* open brackets at once; deeper text is E0106 */
     PARSE_BYTES_MAX = 16 * 1024 * 1024,  /* of one file; more is E0111 */
     PARSE_ERRORS_MAX = 50                /* syntax errors of one file; then the rest is skipped */
 };
