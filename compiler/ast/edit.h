@@ -1,12 +1,12 @@
 /* Editing trees: what mutators, `--set`, `scale` and other tools call. A tree edited through this interface stays well-formed (ast_check) as long as the nodes
    handed in are; whether it still type-checks is the checker's business.
 
-   Paths. `brainformer_1.moe_1.hidden`: an item of the file (left out where the root is a block or model itself), labels of lines, then an attribute.
-     label      the one written, else the definition's name and its ordinal among the lines of that definition in the body, labelled or not: attention_0.
+   Paths. `deep.ffn_1.hidden`: an item of the file (left out where the root is a block or model itself), labels of lines, then an attribute.
+     label      the one written, else the definition's name and its ordinal among the lines of that definition in the body, labelled or not: ffn_0.
                 parallel_0 and at_0 are scopes of their own; the lines of a `repeat` are reached without it, and repeat_0 names the repeat itself.
                 A repetition `[r]` after a label is skipped: the lines of a repeat share one text.
      attribute  of a line: an argument, `norm` or `wiring`; of a repeat its `count`, of an `at` its `width`; then, through values that are definitions with
-                attributes bound, theirs: moe_0.router.capacity. Of a block or model: an attribute's default or a setting. Of a recipe or search: a setting. */
+                attributes bound, theirs: mix.router.capacity. Of a block or model: an attribute's default or a setting. Of a recipe or search: a setting. */
 #ifndef BFM_AST_EDIT_H
 #define BFM_AST_EDIT_H
 

@@ -38,6 +38,7 @@ static void make_clean(ParseContext *parse, char *text) {
 
 static ParseContext *context_new(Arena *arena, Interner *interner, Diagnostics *diags, const char *path, const char *text, size_t length) {
     ParseContext *parse = ARENA_NEW(arena, ParseContext);
+    if (!text) text = ""; /* an empty mapping */
     bool too_large = length > PARSE_BYTES_MAX;
     parse->arena = arena;
     parse->interner = interner;

@@ -321,6 +321,30 @@ static void test_names(void **state) {
     assert_int_equal(parse_word("repea", 5), WORD_NONE);
 }
 
+/* The editors' grammars know every word of tokens.def. */
+static void test_editor_grammars(void **state) {
+    (void)state;
+    static const char *const words[] = {
+#define WORD(token, text, kind) text,
+#include "tokens.def"
+#undef WORD
+    };
+    static const char *const paths[] = {BFM_SOURCE_DIR "/grammar/bfm.vim", BFM_SOURCE_DIR "/grammar/bfm.tmLanguage.json"};
+    for (int i = 0; i < 2; i++) {
+        char *grammar = front_read(paths[i]);
+        assert_non_null(grammar);
+        for (size_t j = 0; j < sizeof words / sizeof *words; j++) {
+            bool found = false;
+            size_t length = strlen(words[j]);
+            for (const char *at = grammar; !found && (at = strstr(at, words[j])) != NULL; at++)
+                found = strchr(" |(:", at[-1]) && strchr(" |)\n", at[length]);
+            if (!found) print_error("%s lacks `%s`\n", paths[i], words[j]);
+            assert_true(found);
+        }
+        free(grammar);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_precedence),    cmocka_unit_test(test_numbers),       cmocka_unit_test(test_bad_text),
@@ -328,6 +352,7 @@ int main(void) {
         cmocka_unit_test(test_spans),         cmocka_unit_test(test_syntax_errors), cmocka_unit_test(test_recovery),
         cmocka_unit_test(test_unclosed),      cmocka_unit_test(test_depth),         cmocka_unit_test(test_hostile_bytes),
         cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_expression),    cmocka_unit_test(test_names),
+        cmocka_unit_test(test_editor_grammars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
