@@ -1,0 +1,192 @@
+/* Nests: for each read T[β] in the body, T̄[β(p)] sum= Ȳ[α(p)] · ∂E/∂T over the same domain. The partials are built by reverse mode over the
+   body's expressions, inside the contribution's own nest. */
+#include "grad/internal.h"
+
+#include "support/bug.h"
+
+Seed seed_of(int tensor) { return (Seed){.tensor = tensor, .factor = -1, .lse = -1, .chosen = -1}; }
+
+static bool is_read(void *user, int id) { return *(int *)user == id; }
+
+/* Row-major position of the marked indices as a value. */
+static int flat_position(OpBuilder *b, const Op *op, const bool *reduced) {
+    Program *program = b->unit->program;
+    Affine flat = affine_const(program, dim_int(program->dims, 0));
+    Dim stride = dim_int(program->dims, 1);
+    for (int i = op->index_count - 1; i >= 0; i--) {
+        if (!reduced[i])
+            continue;
+        flat = affine_add(program, flat, affine_scale(program, affine_index(program, i), stride));
+        stride = dim_mul(program->dims, stride, op->indices[i].extent);
+    }
+    return expr_affine(b, flat);
+}
+
+static int seed_expr(Rewrite *rewrite, const Op *op, int root, const Seed *seed) {
+    OpBuilder *b = rewrite->to;
+    Program *program = b->unit->program;
+    int ybar = expr_read(b, rewrite_subs(rewrite, &op->out, seed->tensor));
+    if (seed->factor >= 0)
+        ybar = expr_op(b, EXPR_MUL, ybar, expr_read(b, rewrite_subs(rewrite, &op->out, seed->factor)), -1);
+    if (seed->lse >= 0) {
+        int row = expr_read(b, rewrite_subs(rewrite, &op->out, seed->lse));
+        int difference = expr_op(b, EXPR_SUB, rewrite_expr(rewrite, root), row, -1);
+        ybar = expr_op(b, EXPR_MUL, ybar, expr_op(b, EXPR_EXP, difference, -1, -1), -1);
+    }
+    if (seed->chosen >= 0) {
+        Access outer = rewrite_subs(rewrite, &op->out, seed->chosen);
+        Access chosen = access_new(program, seed->chosen, outer.count + (seed->chosen_top ? 1 : 0));
+        for (int k = 0; k < outer.count; k++)
+            chosen.subs[k] = outer.subs[k];
+        if (seed->chosen_top)
+            chosen.subs[outer.count] = sub_affine(affine_const(program, dim_int(program->dims, 0)), 1);
+        op_guard(b, expr_op(b, EXPR_EQ, expr_read(b, chosen), flat_position(b, op, seed->reduced), -1));
+    }
+    return ybar;
+}
+
+static int add_to(OpBuilder *b, int sum, int part) { return sum < 0 ? part : expr_op(b, EXPR_ADD, sum, part, -1); }
+
+/* The adjoint of expression `read` of `op`, given that of `root`; only through expressions that `flows` to the read. */
+static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool *flows, int ybar) {
+    int *adjoint = ARENA_ARRAY(rewrite->unit->program->arena, int, op->expr_count);
+    for (int id = 0; id < op->expr_count; id++)
+        adjoint[id] = -1;
+    adjoint[root] = ybar;
+    for (int id = root; id > read; id--) {
+        const Expr *expr = &op->exprs[id];
+        if (adjoint[id] < 0 || !flows[id])
+            continue;
+        int arg[3] = {-1, -1, -1}, arity = scalar_arity(expr->kind);
+        for (int k = 0; k < arity; k++)
+            arg[k] = rewrite_expr(rewrite, expr->arg[k]);
+        int y = rewrite_expr(rewrite, id);
+        for (int k = 0; k < arity; k++) {
+            if (!flows[expr->arg[k]] || !scalar_differentiable(expr->kind, k))
+                continue;
+            int part = scalar_adjoint(rewrite->to, expr->kind, k, adjoint[id], arg, y);
+            adjoint[expr->arg[k]] = add_to(rewrite->to, adjoint[expr->arg[k]], part);
+        }
+    }
+    return adjoint[read];
+}
+
+static void contribute(Backward *b, const Op *op, int root, int read, const Seed *seed) {
+    bool *flows = ARENA_ARRAY(b->forward->program->arena, bool, op->expr_count);
+    activity_flow(op, is_read, &read, flows);
+    if (!flows[root])
+        return;
+    OpBuilder builder = op_begin(b->target, OP_NEST);
+    builder.op.reducer = REDUCE_SUM;
+    builder.op.span = op->span;
+    builder_indices(&builder, op);
+    Rewrite rewrite = rewrite_begin(&builder, b->forward, op, NULL, backward_tensor_map, b);
+    rewrite_domain(&rewrite);
+    int ybar = seed_expr(&rewrite, op, root, seed);
+    const Access *access = &op->exprs[read].access;
+    builder.op.body = sweep(&rewrite, op, root, read, flows, ybar);
+    int contribution = backward_like(b, access->tensor, ".grad");
+    builder.op.out = rewrite_subs(&rewrite, access, contribution);
+    rewrite_keep_none(&rewrite);
+    (void)builder_finish(&builder);
+    backward_contribute(b, access->tensor, contribution);
+}
+
+void expression_rule(Backward *b, const Op *op, int root, const Seed *seed) {
+    for (int id = root; id >= 0; id--) {
+        const Expr *expr = &op->exprs[id];
+        if (expr->kind == EXPR_READ && expr->access.tensor < b->tensor_count && b->varied[expr->access.tensor])
+            contribute(b, op, root, id, seed);
+    }
+}
+
+/* ---- max and min: the first point that reaches the extremum ------------------------------------------------------------------- */
+
+static int extremum_body(Rewrite *rewrite, const Op *op) {
+    int body = rewrite_expr(rewrite, op->body);
+    return op->reducer == REDUCE_MIN ? expr_op(rewrite->to, EXPR_NEG, body, -1, -1) : body;
+}
+
+/* I[outer, 0] = top(reduced; 1; by E). Only where the output subscripts are bare. */
+static int argmax_top(Backward *b, const Op *op, const bool *reduced) {
+    Program *program = b->forward->program;
+    OpBuilder builder = op_begin(b->target, OP_TOP);
+    IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, op->index_count + 1);
+    Dim count = dim_int(program->dims, 1);
+    for (int pass = 0; pass < 2; pass++) {
+        for (int i = 0; i < op->index_count; i++) {
+            if (reduced[i] != (pass == 1))
+                continue;
+            int index = op_index(&builder, op->indices[i].name, op->indices[i].extent);
+            by[i] = (IndexBy){affine_index(program, index), NULL, 1};
+            builder.op.reduced += pass;
+            count = pass == 1 ? dim_mul(program->dims, count, op->indices[i].extent) : count;
+        }
+    }
+    Rewrite rewrite = rewrite_begin(&builder, b->forward, op, by, backward_tensor_map, b);
+    rewrite_domain(&rewrite);
+    builder.op.body = extremum_body(&rewrite, op);
+    builder.op.top_k = dim_int(program->dims, 1);
+    const Tensor *out = &b->forward->tensors[op->out.tensor];
+    Dim *extent = ARENA_ARRAY(program->arena, Dim, out->rank + 1);
+    for (int k = 0; k < out->rank; k++)
+        extent[k] = out->extent[k];
+    extent[out->rank] = builder.op.top_k;
+    Symbol name = symbol_suffix(program, out->name, ".first");
+    int chosen = unit_tensor(b->target, name, T_INT, TENSOR_LOCAL, out->rank + 1, extent, count);
+    builder.op.out = rewrite_subs(&rewrite, &op->out, chosen);
+    rewrite_keep_none(&rewrite);
+    (void)builder_finish(&builder);
+    return chosen;
+}
+
+/* P[α(p)] min= flat position of p where E(p) equals Y[α(p)]: for outputs written through integers. */
+static int argmax_min(Backward *b, const Op *op, const bool *all) {
+    OpBuilder builder = op_begin(b->target, OP_NEST);
+    builder.op.reducer = REDUCE_MIN;
+    builder_indices(&builder, op);
+    Rewrite rewrite = rewrite_begin(&builder, b->forward, op, NULL, backward_tensor_map, b);
+    rewrite_domain(&rewrite);
+    int extremum = expr_read(&builder, rewrite_subs(&rewrite, &op->out, backward_need(b, op->out.tensor)));
+    op_guard(&builder, expr_op(&builder, EXPR_EQ, rewrite_expr(&rewrite, op->body), extremum, -1));
+    builder.op.body = flat_position(&builder, op, all);
+    int first = backward_like(b, op->out.tensor, ".first");
+    builder.op.out = rewrite_subs(&rewrite, &op->out, first);
+    rewrite_keep_none(&rewrite);
+    (void)builder_finish(&builder);
+    return first;
+}
+
+static void extremum_rule(Backward *b, const Op *op, Seed *seed) {
+    bool *reduced = ARENA_ARRAY(b->forward->program->arena, bool, op->index_count + 1);
+    bool bare = access_bare(&op->out, NULL), any = false;
+    for (int i = 0; i < op->index_count; i++) {
+        reduced[i] = !bare || !access_has_index(&op->out, i);
+        any = any || reduced[i];
+    }
+    if (any) {
+        seed->chosen = bare ? argmax_top(b, op, reduced) : argmax_min(b, op, reduced);
+        seed->chosen_top = bare;
+        seed->reduced = reduced;
+    }
+    expression_rule(b, op, op->body, seed);
+}
+
+void nest_rule(Backward *b, const Op *op) {
+    if (op->out.tensor >= b->tensor_count || !b->varied[op->out.tensor])
+        return;
+    int ybar = backward_adjoint(b, op->out.tensor);
+    if (ybar < 0)
+        return;
+    Seed seed = seed_of(ybar);
+    switch (op->reducer) {
+    case REDUCE_SET:
+    case REDUCE_SUM: expression_rule(b, op, op->body, &seed); break;
+    case REDUCE_MAX:
+    case REDUCE_MIN: extremum_rule(b, op, &seed); break;
+    case REDUCE_LSE:
+        seed.lse = backward_need(b, op->out.tensor);
+        expression_rule(b, op, op->body, &seed);
+        break;
+    }
+}

@@ -1,0 +1,377 @@
+/* Sums of products: factors that no reduced index touches leave the sum, sums of contractions are taken apart, and a product of three or more
+   factors over several reduced indices becomes a chain of contractions where that is less work.
+   requires   a verified, normalised unit
+   preserves  values but for the order of sums and products (rounding); groups
+   breaks     positions of operations; adds tensors named <out>.sum */
+#include "opt/opt.h"
+
+#include "opt/rewrite.h"
+
+#include <string.h>
+
+enum { FACTORS_MAX = 24, INDICES_MAX = 32 };
+
+typedef uint32_t IndexSet;
+
+typedef struct Factor {
+    int expr;        /* -1: the constant -1 */
+    bool inverse;
+    IndexSet uses;
+} Factor;
+
+typedef struct Product {
+    const Op *op;
+    int count;
+    Factor factors[FACTORS_MAX];
+    IndexSet out, reduced; /* indices of the output subscripts; the others */
+    bool overflow;
+} Product;
+
+static IndexSet expr_indices(const Op *op, int expr) {
+    IndexSet set = 0;
+    for (int i = 0; i < op->index_count; i++)
+        if (op_uses_index(op, expr, i))
+            set |= (IndexSet)1 << i;
+    return set;
+}
+
+static IndexSet affine_indices(Affine affine) {
+    IndexSet set = 0;
+    for (int t = 0; t < affine.count; t++)
+        set |= (IndexSet)1 << affine.terms[t].index;
+    return set;
+}
+
+static void add_factor(Product *product, int expr, bool inverse) {
+    if (product->count == FACTORS_MAX) {
+        product->overflow = true;
+        return;
+    }
+    product->factors[product->count++] = (Factor){expr, inverse, expr < 0 ? 0 : expr_indices(product->op, expr)};
+}
+
+static void collect(Product *product, int expr, bool inverse) {
+    const Expr *e = &product->op->exprs[expr];
+    if (e->kind == EXPR_MUL || e->kind == EXPR_DIV) {
+        collect(product, e->arg[0], inverse);
+        collect(product, e->arg[1], e->kind == EXPR_DIV ? !inverse : inverse);
+    } else if (e->kind == EXPR_NEG) {
+        add_factor(product, -1, false);
+        collect(product, e->arg[0], inverse);
+    } else {
+        add_factor(product, expr, inverse);
+    }
+}
+
+static Product product_of(const Op *op, int expr) {
+    Product product = {.op = op};
+    for (int i = 0; i < op->index_count; i++)
+        *(access_has_index(&op->out, i) ? &product.out : &product.reduced) |= (IndexSet)1 << i;
+    collect(&product, expr, false);
+    return product;
+}
+
+/* Two factors share a reduced index and each has an output index that the other lacks. */
+static bool is_contraction(const Product *p) {
+    for (int a = 0; a < p->count; a++)
+        for (int b = 0; b < a; b++) {
+            IndexSet x = p->factors[a].uses, y = p->factors[b].uses;
+            if ((x & y & p->reduced) && (x & ~y & p->out) && (y & ~x & p->out))
+                return true;
+        }
+    return false;
+}
+
+/* ---- taking factors out of the sum ---------------------------------------------------------------------------------------------- */
+
+typedef struct TotalQuery {
+    const Unit *unit;
+    bool plain; /* every read: of a tensor without holes, at bare subscripts or through integers */
+} TotalQuery;
+
+static bool tensor_total(const Unit *unit, int tensor) {
+    const Tensor *t = &unit->tensors[tensor];
+    if (t->def < 0)
+        return t->role != TENSOR_LOCAL;
+    const Op *op = &unit->ops[t->def];
+    return op->kind != OP_NEST || op->reducer != REDUCE_SET || (op_full_box(op) && op_out_bare(unit, op, NULL));
+}
+
+static bool access_plain(const Unit *unit, const Access *access) {
+    for (int k = 0; k < access->count; k++)
+        if (!access->subs[k].read && !affine_is_const(access->subs[k].affine, NULL) && !affine_is_index(access->subs[k].affine, NULL))
+            return false;
+    return tensor_total(unit, access->tensor);
+}
+
+/* The expression may be evaluated at points where the sum has none: it reads no hole and divides by nothing. */
+static bool expr_everywhere(const Unit *unit, const Op *op, int expr) {
+    const Expr *e = &op->exprs[expr];
+    if (e->kind == EXPR_READ)
+        return access_plain(unit, &e->access);
+    if (scalar_flops(e->kind) > 1)
+        return false;
+    for (int k = 0; k < scalar_arity(e->kind); k++)
+        if (!expr_everywhere(unit, op, e->arg[k]))
+            return false;
+    return true;
+}
+
+/* The domain cuts only output indices, so that it is the same inside and outside the sum. */
+static bool domain_outer(const Product *p) {
+    for (int c = 0; c < p->op->cond_count; c++)
+        if (affine_indices(p->op->conds[c]) & p->reduced)
+            return false;
+    for (int g = 0; g < p->op->guard_count; g++)
+        if (expr_indices(p->op, p->op->guards[g]) & p->reduced)
+            return false;
+    return true;
+}
+
+/* Of a contraction, a factor stays as part of an operand if one has its indices: it is computed while that is packed. */
+static bool part_of_operand(const Product *p, const Factor *f) {
+    if (f->uses == 0 || !is_contraction(p))
+        return false;
+    for (int a = 0; a < p->count; a++)
+        if ((p->factors[a].uses & p->reduced) && !(f->uses & ~p->factors[a].uses))
+            return true;
+    return false;
+}
+
+static int choose_pulled(const Unit *unit, const Product *p, bool scatter, bool *pulled) {
+    int count = 0;
+    bool outer = domain_outer(p);
+    for (int f = 0; f < p->count; f++) {
+        const Factor *factor = &p->factors[f];
+        pulled[f] = false;
+        if ((factor->uses & p->reduced) || (!scatter && part_of_operand(p, factor)))
+            continue;
+        double value;
+        bool constant = factor->expr < 0 || expr_is_const(p->op, factor->expr, &value) || p->op->exprs[factor->expr].kind == EXPR_DIM;
+        if (!constant && !outer && (factor->inverse || !expr_everywhere(unit, p->op, factor->expr)))
+            continue;
+        pulled[f] = true;
+        count++;
+    }
+    return count;
+}
+
+/* The product of the factors that are chosen; 1 if there is none. */
+static int build_product(Rewrite *rewrite, const Product *p, const bool *chosen, bool wanted) {
+    OpBuilder *to = rewrite->to;
+    int result = expr_const(to, 1);
+    for (int pass = 0; pass < 2; pass++)
+        for (int f = 0; f < p->count; f++) {
+            const Factor *factor = &p->factors[f];
+            if (chosen[f] != wanted || factor->inverse != (pass == 1))
+                continue;
+            int value = factor->expr < 0 ? expr_const(to, -1) : rewrite_expr(rewrite, factor->expr);
+            result = expr_op(to, pass ? EXPR_DIV : EXPR_MUL, result, value, -1);
+        }
+    return result;
+}
+
+/* New indices for those in `kept`, in order; the others become 0. Returns how many. */
+static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexBy *by, int *positions, Dim *extents) {
+    Program *program = builder->unit->program;
+    int count = 0;
+    for (int i = 0; i < op->index_count; i++) {
+        bool keep = kept >> i & 1;
+        by[i] = (IndexBy){affine_const(program, dim_int(program->dims, 0)), NULL, 1};
+        if (!keep)
+            continue;
+        extents[count] = op->indices[i].extent;
+        positions[count] = op_index(builder, op->indices[i].name, op->indices[i].extent);
+        by[i].affine = affine_index(program, positions[count++]);
+    }
+    return count;
+}
+
+/* inner[outs] sum= (chosen factors == wanted) over outs and reduced. */
+static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet reduced, const bool *chosen, bool wanted, bool domain) {
+    const Op *op = p->op;
+    IndexBy by[INDICES_MAX], rest[INDICES_MAX];
+    int positions[INDICES_MAX], unused[INDICES_MAX];
+    Dim extents[INDICES_MAX], other[INDICES_MAX];
+    OpBuilder builder = op_begin(unit, OP_NEST);
+    builder.op.reducer = REDUCE_SUM;
+    builder.op.span = op->span;
+    int rank = keep_indices(&builder, op, outs, by, positions, extents);
+    (void)keep_indices(&builder, op, reduced, rest, unused, other);
+    for (int i = 0; i < op->index_count; i++)
+        if (reduced >> i & 1)
+            by[i] = rest[i];
+    Rewrite rewrite = rewrite_begin(&builder, unit, op, by, NULL, NULL);
+    if (domain)
+        rewrite_domain(&rewrite);
+    builder.op.body = build_product(&rewrite, p, chosen, wanted);
+    Symbol name = symbol_suffix(unit->program, unit->tensors[op->out.tensor].name, ".sum");
+    int sum = unit_tensor(unit, name, T_REAL, TENSOR_LOCAL, rank, extents, NULL);
+    builder.op.out = access_indices(unit->program, sum, rank, positions);
+    (void)builder_finish(&builder);
+    return sum;
+}
+
+/* sum[…] at the indices in `outs` as an expression of `to`. */
+static int read_inner(Rewrite *rewrite, const Product *p, int sum, IndexSet outs) {
+    Program *program = rewrite->unit->program;
+    Access access = access_new(program, sum, rewrite->unit->tensors[sum].rank);
+    for (int i = 0, k = 0; i < p->op->index_count; i++)
+        if (outs >> i & 1)
+            access.subs[k++] = sub_affine(rewrite->by[i].affine, 1);
+    return expr_read(rewrite->to, access);
+}
+
+static void domain_without(Rewrite *rewrite, const Product *p, IndexSet gone) {
+    for (int c = 0; c < p->op->cond_count; c++)
+        if (!(affine_indices(p->op->conds[c]) & gone))
+            op_cond(rewrite->to, rewrite_affine(rewrite, p->op->conds[c]));
+    for (int g = 0; g < p->op->guard_count; g++)
+        if (!(expr_indices(p->op, p->op->guards[g]) & gone))
+            op_guard(rewrite->to, rewrite_expr(rewrite, p->op->guards[g]));
+}
+
+/* out[α] sum= (factors not summed) · inner over the indices that are left. Returns its position. */
+static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet outs, int sum, const bool *chosen, bool wanted) {
+    IndexBy by[INDICES_MAX];
+    int positions[INDICES_MAX];
+    Dim extents[INDICES_MAX];
+    OpBuilder builder = op_begin(unit, OP_NEST);
+    builder.op.reducer = REDUCE_SUM;
+    builder.op.span = p->op->span;
+    (void)keep_indices(&builder, p->op, kept, by, positions, extents);
+    Rewrite rewrite = rewrite_begin(&builder, unit, p->op, by, NULL, NULL);
+    domain_without(&rewrite, p, ~kept);
+    int factors = build_product(&rewrite, p, chosen, wanted);
+    builder.op.body = expr_op(&builder, EXPR_MUL, factors, read_inner(&rewrite, p, sum, outs), -1);
+    builder.op.out = rewrite_access(&rewrite, &p->op->out);
+    return builder_finish(&builder);
+}
+
+static bool writes_through_data(const Op *op) {
+    for (int k = 0; k < op->out.count; k++)
+        if (op->out.subs[k].read)
+            return true;
+    return false;
+}
+
+/* Σ f·rest = f·Σ rest; a sum that is scattered through an integer is first summed where it stands. */
+static bool pull_factors(Rebuild *rebuild, int old) {
+    Unit *unit = rebuild->unit;
+    Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
+    bool pulled[FACTORS_MAX], scatter = writes_through_data(p.op);
+    if (p.overflow || p.reduced == 0)
+        return false;
+    int count = choose_pulled(unit, &p, scatter, pulled);
+    if (count == p.count || (count == 0 && !(scatter && is_contraction(&p))))
+        return false;
+    int sum = build_inner(unit, &p, p.out, p.reduced, pulled, false, true);
+    rebuild_replace(rebuild, old, build_outer(unit, &p, p.out, p.out, sum, pulled, true));
+    return true;
+}
+
+/* ---- chains of contractions ----------------------------------------------------------------------------------------------------- */
+
+/* The factors that use reduced index r, summed over r first: fewer indices than the whole nest? */
+static bool summed_first(const Product *p, int r, bool *chosen, IndexSet *rest) {
+    int count = 0;
+    *rest = 0;
+    for (int f = 0; f < p->count; f++) {
+        chosen[f] = p->factors[f].uses >> r & 1;
+        count += chosen[f];
+        if (chosen[f])
+            *rest |= p->factors[f].uses;
+    }
+    *rest &= ~((IndexSet)1 << r);
+    return count > 0 && count < p->count && ((p->out | p->reduced) & ~*rest & ~((IndexSet)1 << r)) != 0;
+}
+
+static bool split_chain(Rebuild *rebuild, int old) {
+    Unit *unit = rebuild->unit;
+    Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
+    if (p.overflow || p.count < 2 || p.op->cond_count > 0 || p.op->guard_count > 0 || (p.reduced & (p.reduced - 1)) == 0)
+        return false;
+    bool chosen[FACTORS_MAX];
+    IndexSet rest, best_rest = 0;
+    int best = -1;
+    for (int r = 0; r < p.op->index_count; r++) {
+        if (!(p.reduced >> r & 1) || !summed_first(&p, r, chosen, &rest))
+            continue;
+        if (best < 0 || __builtin_popcount(rest) < __builtin_popcount(best_rest)) {
+            best = r;
+            best_rest = rest;
+        }
+    }
+    if (best < 0)
+        return false;
+    (void)summed_first(&p, best, chosen, &rest);
+    int sum = build_inner(unit, &p, rest, (IndexSet)1 << best, chosen, true, true);
+    IndexSet kept = (p.out | p.reduced) & ~((IndexSet)1 << best);
+    rebuild_replace(rebuild, old, build_outer(unit, &p, kept, rest, sum, chosen, false));
+    return true;
+}
+
+/* ---- sums of contractions ------------------------------------------------------------------------------------------------------- */
+
+static int build_term(Unit *unit, const Op *op, int expr, bool negative) {
+    OpBuilder builder = op_begin(unit, OP_NEST);
+    builder.op.reducer = REDUCE_SUM;
+    builder.op.span = op->span;
+    builder_indices(&builder, op);
+    Rewrite rewrite = rewrite_begin(&builder, unit, op, NULL, NULL, NULL);
+    rewrite_domain(&rewrite);
+    int body = rewrite_expr(&rewrite, expr);
+    builder.op.body = negative ? expr_op(&builder, EXPR_NEG, body, -1, -1) : body;
+    int part = unit_tensor_like(unit, &unit->tensors[op->out.tensor], ".sum", TENSOR_LOCAL);
+    builder.op.out = rewrite_subs(&rewrite, &op->out, part);
+    rewrite_keep_none(&rewrite);
+    (void)builder_finish(&builder);
+    return part;
+}
+
+/* Σ a·b + c·d, where one of them is a contraction: two sums, then their sum. */
+static bool split_terms(Rebuild *rebuild, int old) {
+    Unit *unit = rebuild->unit;
+    const Op *op = &rebuild->old[old];
+    const Expr *e = &op->exprs[op->body];
+    if (e->kind != EXPR_ADD && e->kind != EXPR_SUB)
+        return false;
+    Product a = product_of(op, e->arg[0]), b = product_of(op, e->arg[1]);
+    if (a.reduced == 0 || a.overflow || b.overflow || (!is_contraction(&a) && !is_contraction(&b)))
+        return false;
+    int left = build_term(unit, op, e->arg[0], false), right = build_term(unit, op, e->arg[1], e->kind == EXPR_SUB);
+    const Tensor *out = &unit->tensors[op->out.tensor];
+    OpBuilder builder = op_begin(unit, OP_NEST);
+    builder.op.reducer = REDUCE_SET;
+    int *indices = ARENA_ARRAY(unit->program->arena, int, out->rank + 1);
+    for (int k = 0; k < out->rank; k++)
+        indices[k] = op_index(&builder, intern(unit->program->interner, arena_printf(unit->program->arena, "i%d", k)), out->extent[k]);
+    int x = expr_read(&builder, access_indices(unit->program, left, out->rank, indices));
+    int y = expr_read(&builder, access_indices(unit->program, right, out->rank, indices));
+    builder.op.body = expr_op(&builder, EXPR_ADD, x, y, -1);
+    builder.op.out = access_indices(unit->program, op->out.tensor, out->rank, indices);
+    builder.op.span = op->span;
+    rebuild_replace(rebuild, old, builder_finish(&builder));
+    return true;
+}
+
+bool opt_factor(Unit *unit) {
+    bool changed = false;
+    for (int round = 0; round < 16; round++) {
+        bool again = false;
+        Rebuild rebuild = rebuild_begin(unit);
+        for (int i = 0; i < rebuild.old_count; i++) {
+            const Op *op = &rebuild.old[i];
+            bool sum = op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->group == 0 && op->index_count <= INDICES_MAX;
+            if (sum && (split_terms(&rebuild, i) || pull_factors(&rebuild, i) || split_chain(&rebuild, i)))
+                again = true;
+            else
+                (void)rebuild_keep(&rebuild, i);
+        }
+        rebuild_end(&rebuild);
+        if (!again)
+            break;
+        changed = true;
+    }
+    return changed;
+}

@@ -1,0 +1,31 @@
+/* Passes over the tensor IR. Each keeps the values of a unit's outputs (within rounding where sums are split) and the positions of its formals and
+   outputs. The pipeline is opt_simplify_unit: read it as the index of the passes. A pass that returns bool says whether it changed anything. */
+#ifndef BFM_OPT_OPT_H
+#define BFM_OPT_OPT_H
+
+#include "ir/ir.h"
+
+typedef enum {
+    OPT_BEFORE_GRAD, /* keeps contractions and row statistics apart from what surrounds them, so that their derivatives stay contractions */
+    OPT_AFTER_GRAD,  /* also moves cheap element-wise work into its readers */
+} OptPhase;
+
+typedef struct OptOptions {
+    OptPhase phase;
+    bool prologues; /* AFTER_GRAD: cheap element-wise definitions also go into contractions that read them (computed while packing) */
+} OptOptions;
+
+void opt_simplify_unit(Unit *unit, const OptOptions *options);
+/* Every unit, then results, formals and units that no call uses. */
+void opt_simplify(Program *program, const OptOptions *options);
+
+bool opt_dce(Unit *unit);                                  /* dce.c */
+void opt_drop_formals(Unit *unit, int *kept);              /* formals that nothing reads go; kept[new position] = old position */
+bool opt_dead_results(Program *program);                   /* callee outputs and formals that no call uses */
+bool opt_cse(Unit *unit);                                  /* cse.c */
+bool opt_normalize(Unit *unit);                            /* normalize.c */
+bool opt_factor(Unit *unit);                               /* factor.c */
+bool opt_inline(Unit *unit, const OptOptions *options);    /* inline.c */
+int opt_raise(Unit *unit);                                 /* raise.c: the number of groups found */
+
+#endif
