@@ -40,7 +40,7 @@ typedef struct KernelCode {
     int parallel_count;
     const int *parallel;          /* positions in Op.indices, outermost first: begin and end count their row-major product (1 if there are none) */
     int grain;                    /* ranges had better start at multiples of this; results do not depend on where they are cut */
-    KernelFill fill;
+    KernelFill fill;              /* of a SET with `init` (ir.h), instead: the elements of that tensor */
     int outer_count;
     const int *outer;             /* tiles and ranges: positions in Op.indices of `outer`'s values */
 } KernelCode;

@@ -70,18 +70,32 @@ static V extreme(Emit *e, LLVMRealPredicate beyond, V a, V x)
     return LLVMBuildSelect(e->builder, replaces, x, a, "");
 }
 
+/* The maximum that a log-sum-exp subtracts; a NaN may be lost here, the sum will show it. */
+static V maximum(Emit *e, V a, V x)
+{
+    return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOGT, a, x, ""), a, x, "");
+}
+
 static V combine(Emit *e, Reducer reducer, V a, V x)
 {
     switch (reducer) {
     case REDUCE_SUM: return LLVMBuildFAdd(e->builder, a, x, "");
-    case REDUCE_MAX: case REDUCE_LSE: return extreme(e, LLVMRealOGT, a, x);
+    case REDUCE_MAX: return extreme(e, LLVMRealOGT, a, x);
     case REDUCE_MIN: return extreme(e, LLVMRealOLT, a, x);
+    case REDUCE_LSE: return maximum(e, a, x);
     case REDUCE_SET: return x;
     }
     return x;
 }
 
-/* An infinite maximum is the log-sum-exp itself. */
+/* max + log(sum of exp(x - max)); an infinite maximum is the result itself, unless there was a NaN. */
+static V log_sum(Emit *e, V max, V infinite, V sum)
+{
+    V total = LLVMBuildFAdd(e->builder, max, vec_log(&e->vm, sum), "");
+    V nan = LLVMBuildFCmp(e->builder, LLVMRealUNO, sum, sum, "");
+    return LLVMBuildSelect(e->builder, nan, sum, LLVMBuildSelect(e->builder, infinite, max, total, ""), "");
+}
+
 static V is_infinite(Emit *e, V x)
 {
     return LLVMBuildFCmp(e->builder, LLVMRealOEQ, vec_abs(&e->vm, x), vec_const(x, INFINITY), "");
@@ -166,9 +180,8 @@ void body_reduce(Emit *e, int position)
     V result = reduce_pass(e, form->reducer, NULL);
     if (form->reducer == REDUCE_LSE) {
         V infinite = is_infinite(e, result);
-        V sum = reduce_pass(e, REDUCE_LSE, LLVMBuildSelect(e->builder, infinite, vec_const(result, 0.0), result, ""));
-        V total = LLVMBuildFAdd(e->builder, result, vec_log(&e->vm, sum), "");
-        result = LLVMBuildSelect(e->builder, infinite, result, total, "");
+        V shift = LLVMBuildSelect(e->builder, infinite, vec_const(result, 0.0), result, "");
+        result = log_sum(e, result, infinite, reduce_pass(e, REDUCE_LSE, shift));
     }
     access_store(e, form->out, convert(e, result), form->fill != FILL_NONE ? e->live : NULL, form->fill != FILL_NONE ? e->mask : NULL);
 }
@@ -177,10 +190,10 @@ void body_reduce(Emit *e, int position)
 
 static V log_add(Emit *e, V a, V x)
 {
-    V larger = combine(e, REDUCE_MAX, a, x);
-    V left = vec_exp(&e->vm, LLVMBuildFSub(e->builder, a, larger, "")), right = vec_exp(&e->vm, LLVMBuildFSub(e->builder, x, larger, ""));
-    V total = LLVMBuildFAdd(e->builder, larger, vec_log(&e->vm, LLVMBuildFAdd(e->builder, left, right, "")), "");
-    return LLVMBuildSelect(e->builder, is_infinite(e, larger), larger, total, "");
+    V larger = maximum(e, a, x), infinite = is_infinite(e, larger);
+    V shift = LLVMBuildSelect(e->builder, infinite, vec_const(larger, 0.0), larger, "");
+    V left = vec_exp(&e->vm, LLVMBuildFSub(e->builder, a, shift, "")), right = vec_exp(&e->vm, LLVMBuildFSub(e->builder, x, shift, ""));
+    return log_sum(e, larger, infinite, LLVMBuildFAdd(e->builder, left, right, ""));
 }
 
 void body_scatter(Emit *e, int position)

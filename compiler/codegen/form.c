@@ -298,7 +298,7 @@ KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind
     KernelForm *form = ARENA_NEW(arena, KernelForm);
     FormBuilder fb = {.arena = arena, .unit = unit, .op = op, .form = form, .tile_count = tile_count, .tile_tensors = tile_tensors};
     *form = (KernelForm){.kind = kind, .reducer = op->kind == OP_NEST ? op->reducer : REDUCE_SET, .index_count = op->index_count, .row = row, .col = col,
-                         .outside = outside, .reverse = op->reverse, .exclusive = op->exclusive, .body = -1, .body2 = -1, .out = -1, .init = -1,
+                         .outside = outside, .keeps = op->kind == OP_NEST && op->init.tensor >= 0, .reverse = op->reverse, .exclusive = op->exclusive, .body = -1, .body2 = -1, .out = -1, .init = -1,
                          .vector = -1};
     form->exprs = ARENA_ARRAY(arena, FormExpr, op->expr_count);
     form->draw_tags = ARENA_ARRAY(arena, Symbol, op->expr_count);

@@ -83,6 +83,7 @@ typedef struct KernelForm {
     DimRef bound;         /* of an integer result */
     KernelFill fill;
     bool reverse, exclusive;
+    bool keeps;           /* a SET that extends a tensor: elements outside the domain are not touched */
     int row, col;         /* tiles, ranges */
     double outside;
 

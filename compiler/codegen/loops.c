@@ -27,7 +27,7 @@ static bool addresses_directly(const KernelForm *form)
 static bool covers(const KernelForm *form)
 {
     const FormAccess *out = &form->accesses[form->out];
-    if (!addresses_directly(form) || (form->mode == MODE_MAP && form->index_count != out->count))
+    if (form->keeps || !addresses_directly(form) || (form->mode == MODE_MAP && form->index_count != out->count))
         return false;
     for (int i = 0; i < out->count; i++) {
         const FormAffine *affine = &out->subs[i].affine;

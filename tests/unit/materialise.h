@@ -34,6 +34,7 @@ typedef struct Materialise {
     VEC(uint32_t *) guarded;   /* allocations, each GUARD_WORDS + words + GUARD_WORDS */
     VEC(int64_t) guarded_words;
     uint64_t cut;              /* state of the random cuts of ranges; 0: one call for all */
+    const void *kept;          /* what a SET extends */
     char message[512];         /* "" = fine */
 } Materialise;
 
@@ -113,7 +114,10 @@ static inline void run_kernel(Materialise *m, const Op *op, const char *path, vo
     dims[code->dim_count] = (int64_t)m->context->step;
     for (int i = 0; i < code->draw_count; i++)
         dims[code->dim_count + 1 + i] = (int64_t)bfm_philox_key(m->context->seed, draw_stream(path, code->draw_tags[i]));
-    fill_buffer(out, out_count, code->fill);
+    if (m->kept)
+        memcpy(out, m->kept, (size_t)out_count * 4);
+    else
+        fill_buffer(out, out_count, code->fill);
     int64_t points = 1;
     for (int i = 0; i < code->parallel_count; i++)
         points *= dim_eval(op->indices[code->parallel[i]].extent, &m->context->env);
@@ -187,6 +191,7 @@ static inline void materialise_unit(Materialise *m, const Unit *unit, const char
         }
         int64_t count = tensor_elements(&unit->tensors[op->out.tensor], &m->context->env);
         tensors[op->out.tensor] = guarded_new(m, count);
+        m->kept = op->kind == OP_NEST && op->init.tensor >= 0 ? tensors[op->init.tensor] : NULL;
         if (op->kind == OP_TOP)
             run_top(m, unit, op, path, tensors);
         else

@@ -208,6 +208,27 @@ static void test_map_domain(void **state)
     world_free(&w);
 }
 
+/* z = x but for row b = 1, where it is 2*x: a SET that extends a tensor. */
+static void test_extend(void **state)
+{
+    (void)state;
+    World w = world_new();
+    Dim b = batch(&w), l = length(&w);
+    Program *p = w.program;
+    int x = REAL(&w, "x", true, b, l), z = REAL(&w, "z", false, b, l);
+    OpBuilder ob = op_begin(w.unit, OP_NEST);
+    int i = op_index(&ob, name(&w, "i"), b), j = op_index(&ob, name(&w, "j"), l);
+    Affine off = affine_sub(p, affine_index(p, i), affine_const(p, dim(&w, 1)));
+    op_cond(&ob, off);
+    op_cond(&ob, affine_scale(p, off, dim(&w, -1)));
+    ob.op.body = binary(&ob, EXPR_MUL, expr_read(&ob, ACCESS(&w, x, i, j)), expr_const(&ob, 2));
+    ob.op.out = ACCESS(&w, z, i, j);
+    ob.op.init = ACCESS(&w, x, i, j);
+    op_finish(&ob);
+    check_sizes(&w);
+    world_free(&w);
+}
+
 /* Gather y[l,k] = x[at[l], k], reverse r[l] = x0[last - l], strided s[l] = x[l, 2]; points whose index is none are holes. */
 static void test_gather(void **state)
 {
@@ -678,7 +699,7 @@ static void test_dims(void **state)
 int main(int argument_count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map), cmocka_unit_test(test_map_domain), cmocka_unit_test(test_gather), cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_map), cmocka_unit_test(test_map_domain), cmocka_unit_test(test_extend), cmocka_unit_test(test_gather), cmocka_unit_test(test_guard),
         cmocka_unit_test(test_reduce), cmocka_unit_test(test_triangle), cmocka_unit_test(test_contract), cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_scatter_affine), cmocka_unit_test(test_recur), cmocka_unit_test(test_top), cmocka_unit_test(test_draw),
         cmocka_unit_test(test_scalars), cmocka_unit_test(test_sharing), cmocka_unit_test(test_tile), cmocka_unit_test(test_dims),
