@@ -235,6 +235,11 @@ static int cons(OpBuilder *builder, Expr expr)
     return op->expr_count++;
 }
 
+int expr_raw(OpBuilder *builder, Expr expr)
+{
+    return cons(builder, expr);
+}
+
 static Expr expr_new(ExprKind kind)
 {
     Expr expr = {.kind = kind, .arg = {-1, -1, -1}, .index = -1};

@@ -55,8 +55,11 @@ static double *result_begin(BoundOp *bound, double start)
     } else {
         value->real = numbers = ARENA_ARRAY(bound->run->arena, double, count + 1);
     }
-    for (int64_t i = 0; i < count; i++)
-        numbers[i] = start;
+    const Value *old = bound->op->kind == OP_NEST && bound->op->init.tensor >= 0 ? &bound->tensors[bound->op->init.tensor] : NULL;
+    if (old && old->count != count)
+        run_fail(bound->run, "%s: operation %d extends a tensor of another size", bound->unit->name, bound->number);
+    for (int64_t i = 0; i < count && !bound->run->error; i++)
+        numbers[i] = !old ? start : old->real ? old->real[i] : old->integer[i] < 0 ? (double)NAN : (double)old->integer[i];
     return numbers;
 }
 
@@ -82,7 +85,7 @@ static void nest_set(BoundOp *bound, const double *values, double *numbers)
         if (!bound->chunk.alive[i])
             continue;
         double *to = &numbers[bound->out.offset[i]];
-        if (*to == *to)
+        if (*to == *to && bound->op->init.tensor < 0)
             run_fail(bound->run, "%s: operation %d writes an element of %s twice", bound->unit->name, bound->number, bound->out.name);
         *to = values[i];
     }

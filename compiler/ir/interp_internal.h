@@ -34,8 +34,7 @@ typedef struct Space {
     bool cut;         /* conditions cut the loops; otherwise all of the box is visited and `inside` says where they hold */
     bool empty;       /* of the box */
     int64_t *position; /* the loops' current values, by index */
-    bool started, done;
-    bool finished;          /* the outer loops have ended; they do not begin again */
+    bool started, done; /* done: the loops have ended; they do not begin again */
     int64_t low, high; /* what is left of the innermost loop, in steps from its start */
 } Space;
 

@@ -57,12 +57,11 @@ static bool outer_step(Space *space)
 {
     if (!space->started) {
         space->started = true;
-        space->finished = false;
         for (int i = 0; i < space->count; i++)
             space->position[i] = space->backwards[i] ? space->extent[i] - 1 : 0;
         return !space->empty;
     }
-    for (int loop = space->finished ? -1 : space->count - 2; loop >= 0; loop--) {
+    for (int loop = space->count - 2; loop >= 0; loop--) {
         const int index = space->order[loop];
         if (space->backwards[index]) {
             if (space->position[index]-- > 0)
@@ -74,7 +73,6 @@ static bool outer_step(Space *space)
             space->position[index] = 0;
         }
     }
-    space->finished = true;
     return false;
 }
 

@@ -14,7 +14,8 @@
    is `none`. Affine subscripts must lie inside their axes on the box cut by the conditions.
 
    OP_NEST    out[α(p)] ⊕= body(p) for p in D. ⊕ SET: α is injective on D; where nothing is written a T_REAL holds no value (the interpreter puts a
-              NaN there, kernels put 0) and a T_INT holds none. SUM: total, 0 where no point writes; MAX -inf, MIN +inf, LSE -inf (log-sum-exp).
+              NaN there, kernels put 0) and a T_INT holds none, unless `init` names a tensor of the same shape, whose elements then stay (a state
+              that is extended in place). SUM: total, 0 where no point writes; MAX -inf, MIN +inf, LSE -inf (log-sum-exp).
               Sums are taken in lexicographic order of D.
               Body of a T_INT: rounded to an integer; NaN or outside 0 … bound-1 gives none.
    OP_RECUR   H[a] = A(a)*H[prev] + B(a) along the indices `scan` (lexicographic, outermost first), for every value of the others; `body` is B,
@@ -120,7 +121,7 @@ typedef struct Op {
     Access out;
     int scan_count; int *scan;             /* OP_RECUR: indices, outermost first */
     bool reverse, exclusive;               /* OP_RECUR */
-    Access init;                           /* OP_RECUR */
+    Access init;                           /* OP_RECUR; OP_NEST SET: only its tensor counts */
     int reduced;                           /* OP_TOP: how many of the last indices are ranked */
     Dim top_k;                             /* OP_TOP */
     Unit *callee;                          /* OP_CALL */
@@ -226,6 +227,8 @@ int expr_pos(OpBuilder *builder, int index);
 int expr_read(OpBuilder *builder, Access access);
 int expr_draw(OpBuilder *builder, Symbol tag, int count, const Affine *subs, const Dim *extents);
 int expr_op(OpBuilder *builder, ExprKind kind, int a, int b, int c);     /* folds constants and identities (x*1, x+0, select of a constant …) */
+/* Adds the expression as it is: shared with an equal one, but never folded. */
+int expr_raw(OpBuilder *builder, Expr expr);
 /* Copies expression `id` of another operation; index i becomes index_map[i], a tensor becomes tensor_map[t] (NULL = the same). memo[expr_count] starts at -1. */
 int expr_copy(OpBuilder *builder, const Op *from, int id, const int *index_map, const int *tensor_map, int *memo);
 int op_finish(OpBuilder *builder);                                       /* returns the operation's position in the unit; sets the defined tensor's def */
