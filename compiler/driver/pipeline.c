@@ -1,0 +1,54 @@
+/* The index of the compiler: what happens to a model, in order. Each line is a folder of compiler/. */
+#include "driver/pipeline.h"
+
+#include "grad/grad.h"
+#include "opt/opt.h"
+
+static bool lower(Driver *driver, ModelProgram *model, Mode mode, int *code)
+{
+    const LowerOptions options = {.mode = mode};
+    model->lowered = lower_model(model->module, model->model, &options); /* lower/: names, dimensions, shapes, domains; one unit for equal sub-layers */
+    *code = driver_diagnostics(driver);
+    if (!model->lowered || *code != CODE_OK) {
+        *code = driver->json ? report_print(driver, report_new(driver), CODE_INPUT) : CODE_INPUT;
+        return false;
+    }
+    return true;
+}
+
+bool pipeline_model(Driver *driver, const char *argument, Mode mode, ModelProgram *model, int *code)
+{
+    const Target target = target_parse(driver->arena, argument);
+    model->module = driver_module(driver, target.path, code);                              /* parse/, sema/module: the file and what it uses */
+    if (!model->module)
+        return false;
+    if (diag_errors(driver->diags) > 0) {
+        *code = driver_diagnostics(driver);
+        if (driver->json)
+            *code = report_print(driver, report_new(driver), *code);
+        return false;
+    }
+    model->model = driver_pick(driver, model->module, &target, NODE_MODEL, code);
+    return model->model && lower(driver, model, mode, code);
+}
+
+bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelProgram *model, int *code)
+{
+    *model = *from;
+    return lower(driver, model, mode, code);
+}
+
+bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code)
+{
+    Program *program = model->lowered->program;
+    const char *message = NULL;
+    if (simplified)
+        opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});                       /* opt/: normal form, groups raised */
+    if (!grad_program(program, NULL, &message)) {                                            /* grad/: reverse mode */
+        *code = driver_error(driver, BFM_ERROR_INPUT, "model `%s`: %s", model->model->name, message);
+        return false;
+    }
+    if (simplified)
+        opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});     /* opt/: cse, dce, save or recompute */
+    return true;
+}

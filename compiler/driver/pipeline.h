@@ -1,0 +1,24 @@
+/* The way of a model through the compiler, stage by stage: the index of the compiler. Each stage is one call with its result in the driver's arena. */
+#ifndef BFM_DRIVER_PIPELINE_H
+#define BFM_DRIVER_PIPELINE_H
+
+#include "driver/driver.h"
+#include "ir/ir.h"
+#include "lower/lower.h"
+
+/* A model of a file, lowered. */
+typedef struct ModelProgram {
+    Module *module;
+    const Node *model;
+    Lowered *lowered;
+} ModelProgram;
+
+/* FILE[:MODEL] to a checked program for `mode`. False: *code is the exit code and everything is told. */
+bool pipeline_model(Driver *driver, const char *argument, Mode mode, ModelProgram *model, int *code);
+/* The same model for another mode. */
+bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelProgram *model, int *code);
+/* Appends the derivative of all losses with respect to every parameter to the main unit. `simplified`: with the passes that engines other than
+   the interpreter want around it; the interpreter takes the definitions as they are. */
+bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code);
+
+#endif

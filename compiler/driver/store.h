@@ -1,0 +1,42 @@
+/* The parameters and states of a model: what checkpoints hold and what every program of the model is bound to. */
+#ifndef BFM_DRIVER_STORE_H
+#define BFM_DRIVER_STORE_H
+
+#include "bfm/error.h"
+#include "checkpoint/safetensors.h"
+#include "lower/lower.h"
+
+typedef struct StoreEntry {
+    Symbol path;
+    TensorRole role;       /* TENSOR_PARAM, TENSOR_STATE */
+    int rank;
+    int64_t shape[8];      /* as stored: compound axes flattened */
+    int64_t elements;
+    const Init *init;
+    void *data;            /* double or float, 64-byte aligned */
+} StoreEntry;
+
+typedef struct Store {
+    bool wide;             /* double */
+    int count;
+    StoreEntry *entries;   /* in the order of the program's formals */
+} Store;
+
+/* Memory for every parameter and state of the program, uninitialised. NULL: INPUT where a tensor is beyond any memory, ENVIRONMENT where this machine has
+   too little. The table is in the arena, the numbers are freed by store_free. */
+Store *store_new(Arena *arena, const Lowered *lowered, bool wide, BfmError *error);
+void store_free(Store *store);
+StoreEntry *store_find(const Store *store, Symbol path); /* NULL if there is none; paths by pointer */
+
+/* Initial values: draws keyed by seed, path and element; or the definition's value. */
+bool store_init(const Store *store, uint64_t seed, bool params, bool states, BfmError *error);
+/* All parameters from a file that holds exactly these; INPUT names the tensor otherwise. */
+bool store_load(const Store *store, const BfmSafetensors *file, BfmError *error);
+
+/* A tensor to be written. */
+BfmTensor store_tensor(const Store *store, const StoreEntry *entry, const char *name);
+
+/* One initial tensor, for states of optimisers. `env`: the symbols of its shape. */
+bool init_fill(const Init *init, const char *path, uint64_t seed, const DimEnv *env, int64_t elements, bool wide, void *data, BfmError *error);
+
+#endif

@@ -1,0 +1,45 @@
+/* bfmc fmt: the canonical layout. */
+#include "ast/printer.h"
+#include "checkpoint/atomic_file.h"
+#include "checkpoint/file.h"
+#include "driver/verbs.h"
+#include "parse/parse.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static int format_file(Driver *driver, const char *path)
+{
+    BfmMappedFile file;
+    BfmError error;
+    if (!bfm_mapped_file_open(&file, path, &error))
+        return driver_fail(driver, &error);
+    const int errors = diag_errors(driver->diags);
+    Node *root = parse_file(driver->arena, driver->interner, driver->diags, path, (const char *)file.data, file.size);
+    int code = diag_errors(driver->diags) > errors ? CODE_INPUT : CODE_OK;
+    if (code == CODE_OK) {
+        Str text = {0};
+        ast_print(root, &text);
+        const bool same = text.length == file.size && memcmp(str_text(&text), file.data, file.size) == 0;
+        if (!same && option_flag(driver->options, OPT_FMT_CHECK)) {
+            printf("%s\n", path);
+            code = CODE_INPUT;
+        } else if (!same && !bfm_atomic_write(path, str_text(&text), text.length, &error)) {
+            code = driver_fail(driver, &error);
+        }
+        str_free(&text);
+    }
+    bfm_mapped_file_close(&file);
+    return code;
+}
+
+int verb_fmt(Driver *driver)
+{
+    int code = CODE_OK;
+    for (int i = 0; i < driver->options->argument_count; i++) {
+        const int one = format_file(driver, driver->options->arguments[i]);
+        code = one > code ? one : code;
+    }
+    const int told = driver_diagnostics(driver);
+    return told > code ? told : code;
+}
