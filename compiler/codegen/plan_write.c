@@ -55,9 +55,18 @@ static int32_t function_of(Writer *writer, const char *symbol) {
     return writer->functions.count - 1;
 }
 
+/* The tensor whose elements this one keeps (ir.h: `init` of a SET), -1 if there is none. */
+static int extended_by(const Writer *writer, int tensor) {
+    const int def = writer->unit->tensors[tensor].def;
+    const Op *op = def >= 0 && def < writer->unit->op_count ? &writer->unit->ops[def] : NULL;
+    return op != NULL && op->kind == OP_NEST && op->out.tensor == tensor ? op->init.tensor : -1;
+}
+
 static int32_t buffer_of(Writer *writer, int tensor) {
     if (tensor < 0) return -1;
     if (writer->buffer_of[tensor] >= 0) return writer->buffer_of[tensor];
+    const int old = extended_by(writer, tensor); /* a state extended in place stays where it is */
+    if (old >= 0) return writer->buffer_of[tensor] = buffer_of(writer, old);
     const Tensor *shape = &writer->unit->tensors[tensor];
     Dim count = dim_int(writer->dim_table, 1);
     for (int i = 0; i < shape->rank; i++) count = dim_mul(writer->dim_table, count, shape->extent[i]);
@@ -140,7 +149,7 @@ static void write_map(Writer *writer, const Step *step, const KernelCode *code, 
     for (int i = 0; i < code->parallel_count; i++) points = dim_mul(writer->dim_table, points, op->indices[code->parallel[i]].extent);
     kernel.parallel = code->parallel_count > 0 ? slot_of(writer, points) : -1;
     kernel.grain = code->grain;
-    kernel.fill = (int32_t)fill_of(code->fill);
+    kernel.fill = extended_by(writer, out) >= 0 ? BFM_FILL_NONE : (int32_t)fill_of(code->fill);
     kernel.fill_buffer = buffer_of(writer, out);
     vec_push(&writer->kernels, kernel);
 }

@@ -128,9 +128,52 @@ void op_guard(OpBuilder *builder, int expr)
     op->guards[op->guard_count++] = expr;
 }
 
+static void mark_live(const Op *op, int id, bool *live)
+{
+    if (id < 0 || live[id])
+        return;
+    live[id] = true;
+    for (int i = 0; i < scalar_arity(op->exprs[id].kind); i++)
+        mark_live(op, op->exprs[id].arg[i], live);
+}
+
+/* Expressions that neither body nor guards need were steps of building: they go. */
+static void drop_unreachable(OpBuilder *builder)
+{
+    Op *op = &builder->op;
+    bool *live = ARENA_ARRAY(arena_of(builder), bool, op->expr_count + 1);
+    int *moved = ARENA_ARRAY(arena_of(builder), int, op->expr_count + 1), count = 0;
+    mark_live(op, op->body, live);
+    mark_live(op, op->kind == OP_RECUR ? op->body2 : -1, live);
+    for (int i = 0; i < op->guard_count; i++)
+        mark_live(op, op->guards[i], live);
+    Expr *exprs = ARENA_ARRAY(arena_of(builder), Expr, op->expr_count + 1);
+    for (int id = 0; id < op->expr_count; id++) {
+        moved[id] = live[id] ? count : -1;
+        if (!live[id])
+            continue;
+        exprs[count] = op->exprs[id];
+        for (int i = 0; i < scalar_arity(exprs[count].kind); i++)
+            exprs[count].arg[i] = moved[exprs[count].arg[i]];
+        count++;
+    }
+    int *guards = ARENA_ARRAY(arena_of(builder), int, op->guard_count + 1);
+    for (int i = 0; i < op->guard_count; i++)
+        guards[i] = moved[op->guards[i]];
+    op->body = moved[op->body];
+    op->body2 = op->kind == OP_RECUR && op->body2 >= 0 ? moved[op->body2] : -1;
+    op->guards = guards;
+    op->exprs = exprs;
+    op->expr_count = count;
+}
+
 int op_finish(OpBuilder *builder)
 {
     Unit *unit = builder->unit;
+    if (builder->op.kind != OP_CALL) {
+        BFM_ASSERT(builder->op.body >= 0);
+        drop_unreachable(builder);
+    }
     const Op *op = &builder->op;
     const int position = unit->op_count;
     GROW(arena_of(builder), unit->ops, unit->op_count, unit->op_capacity);
