@@ -189,6 +189,11 @@ bool axis_subs(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node
         diag_add(lw->diags, DIAG_E0405, entry->span, "expected an index, found %s", val_text(lw, &value));
         return false;
     }
+    Rational constant;
+    if (value.kind == VAL_NUMBER && dim_is_rational(value.dim, &constant) && !rational_is_int(constant)) {
+        diag_add(lw->diags, DIAG_E0405, entry->span, "a subscript must be a whole number, not %s", val_text(lw, &value));
+        return false;
+    }
     Affine affine = value.kind == VAL_INDEX ? value.affine : affine_const(lw->program, value.dim);
     if (axis->low)
         affine = affine_sub(lw->program, affine, affine_const(lw->program, axis->low));

@@ -376,6 +376,7 @@ static void require_statement(Body *body, const Node *node)
         return;
     Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0407, condition->span, value.kind == VAL_BOOL ? "this requirement of `%s` does not hold" : "this is no condition on constants (in `%s`)",
                                 body->node ? body->node->name : "?");
+    body->failed = true; /* what follows was written for attributes that satisfy it */
     if (condition->kind != NODE_BINARY || value.kind != VAL_BOOL)
         return;
     const Val left = eval_const(body->lw, body->scope, condition->kids[BINARY_LEFT]), right = eval_const(body->lw, body->scope, condition->kids[BINARY_RIGHT]);
@@ -438,6 +439,8 @@ static void bound_tensor(Body *body, const Node *target, LTensor *tensor)
 
 void statement(Body *body, const Node *node)
 {
+    if (body->failed)
+        return;
     if (body->returned) {
         diag_add(body->lw->diags, DIAG_E0412, node->span, "this stands after the return of `%s`", body->node->name);
         return;

@@ -159,6 +159,7 @@ typedef struct Body {
     Scope *scope;
     const char *prefix;   /* of parameter paths within the unit: "", "norm.", "router." */
     bool returned;
+    bool failed;          /* a requirement did not hold: the rest is not looked at */
     int result_count;
     LTensor *results[8];
     Symbol result_names[8];

@@ -58,15 +58,15 @@ static int ordinal(Place *place, Symbol name)
     return 0;
 }
 
-/* "pair_0[1].moe_1", "mix": the path of a line. */
+/* "pair_0[1].moe_1", "mix": the path of a line. Labelled lines count among those of their name too: giving a label renames no other line. */
 static Symbol line_path(Place *place, Symbol label, Symbol definition, Span span)
 {
     Lower *lw = place->model->lw;
-    if (!label)
-        return symbol_printf(lw, "%s%s_%d%s", place->path, definition, ordinal(place, definition), place->repetition);
-    if (ordinal(place, label) > 0)
-        diag_add(lw->diags, DIAG_E0206, span, "the label `%s` is used twice in this body", label);
-    return symbol_printf(lw, "%s%s%s", place->path, label, place->repetition);
+    const int number = ordinal(place, definition);
+    const Symbol name = label ? label : symbol_printf(lw, "%s_%d", definition, number);
+    if (ordinal(place, symbol_printf(lw, "label %s", name)) > 0)
+        diag_add(lw->diags, DIAG_E0206, span, "the label `%s` is used twice in this body", name);
+    return symbol_printf(lw, "%s%s%s", place->path, name, place->repetition);
 }
 
 /* ---- instances ---- */

@@ -329,9 +329,9 @@ class Scope:
         self.counts = {}
 
     def label(self, name, given, indices):
+        ordinal = self.counts.get(name, 0)  # labelled lines count too
+        self.counts[name] = ordinal + 1
         if given is None:
-            ordinal = self.counts.get(name, 0)
-            self.counts[name] = ordinal + 1
             given = f"{name}_{ordinal}"
         return self.prefix + given + indices
 
