@@ -112,7 +112,9 @@ Access rewrite_subs(Rewrite *rewrite, const Access *access, int tensor) {
         const Sub *sub = &access->subs[k];
         int index;
         if (sub->read) {
-            out.subs[count++] = sub_read(program, rewrite_access(rewrite, sub->read), sub->span);
+            if (!rewrite->subscript || !rewrite->subscript(rewrite, sub->read, sub->span, &out.subs[count]))
+                out.subs[count] = sub_read(program, rewrite_access(rewrite, sub->read), sub->span);
+            count++;
             k++;
         } else if (rewrite->by && affine_is_index(sub->affine, &index) && (rewrite->by[index].read || rewrite->by[index].joint != 1)) {
             if (rewrite->by[index].joint == 0)
@@ -186,7 +188,8 @@ int rewrite_expr(Rewrite *rewrite, int id) {
     } else if (expr->kind == EXPR_POS) {
         copy = rewrite_position(rewrite, expr->index);
     } else if (expr->kind == EXPR_READ) {
-        copy = expr_read(rewrite->to, rewrite_access(rewrite, &expr->access));
+        if (!rewrite->read || !rewrite->read(rewrite, &expr->access, &copy))
+            copy = expr_read(rewrite->to, rewrite_access(rewrite, &expr->access));
     } else if (expr->kind == EXPR_DRAW) {
         copy = rewrite_draw(rewrite, expr);
     } else {

@@ -15,7 +15,8 @@ typedef struct IndexBy {
 
 typedef int (*TensorMap)(void *user, int tensor);
 
-typedef struct Rewrite {
+typedef struct Rewrite Rewrite;
+struct Rewrite {
     OpBuilder *to;
     const Unit *unit;   /* of `from` */
     const Op *from;
@@ -25,7 +26,10 @@ typedef struct Rewrite {
     void *user;
     int *memo;          /* per expression of `from` */
     bool failed;        /* an index that is no affine was used as a number or inside an affine */
-} Rewrite;
+    /* Called, if set, before a value read or an integer's subscript is copied: true if it put something else in its place. */
+    bool (*read)(Rewrite *rewrite, const Access *access, int *expr);
+    bool (*subscript)(Rewrite *rewrite, const Access *access, int span, Sub *sub);
+};
 
 Rewrite rewrite_begin(OpBuilder *to, const Unit *unit, const Op *from, const IndexBy *by, TensorMap tensor, void *user);
 int rewrite_expr(Rewrite *rewrite, int id);

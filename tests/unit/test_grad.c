@@ -34,6 +34,9 @@ static void check_gradients(Sketch *s, bool signs) {
     double before = losses(unit, sketch_run(s, unit, formals), outputs);
     const char *message = NULL;
     assert_true(grad_program(s->program, NULL, &message));
+    const char *wrong = program_verify(s->program);
+    if (wrong)
+        fail_msg("%s", wrong);
     Value *results = sketch_run(s, unit, formals);
     assert_true(before == losses(unit, results, outputs));
     int checked = 0;
