@@ -19,7 +19,7 @@ Codegen *codegen_new(Arena *arena, const CodegenOptions *options)
 
 static const KernelEntry *entry_get(Codegen *codegen, const KernelForm *form)
 {
-    static const char *const names[] = {[FORM_NEST] = "nest", [FORM_RECUR] = "recur", [FORM_SCORES] = "scores", [FORM_TILE] = "tile", [FORM_RANGE] = "range", [FORM_DIMS] = "dims"};
+    static const char *const names[] = {[FORM_NEST] = "nest", [FORM_RECUR] = "recur", [FORM_SCORES] = "scores", [FORM_TILE] = "tile", [FORM_RANGE] = "range"};
     Str signature = {0};
     form_signature(form, &signature);
     uint64_t hash = hash_text(str_text(&signature), 0);
@@ -85,11 +85,6 @@ const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op,
 const KernelCode *codegen_range(Codegen *codegen, const Unit *unit, const Op *op, int row, int col)
 {
     return code_of(codegen, form_new(codegen->arena, unit, op, FORM_RANGE, row, col, 0, NULL, 0));
-}
-
-const char *codegen_dims(Codegen *codegen, const Dim *dims, int count)
-{
-    return code_of(codegen, form_dims(codegen->arena, dims, count))->symbol;
 }
 
 int codegen_count(const Codegen *codegen) { return codegen->count; }

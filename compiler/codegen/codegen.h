@@ -63,9 +63,6 @@ const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op,
 /* The columns that the affine conditions of `op` leave to a block of rows: a BfmRangeFn. */
 const KernelCode *codegen_range(Codegen *codegen, const Unit *unit, const Op *op, int row, int col);
 
-/* The values of `dims` from the run-time symbols: a BfmDimsFn. */
-const char *codegen_dims(Codegen *codegen, const Dim *dims, int count); /* its symbol */
-
 int codegen_count(const Codegen *codegen);                      /* distinct functions */
 const char *codegen_symbol(const Codegen *codegen, int index);
 typedef enum { CODEGEN_LLVM, CODEGEN_ASM } CodegenText;

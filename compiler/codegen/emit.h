@@ -131,6 +131,5 @@ void body_scan(Emit *e, int position);
 void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbol, int width, bool masked_loops);
 bool index_is_parallel(const KernelForm *form, int index);
 void emit_range(Emit *e); /* emit_range.c */
-void emit_dims(Emit *e);  /* emit_dims.c */
 
 #endif

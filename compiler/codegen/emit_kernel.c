@@ -249,7 +249,6 @@ static LLVMTypeRef function_type(Emit *e)
     case FORM_NEST: case FORM_RECUR: case FORM_SCORES: return LLVMFunctionType(none, nest, 4, 0);
     case FORM_TILE: return LLVMFunctionType(none, tile, 9, 0);
     case FORM_RANGE: return LLVMFunctionType(none, range, 5, 0);
-    case FORM_DIMS: return LLVMFunctionType(none, nest, 2, 0);
     }
     return NULL;
 }
@@ -258,8 +257,6 @@ static void load_arguments(Emit *e)
 {
     const KernelForm *form = e->form;
     bool range = form->kind == FORM_RANGE;
-    if (form->kind == FORM_DIMS)
-        return;
     V dims = LLVMGetParam(e->function, range ? 0 : 1);
     for (int i = 0; i < form->slot_count; i++)
         e->slots[i] = emit_load_entry(e, e->i64, dims, i);
@@ -318,13 +315,12 @@ void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbo
     e->entry = emit_block(e);
     LLVMPositionBuilderAtEnd(e->builder, e->entry);
     load_arguments(e);
-    if (form->kind != FORM_RANGE && form->kind != FORM_DIMS)
+    if (form->kind != FORM_RANGE)
         emit_enter(e, 0);
     switch (form->kind) {
     case FORM_NEST: case FORM_RECUR: case FORM_SCORES: nest_function(e); break;
     case FORM_TILE: tile_function(e); break;
     case FORM_RANGE: emit_range(e); break;
-    case FORM_DIMS: emit_dims(e); break;
     }
     LLVMDisposeBuilder(e->builder);
     arena_free(e->arena);

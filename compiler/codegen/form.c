@@ -326,16 +326,6 @@ KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind
     return form;
 }
 
-KernelForm *form_dims(Arena *arena, const Dim *dims, int count)
-{
-    KernelForm *form = ARENA_NEW(arena, KernelForm);
-    *form = (KernelForm){.kind = FORM_DIMS, .slot_count = count, .body = -1, .body2 = -1, .out = -1, .init = -1, .vector = -1};
-    form->dims = ARENA_ARRAY(arena, Dim, count);
-    for (int i = 0; i < count; i++)
-        form->dims[i] = dims[i];
-    return form;
-}
-
 /* ---- questions ----------------------------------------------------------------------------------------------------------------- */
 
 bool affine_uses(const FormAffine *affine, int index)
@@ -423,10 +413,6 @@ void form_signature(const KernelForm *form, Str *out)
     write_ref(out, form->bound);
     if (form->kind == FORM_TILE)
         str_printf(out, "outside %a ", form->outside);
-    for (int i = 0; i < form->slot_count && form->kind == FORM_DIMS; i++) {
-        dim_print(form->dims[i], out);
-        str_append(out, "; ");
-    }
     str_append(out, "extents ");
     for (int i = 0; i < form->index_count; i++)
         write_ref(out, form->extents[i]);

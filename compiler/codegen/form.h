@@ -53,7 +53,7 @@ typedef struct FormExpr {
     int draw;       /* DRAW: position of its key */
 } FormExpr;
 
-typedef enum { FORM_NEST, FORM_RECUR, FORM_SCORES, FORM_TILE, FORM_RANGE, FORM_DIMS } FormKind;
+typedef enum { FORM_NEST, FORM_RECUR, FORM_SCORES, FORM_TILE, FORM_RANGE } FormKind;
 
 /* How the operation is run. */
 typedef enum {
@@ -100,7 +100,6 @@ typedef struct KernelForm {
 
 KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind, int row, int col, int tile_count, const int *tile_tensors,
                      double outside);
-KernelForm *form_dims(Arena *arena, const Dim *dims, int count); /* the dims to compute in dims[] */
 /* Chooses mode, vector index and order of loops (loops.c). */
 void form_plan(KernelForm *form, int width);
 /* Everything but names and dimensions, as text. */

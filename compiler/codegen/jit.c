@@ -1,15 +1,13 @@
 #include "codegen/jit.h"
 
-#include "codegen/codegen_internal.h"
 #include "codegen/object_cache.h"
-#include "pool/pool.h"
+#include "codegen/objects.h"
 #include "support/bug.h"
 #include "support/hash.h"
 
 #include <llvm-c/Core.h>
 #include <llvm-c/LLJIT.h>
 #include <llvm-c/Orc.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -48,12 +46,6 @@ static bool report(BfmError *error, LLVMErrorRef failure, const char *what)
     return false;
 }
 
-static int cpu_count(void)
-{
-    int count = bfm_pool_available_cpus();
-    return count > 8 ? 8 : count;
-}
-
 Jit *jit_new(const JitOptions *options, BfmError *error)
 {
     static const JitOptions defaults = {0};
@@ -64,7 +56,7 @@ Jit *jit_new(const JitOptions *options, BfmError *error)
     Target target;
     jit->arena = arena;
     jit->cache = object_cache_directory(arena, options->cache);
-    jit->threads = options->threads > 0 ? options->threads : cpu_count();
+    jit->threads = options->threads;
     if (!target_init(&target, arena, NULL) || !report(error, LLVMOrcCreateLLJIT(&jit->orc, NULL), "LLVM's JIT does not start")) {
         arena_free(arena);
         return NULL;
@@ -115,93 +107,15 @@ static void linked_reserve(Jit *jit, int more)
             *linked_slot(jit, old[i].key) = old[i];
 }
 
-/* ---- compiling -------------------------------------------------------------------------------------------------------------------- */
-
-typedef struct Job {
-    const KernelEntry *entry;
-    uint64_t key;
-    ObjectCode object;
-    bool cached;
-} Job;
-
-typedef struct Crew {
-    const Jit *jit;
-    const Target *target;
-    Job *jobs;
-    int count;
-    pthread_mutex_t lock;  /* of next, failed, error */
-    int next;
-    bool failed;
-    BfmError error;
-} Crew;
-
-static int crew_next(Crew *crew)
-{
-    pthread_mutex_lock(&crew->lock);
-    int job = crew->failed || crew->next >= crew->count ? -1 : crew->next++;
-    pthread_mutex_unlock(&crew->lock);
-    return job;
-}
-
-static void crew_fail(Crew *crew, const BfmError *error)
-{
-    pthread_mutex_lock(&crew->lock);
-    if (!crew->failed)
-        crew->error = *error;
-    crew->failed = true;
-    pthread_mutex_unlock(&crew->lock);
-}
-
-static void *crew_work(void *argument)
-{
-    Crew *crew = argument;
-    Compiler *compiler = NULL;
-    BfmError error = {0};
-    for (int i; (i = crew_next(crew)) >= 0;) {
-        Job *job = &crew->jobs[i];
-        if (crew->jit->cache && object_cache_get(crew->jit->cache, job->key, &job->object)) {
-            job->cached = true;
-            continue;
-        }
-        if (!compiler && !(compiler = compiler_new(crew->target, &error))) {
-            crew_fail(crew, &error);
-            break;
-        }
-        if (!compiler_object(compiler, job->entry->form, job->entry->symbol, &job->object, &error)) {
-            crew_fail(crew, &error);
-            break;
-        }
-        if (crew->jit->cache)
-            object_cache_put(crew->jit->cache, job->key, &job->object);
-    }
-    compiler_free(compiler);
-    return NULL;
-}
-
-static bool crew_run(Crew *crew, int threads, BfmError *error)
-{
-    pthread_t helpers[16];
-    int started = 0;
-    for (; started < threads - 1 && started < crew->count - 1 && started < 16; started++)
-        if (pthread_create(&helpers[started], NULL, crew_work, crew) != 0)
-            break;
-    crew_work(crew);
-    for (int i = 0; i < started; i++)
-        pthread_join(helpers[i], NULL);
-    if (crew->failed && error)
-        *error = crew->error;
-    return !crew->failed;
-}
-
 /* ---- linking ---------------------------------------------------------------------------------------------------------------------- */
 
-static bool link_job(Jit *jit, Job *job, BfmError *error)
+static bool link_job(Jit *jit, const ObjectJob *job, BfmError *error)
 {
     LLVMMemoryBufferRef buffer = LLVMCreateMemoryBufferWithMemoryRangeCopy(job->object.bytes, job->object.size, job->entry->symbol);
     return report(error, LLVMOrcLLJITAddObjectFile(jit->orc, jit->library, buffer), "an object cannot be linked");
 }
 
-static bool find_address(Jit *jit, const Job *job, BfmError *error)
+static bool find_address(Jit *jit, const ObjectJob *job, BfmError *error)
 {
     LLVMOrcExecutorAddress address;
     if (!report(error, LLVMOrcLLJITLookup(jit->orc, &address, job->entry->symbol), "a function cannot be linked"))
@@ -219,31 +133,24 @@ static bool find_address(Jit *jit, const Job *job, BfmError *error)
 bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error)
 {
     double start = now();
-    if (!codegen->usable) {
-        bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "this LLVM cannot make code for this machine");
-        return false;
-    }
-    Crew crew = {.jit = jit, .target = &codegen->target, .lock = PTHREAD_MUTEX_INITIALIZER};
-    crew.jobs = calloc((size_t)codegen->count + 1, sizeof *crew.jobs);
-    BFM_ASSERT(crew.jobs);
+    ObjectJob *jobs = calloc((size_t)codegen->count + 1, sizeof *jobs);
+    BFM_ASSERT(jobs);
+    int count = 0;
     linked_reserve(jit, codegen->count);
-    uint64_t target = target_hash(&codegen->target);
     for (int i = 0; i < codegen->count; i++) {
         const KernelEntry *entry = &codegen->entries[i];
         if (linked_slot(jit, hash_text(entry->symbol, 0))->symbol)
             jit->counters.present++;
         else
-            crew.jobs[crew.count++] = (Job){.entry = entry, .key = hash_mix(entry->hash, target)};
+            jobs[count++] = (ObjectJob){.entry = entry};
     }
-    bool ok = crew.count == 0 || crew_run(&crew, jit->threads, error);
-    for (int i = 0; ok && i < crew.count; i++)
-        ok = link_job(jit, &crew.jobs[i], error);
-    for (int i = 0; ok && i < crew.count; i++)
-        ok = find_address(jit, &crew.jobs[i], error);
-    for (int i = 0; i < crew.count; i++)
-        free(crew.jobs[i].object.bytes);
-    free(crew.jobs);
-    pthread_mutex_destroy(&crew.lock);
+    bool ok = objects_make(codegen, jobs, count, jit->cache, jit->threads, error);
+    for (int i = 0; ok && i < count; i++)
+        ok = link_job(jit, &jobs[i], error);
+    for (int i = 0; ok && i < count; i++)
+        ok = find_address(jit, &jobs[i], error);
+    objects_free(jobs, count);
+    free(jobs);
     jit->counters.seconds += now() - start;
     return ok;
 }

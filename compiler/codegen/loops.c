@@ -137,7 +137,7 @@ void form_plan(KernelForm *form, int width)
         for (int i = 0; i < form->index_count; i++)
             if (i != form->row && i != form->col)
                 form->parallel[form->parallel_count++] = i; /* bound by the caller */
-    if (form->kind == FORM_RANGE || form->kind == FORM_DIMS)
+    if (form->kind == FORM_RANGE)
         return;
     if (form->kind == FORM_RECUR)
         form->mode = MODE_SCAN;

@@ -99,21 +99,24 @@ static void set_attributes(const Compiler *compiler, LLVMModuleRef module, const
 /* What emission leaves to the passes: accumulators into registers, repeated subexpressions, address arithmetic out of loops. */
 static const char *const passes = "function(mem2reg,early-cse<memssa>,instcombine<no-verify-fixpoint>,simplifycfg,loop-mssa(licm),early-cse)";
 
+static void set_target(const Compiler *compiler, LLVMModuleRef module)
+{
+    LLVMSetTarget(module, compiler->target->triple);
+    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(compiler->machine);
+    LLVMSetModuleDataLayout(module, layout);
+    LLVMDisposeTargetData(layout);
+}
+
 static LLVMModuleRef build_module(Compiler *compiler, const KernelForm *form, const char *symbol, BfmError *error)
 {
     const Target *target = compiler->target;
     LLVMModuleRef module = LLVMModuleCreateWithNameInContext(symbol, compiler->context);
-    LLVMSetTarget(module, target->triple);
-    LLVMTargetDataRef layout = LLVMCreateTargetDataLayout(compiler->machine);
-    LLVMSetModuleDataLayout(module, layout);
-    LLVMDisposeTargetData(layout);
+    set_target(compiler, module);
     emit_kernel(module, form, symbol, target->width, target->masked_loops);
     set_attributes(compiler, module, symbol);
     char *message = NULL;
     if (LLVMVerifyModule(module, LLVMReturnStatusAction, &message)) {
-        char *text = LLVMPrintModuleToString(module);
         bfm_error_set(error, BFM_ERROR_BUG, "bad code for %s: %s", symbol, message);
-        LLVMDisposeMessage(text);
         LLVMDisposeMessage(message);
         LLVMDisposeModule(module);
         return NULL;
@@ -144,21 +147,28 @@ static bool emit_file(Compiler *compiler, LLVMModuleRef module, LLVMCodeGenFileT
     return false;
 }
 
+LLVMContextRef compiler_context(const Compiler *compiler) { return compiler->context; }
+
+bool compiler_module_object(Compiler *compiler, LLVMModuleRef module, ObjectCode *object, BfmError *error)
+{
+    LLVMMemoryBufferRef buffer;
+    set_target(compiler, module);
+    if (!emit_file(compiler, module, LLVMObjectFile, &buffer, error))
+        return false;
+    object->size = LLVMGetBufferSize(buffer);
+    object->bytes = malloc(object->size);
+    if (object->bytes)
+        memcpy(object->bytes, LLVMGetBufferStart(buffer), object->size);
+    else
+        bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory");
+    LLVMDisposeMemoryBuffer(buffer);
+    return object->bytes != NULL;
+}
+
 bool compiler_object(Compiler *compiler, const KernelForm *form, const char *symbol, ObjectCode *object, BfmError *error)
 {
     LLVMModuleRef module = build_module(compiler, form, symbol, error);
-    LLVMMemoryBufferRef buffer;
-    bool ok = module && emit_file(compiler, module, LLVMObjectFile, &buffer, error);
-    if (ok) {
-        object->size = LLVMGetBufferSize(buffer);
-        object->bytes = malloc(object->size);
-        ok = object->bytes != NULL;
-        if (ok)
-            memcpy(object->bytes, LLVMGetBufferStart(buffer), object->size);
-        else
-            bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory");
-        LLVMDisposeMemoryBuffer(buffer);
-    }
+    bool ok = module && compiler_module_object(compiler, module, object, error);
     if (module)
         LLVMDisposeModule(module);
     return ok;

@@ -5,6 +5,7 @@
 #include "bfm/error.h"
 #include "codegen/form.h"
 
+#include <llvm-c/Types.h>
 #include <stdint.h>
 
 /* Raised whenever the same signature gives other code. */
@@ -30,6 +31,8 @@ typedef struct ObjectCode {
 } ObjectCode;
 
 bool compiler_object(Compiler *compiler, const KernelForm *form, const char *symbol, ObjectCode *object, BfmError *error);
+bool compiler_module_object(Compiler *compiler, LLVMModuleRef module, ObjectCode *object, BfmError *error); /* as it is, without passes */
+LLVMContextRef compiler_context(const Compiler *compiler);
 bool compiler_text(Compiler *compiler, const KernelForm *form, const char *symbol, CodegenText text, Str *out, BfmError *error);
 
 #endif

@@ -555,7 +555,7 @@ static void test_scalars(void **state)
     }
 }
 
-/* ---- sharing, the cache, tiles, ranges, dimensions -------------------------------------------------------------------------------- */
+/* ---- sharing, the cache, tiles, ranges, text ---------------------------------------------------------------------------------- */
 
 static const KernelCode *simple_map(World *w, Codegen *codegen, Dim rows, Dim columns)
 {
@@ -609,7 +609,6 @@ typedef union Function {
     void *address;
     BfmTileFn *tile;
     BfmRangeFn *range;
-    BfmDimsFn *dims;
 } Function;
 
 /* score[b,i,j] = raw[b,i,j] * 0.5 + bias[i] where j <= i, on tiles that overlap the diagonal; and the range of columns of a block of rows. */
@@ -665,34 +664,16 @@ static void test_tile(void **state)
     world_free(&w);
 }
 
-static void test_dims(void **state)
+static void test_print(void **state)
 {
     (void)state;
     World w = world_new();
-    DimTable *t = w.program->dims;
-    Dim b = batch(&w), l = length(&w);
-    Dim third = dim_div(t, dim_mul(t, b, l), dim(&w, 3));
-    Dim all[] = {b, dim(&w, 7), dim_mul(t, b, dim_mul(t, l, l)), dim_ceil(t, third), dim_floor(t, third), third,
-                 dim_min(t, dim_mul(t, l, dim_rational(t, rational(5, 4))), dim(&w, 9)), dim_max(t, dim_sub(t, b, l), dim_sub(t, l, dim(&w, 100)))};
-    int count = (int)(sizeof all / sizeof *all);
     Codegen *codegen = codegen_new(w.arena, NULL);
-    const char *symbol = codegen_dims(codegen, all, count);
-    Jit *jit = jit_new(&(JitOptions){.cache = ""}, NULL);
-    assert_true(jit_add(jit, codegen, NULL));
-    Function f = {jit_symbol(jit, symbol, NULL)};
-    for (int64_t x = 1; x < 8; x++)
-        for (int64_t y = 1; y < 9; y++) {
-            DimEnv env = {{x, y}};
-            int64_t values[16];
-            f.dims(env.value, values);
-            for (int k = 0; k < count; k++)
-                assert_int_equal(values[k], dim_eval(all[k], &env));
-        }
+    const char *symbol = simple_map(&w, codegen, batch(&w), length(&w))->symbol;
     Str text = {0};
     assert_true(codegen_print(codegen, CODEGEN_LLVM, &text, NULL) && codegen_print(codegen, CODEGEN_ASM, &text, NULL));
     assert_non_null(strstr(text.text, symbol));
     str_free(&text);
-    jit_free(jit);
     world_free(&w);
 }
 
@@ -702,7 +683,7 @@ int main(int argument_count, char **arguments)
         cmocka_unit_test(test_map), cmocka_unit_test(test_map_domain), cmocka_unit_test(test_extend), cmocka_unit_test(test_gather), cmocka_unit_test(test_guard),
         cmocka_unit_test(test_reduce), cmocka_unit_test(test_triangle), cmocka_unit_test(test_contract), cmocka_unit_test(test_scatter),
         cmocka_unit_test(test_scatter_affine), cmocka_unit_test(test_recur), cmocka_unit_test(test_top), cmocka_unit_test(test_draw),
-        cmocka_unit_test(test_scalars), cmocka_unit_test(test_sharing), cmocka_unit_test(test_tile), cmocka_unit_test(test_dims),
+        cmocka_unit_test(test_scalars), cmocka_unit_test(test_sharing), cmocka_unit_test(test_tile), cmocka_unit_test(test_print),
     };
     if (argument_count > 1)
         cmocka_set_test_filter(arguments[1]);

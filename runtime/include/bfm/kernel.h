@@ -20,7 +20,4 @@ typedef void BfmTileFn(void *const *buffers, const int64_t *dims, const int64_t 
 /* Which columns of rows [row, row + rows) have points at all: a superset [range[0], range[1]), empty if range[0] >= range[1]. */
 typedef void BfmRangeFn(const int64_t *dims, const int64_t *outer, int64_t row, int64_t rows, int64_t *range);
 
-/* Values of dimensions from the run-time symbols (DimEnv.value). */
-typedef void BfmDimsFn(const int64_t *symbols, int64_t *values);
-
 #endif

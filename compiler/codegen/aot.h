@@ -1,0 +1,29 @@
+/* Shared objects: the functions of compiled plans, the plans themselves as constants, and a table of both that bfm/model.h describes.
+   The result links the runtime library and nothing of the compiler. */
+#ifndef BFM_CODEGEN_AOT_H
+#define BFM_CODEGEN_AOT_H
+
+#include "bfm/error.h"
+#include "bfm/plan.h"
+#include "codegen/codegen.h"
+
+/* One entry point: "forward", "step", … */
+typedef struct AotEntry {
+    const char *name;         /* a C identifier */
+    const BfmPlan *plan;
+    const Codegen *codegen;   /* that made its functions */
+} AotEntry;
+
+typedef struct AotOptions {
+    const char *prefix;       /* of the exported symbols: a C identifier */
+    const char *description;  /* JSON text for whoever opens the object; NULL = {} */
+    const char *cache;        /* as in jit.h */
+    const char *const *libraries; /* arguments for the linker after the objects, NULL-terminated: the runtime library and what it needs */
+} AotOptions;
+
+/* Writes `path`, a relocatable object with everything but the kernels, … */
+bool aot_write_object(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error);
+/* … or a shared object with them, by way of `cc -shared`; it appears whole or not at all. */
+bool aot_write_shared(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error);
+
+#endif
