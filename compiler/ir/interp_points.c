@@ -89,6 +89,13 @@ static void mark_inside(const Space *space, Chunk *chunk)
     }
 }
 
+static void count_points(Run *run, int64_t count)
+{
+    run->points += count;
+    if (run->context->point_limit > 0 && run->points > run->context->point_limit)
+        run_fail(run, "more than %" PRId64 " points", run->context->point_limit);
+}
+
 bool space_next(BoundOp *bound)
 {
     Space *space = &bound->space;
@@ -101,9 +108,7 @@ bool space_next(BoundOp *bound)
             if (space->done)
                 break;
             inner_range(space);
-            run->points++;
-            if (run->context->point_limit > 0 && run->points > run->context->point_limit)
-                run_fail(run, "more than %" PRId64 " points", run->context->point_limit);
+            count_points(run, 1); /* an empty stretch takes time too */
             continue;
         }
         const int64_t left = space->high - space->low;
@@ -116,7 +121,7 @@ bool space_next(BoundOp *bound)
         chunk->begin[chunk->runs++] = chunk->count;
         chunk->count += length;
         space->low += length;
-        run->points += length;
+        count_points(run, length);
     }
     chunk->begin[chunk->runs] = chunk->count;
     mark_inside(space, chunk);
