@@ -91,6 +91,7 @@ int verb_check(Driver *driver)
     Module *module = driver_module(driver, target.path, &code);
     if (!module)
         return code;
+    lower_declarations(module);
     Str out = {0};
     json_t *models = json_array();
     code = check_models(driver, module, &target, &out, models);

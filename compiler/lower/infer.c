@@ -207,8 +207,12 @@ bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count
     const int errors = diag_errors(lw->diags);
     sweep_all(&in, texts, text_count);
     for (int i = 0; i < count; i++) {
-        const Val *axis = wanted[i].known ? NULL : scope_find(scope, wanted[i].name);
-        if (axis && axis->kind == VAL_AXIS)
+        const Val *axis = scope_find(scope, wanted[i].name);
+        if (!axis || axis->kind != VAL_AXIS)
+            continue;
+        /* the signature's own axis, also where the index subscripts nothing but axes of the declared context */
+        const bool context = wanted[i].known && lw->context && axis_size(lw, &wanted[i].axis) == lw->context && dim_uses(axis_size(lw, &axis->axis), DIM_L);
+        if (!wanted[i].known || context)
             found(&in, &wanted[i], &axis->axis, wanted[i].span);
     }
     in.weak = true;

@@ -35,6 +35,13 @@ typedef struct Lowered {
 /* NULL after errors (in module->diags). `model` is a MODEL of the module. */
 Lowered *lower_model(const Module *module, const Node *model, const LowerOptions *options);
 
+/* A block or a layer on a stream of its own: main has the formal `x` [b, l, width] and the RESULT. width 0: what the block says, else 512. `context` is
+   what definitions that ask for it are given; a vocabulary of 256. */
+Lowered *lower_block(const Module *module, const Node *definition, int64_t width, int64_t context, const LowerOptions *options);
+
+/* Recipes, searches, spaces and checks of the asking file: names, types, values (in module->diags). */
+void lower_declarations(const Module *module);
+
 /* A form of an optimiser for tensors of `rank` last axes (0, 1 or 2), mapped over symbol s0; matrix axes are s1 and s2, a vector's is s1.
    Formals: w, g, `rate` (scheduled), `step`, then the states in order; outputs: NEXT of each state, RESULT w (last). */
 typedef struct OptimizerForm {

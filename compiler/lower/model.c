@@ -752,33 +752,101 @@ static bool model_body(Model *model, const Node *node)
     return ok;
 }
 
+static void model_end(Model *model)
+{
+    Lower *lw = model->lw;
+    Lowered *result = model->result;
+    /* callees before callers: the main unit was created first */
+    Unit **units = lw->program->units;
+    for (int i = 0, k = 0; i < lw->program->unit_count; i++)
+        if (units[i] != model->uc.unit)
+            units[k++] = units[i];
+    units[lw->program->unit_count - 1] = model->uc.unit;
+    lw->program->main = model->uc.unit;
+    lw->program->bindings = arena_memdup(lw->arena, model->bindings.items, (size_t)model->bindings.count * sizeof(Binding));
+    result->line_count = model->lines.count;
+    result->lines = arena_memdup(lw->arena, model->lines.items, (size_t)model->lines.count * sizeof(LineInfo));
+    vec_free(&model->bindings);
+    vec_free(&model->lines);
+    vec_free(&model->shared);
+    vec_free(&model->main.formals);
+    lower_end(lw);
+}
+
+static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *node)
+{
+    *result = (Lowered){.program = lw->program, .model = node, .cross_entropy = -1};
+    *model = (Model){.lw = lw, .result = result, .line_budget = BODY_LINES_MAX};
+    lw->model_scope = scope_new(lw, NULL);
+    model->uc = (UnitCtx){.unit = unit_new(lw->program, node->name), .instance = &model->main, .pack = -1};
+    model->body = (Body){.lw = lw, .uc = &model->uc, .scope = lw->model_scope, .prefix = ""};
+}
+
 Lowered *lower_model(const Module *module, const Node *node, const LowerOptions *options)
 {
     Lower lw;
+    Model model;
     lower_begin(&lw, module, options);
     Lowered *result = ARENA_NEW(module->arena, Lowered);
-    *result = (Lowered){.program = lw.program, .model = node, .cross_entropy = -1};
-    Model model = {.lw = &lw, .result = result, .line_budget = BODY_LINES_MAX};
-    lw.model_scope = scope_new(&lw, NULL);
+    model_begin(&model, &lw, result, node);
     const int errors = diag_errors(module->diags);
-    bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) && model_settings(&lw, node, lw.model_scope, result);
-    model.uc = (UnitCtx){.unit = unit_new(lw.program, node->name), .instance = &model.main, .pack = -1};
-    model.body = (Body){.lw = &lw, .uc = &model.uc, .scope = lw.model_scope, .prefix = ""};
-    ok = ok && model_body(&model, node) && diag_errors(module->diags) == errors;
-    /* callees before callers: the main unit was created first */
-    Unit **units = lw.program->units;
-    for (int i = 0, k = 0; i < lw.program->unit_count; i++)
-        if (units[i] != model.uc.unit)
-            units[k++] = units[i];
-    units[lw.program->unit_count - 1] = model.uc.unit;
-    lw.program->main = model.uc.unit;
-    lw.program->bindings = arena_memdup(lw.arena, model.bindings.items, (size_t)model.bindings.count * sizeof(Binding));
-    result->line_count = model.lines.count;
-    result->lines = arena_memdup(lw.arena, model.lines.items, (size_t)model.lines.count * sizeof(LineInfo));
-    vec_free(&model.bindings);
-    vec_free(&model.lines);
-    vec_free(&model.shared);
-    vec_free(&model.main.formals);
-    lower_end(&lw);
+    const bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) &&
+                    model_settings(&lw, node, lw.model_scope, result) && model_body(&model, node) && diag_errors(module->diags) == errors;
+    model_end(&model);
+    return ok ? result : NULL;
+}
+
+/* The width that a block says itself, 0 if it says none. */
+static int64_t own_width(Lower *lw, const Node *definition)
+{
+    const Node *attributes = definition->kind == NODE_BLOCK ? definition->kids[BLOCK_ATTRIBUTES] : NULL;
+    for (int i = 0; i < list_count(attributes); i++) {
+        const Node *attribute = list_at(attributes, i);
+        int64_t width;
+        if (attribute->name != intern(lw->interner, "d") || !attribute->kids[ATTRIBUTE_DEFAULT])
+            continue;
+        const Val value = eval_const(lw, lw->model_scope, attribute->kids[ATTRIBUTE_DEFAULT]);
+        if (val_int(&value, &width))
+            return width;
+    }
+    return 0;
+}
+
+static LTensor *stream_input(Model *model, int64_t width)
+{
+    Lower *lw = model->lw;
+    LTensor like = {.rank = 3, .axes = {axis_of(dim_symbol(lw->dims, DIM_B)), axis_of(dim_symbol(lw->dims, DIM_L)), axis_of(dim_int(lw->dims, width))}, .span = span_none()};
+    LTensor *stream = stream_formal(lw, &model->uc, &like);
+    vec_push(&model->bindings, (Binding){.path = stream->name, .role = TENSOR_INPUT});
+    stream->domain_op = stream->previous = stream->scan_axis = -1;
+    return stream;
+}
+
+Lowered *lower_block(const Module *module, const Node *definition, int64_t width, int64_t context, const LowerOptions *options)
+{
+    enum { BLOCK_VOCAB = 256, BLOCK_WIDTH = 512 };
+    Lower lw;
+    Model model;
+    Labels labels = {0};
+    lower_begin(&lw, module, options);
+    Lowered *result = ARENA_NEW(module->arena, Lowered);
+    model_begin(&model, &lw, result, definition);
+    const int errors = diag_errors(module->diags);
+    result->vocab = BLOCK_VOCAB;
+    result->context = context;
+    lw.context = dim_int(lw.dims, context);
+    scope_set(lw.model_scope, intern(lw.interner, "vocab"), val_dim(dim_int(lw.dims, BLOCK_VOCAB), span_none()));
+    scope_set(lw.model_scope, intern(lw.interner, "context"), val_dim(lw.context, span_none()));
+    if (width == 0)
+        width = own_width(&lw, definition);
+    Node *line = node_new(lw.arena, NODE_LINE, definition->span);
+    line->kids[LINE_CALL] = ast_name(lw.arena, definition->name);
+    Place place = {.model = &model, .scope = lw.model_scope, .path = "", .repetition = "", .stream = stream_input(&model, width ? width : BLOCK_WIDTH),
+                   .width_span = span_none(), .labels = (void *)&labels};
+    bool ok = call_line(&place, line) && diag_errors(module->diags) == errors;
+    if (ok)
+        result->result = unit_output(model.uc.unit, model.result_name, OUTPUT_RESULT, place.stream->id);
+    vec_free(&labels);
+    model_end(&model);
     return ok ? result : NULL;
 }

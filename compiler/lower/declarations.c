@@ -1,0 +1,390 @@
+/* Recipes, searches, spaces and checks: what they name must exist, and every value must have the type of what it is for. */
+#include "lower/internal.h"
+
+#include "support/bug.h"
+
+#include <string.h>
+
+/* What a setting holds. */
+typedef enum {
+    SETTING_COUNT,      /* whole number, at least 1 */
+    SETTING_SEED,       /* whole number, at least 0 */
+    SETTING_NUMBER,     /* positive number */
+    SETTING_BUDGET,     /* 60 s, 2000step, 50Mtok */
+    SETTING_WORD,
+    SETTING_OPTIMIZER,
+    SETTING_SCHEDULE,
+    SETTING_SPACE,
+    SETTING_RECIPE,
+    SETTING_MODEL,      /* a model or a block */
+} SettingKind;
+
+typedef struct KnownSetting {
+    const char *name;
+    SettingKind kind;
+} KnownSetting;
+
+static const KnownSetting RECIPE_SETTINGS[] = {
+    {"optimizer", SETTING_OPTIMIZER}, {"schedule", SETTING_SCHEDULE}, {"batch", SETTING_COUNT}, {"context", SETTING_COUNT}, {"steps", SETTING_COUNT},
+    {"seed", SETTING_SEED}, {"clip_norm", SETTING_NUMBER}, {"accumulate", SETTING_COUNT}, {NULL, SETTING_COUNT},
+};
+static const KnownSetting SEARCH_SETTINGS[] = {
+    {"space", SETTING_SPACE}, {"baseline", SETTING_MODEL}, {"recipe", SETTING_RECIPE}, {"repeat", SETTING_COUNT}, {"trials", SETTING_COUNT}, {"budget", SETTING_BUDGET},
+    {"population", SETTING_COUNT}, {"sample", SETTING_COUNT}, {"rank", SETTING_WORD}, {"seed", SETTING_SEED}, {"step_time", SETTING_WORD}, {NULL, SETTING_COUNT},
+};
+/* What `where` of a space may bound. */
+static const char *const BOUNDED[] = {"active_parameters", "parameters", "step_time", "flops", "peak_bytes", NULL};
+
+static const KnownSetting *known_setting(Lower *lw, const KnownSetting *table, const Node *setting, const char *what)
+{
+    const char *best = NULL;
+    Str list = {0};
+    for (const KnownSetting *known = table; known->name; known++) {
+        if (strcmp(known->name, setting->name) == 0) {
+            str_free(&list);
+            return known;
+        }
+        if (name_distance(known->name, setting->name) <= 1 + (int)strlen(setting->name) / 4)
+            best = known->name;
+        str_printf(&list, "%s%s", list.length ? ", " : "", known->name);
+    }
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0601, setting->span, "a %s has no setting `%s`", what, setting->name);
+    if (best)
+        diag_fix(lw->diags, diag, "did you mean `%s`?", best);
+    diag_note(lw->diags, diag, "its settings are: %s", str_text(&list));
+    str_free(&list);
+    return NULL;
+}
+
+static void need_item(Lower *lw, const Node *value, NodeKind kind, NodeKind other, const char *what)
+{
+    const Node *found = value->kind == NODE_NAME || value->kind == NODE_CALL ? module_find(lw->module, value->name, kind, -1) : NULL;
+    if (!found && other != kind && value->name)
+        found = module_find(lw->module, value->name, other, -1);
+    if (found)
+        return;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, value->span, "there is no %s `%s`", what, value->name ? value->name : "of this form");
+    const Symbol similar = value->name ? module_similar(lw->module, value->name, kind, -1) : NULL;
+    if (similar)
+        diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
+}
+
+static void check_number(Lower *lw, const Node *value, SettingKind kind)
+{
+    int64_t integer;
+    double number;
+    const Val found = eval_const(lw, lw->model_scope, value);
+    if (found.kind == VAL_POISON)
+        return;
+    if (kind == SETTING_NUMBER ? val_double(&found, &number) && number > 0 : val_int(&found, &integer) && integer >= (kind == SETTING_COUNT))
+        return;
+    diag_add(lw->diags, DIAG_E0205, value->span, "expected %s, found %s", kind == SETTING_COUNT ? "a whole number of at least 1" : kind == SETTING_SEED ? "a whole number from 0" : "a positive number",
+             val_text(lw, &found));
+}
+
+static void check_setting(Lower *lw, const KnownSetting *known, const Node *setting, int64_t steps)
+{
+    const Node *value = setting->kids[SETTING_VALUE];
+    double rate;
+    switch (known->kind) {
+    case SETTING_COUNT: case SETTING_SEED: case SETTING_NUMBER: check_number(lw, value, known->kind); break;
+    case SETTING_BUDGET:
+        if (value->kind != NODE_QUANTITY && value->kind != NODE_ERROR)
+            diag_add(lw->diags, DIAG_E0205, value->span, "a budget is an amount with its unit: 60 s, 30m, 2000step, 50Mtok, 2e15flop");
+        break;
+    case SETTING_WORD:
+        if (value->kind != NODE_NAME && value->kind != NODE_ERROR)
+            diag_add(lw->diags, DIAG_E0205, value->span, "`%s` is one word", setting->name);
+        break;
+    case SETTING_OPTIMIZER:
+        if (value->kind == NODE_NAME || value->kind == NODE_CALL)
+            (void)lower_optimizer(lw->module, value, NULL, 2, &rate);
+        else
+            diag_add(lw->diags, DIAG_E0205, value->span, "expected an optimiser with its attributes: adamw(rate = 0.001)");
+        break;
+    case SETTING_SCHEDULE:
+        if (value->kind == NODE_NAME || value->kind == NODE_CALL)
+            (void)lower_schedule(lw->module, value, steps);
+        else
+            diag_add(lw->diags, DIAG_E0205, value->span, "expected a schedule with its attributes: cosine(warmup = 100)");
+        break;
+    case SETTING_SPACE: need_item(lw, value, NODE_SPACE, NODE_SPACE, "space"); break;
+    case SETTING_RECIPE: need_item(lw, value, NODE_RECIPE, NODE_RECIPE, "recipe"); break;
+    case SETTING_MODEL: need_item(lw, value, NODE_MODEL, NODE_BLOCK, "model or block"); break;
+    }
+}
+
+static void check_twice(Lower *lw, const Node *items, int at)
+{
+    for (int i = 0; i < at; i++)
+        if (list_at(items, i)->kind == NODE_SETTING && list_at(items, i)->name == list_at(items, at)->name)
+            diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, list_at(items, at)->span, "`%s` is set twice", list_at(items, at)->name), list_at(items, i)->span, "first here");
+}
+
+static const Node *setting_of(const Node *items, const char *name)
+{
+    for (int i = 0; i < list_count(items); i++)
+        if (list_at(items, i)->kind == NODE_SETTING && strcmp(list_at(items, i)->name, name) == 0)
+            return list_at(items, i)->kids[SETTING_VALUE];
+    return NULL;
+}
+
+static void check_recipe(Lower *lw, const Node *recipe)
+{
+    const Node *items = recipe->kids[RECIPE_ITEMS], *optimizer = setting_of(items, "optimizer"), *steps_node = setting_of(items, "steps");
+    int64_t steps = 1000;
+    double rate;
+    if (steps_node) {
+        const Val value = eval_const(lw, lw->model_scope, steps_node);
+        (void)val_int(&value, &steps);
+    }
+    for (int i = 0; i < list_count(items); i++) {
+        const Node *item = list_at(items, i);
+        if (item->kind == NODE_ON && optimizer && (optimizer->kind == NODE_NAME || optimizer->kind == NODE_CALL)) {
+            (void)lower_optimizer(lw->module, optimizer, item->kids[ON_ITEMS], 2, &rate);
+        } else if (item->kind == NODE_SETTING) {
+            const KnownSetting *known = known_setting(lw, RECIPE_SETTINGS, item, "recipe");
+            check_twice(lw, items, i);
+            if (known)
+                check_setting(lw, known, item, steps);
+        }
+    }
+    if (!optimizer)
+        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0204, recipe->name_span, "the recipe `%s` names no optimizer", recipe->name), "for example `optimizer = adamw(rate = 0.001)`");
+}
+
+static void check_search(Lower *lw, const Node *search)
+{
+    const Node *items = search->kids[SEARCH_ITEMS];
+    for (int i = 0; i < list_count(items); i++) {
+        const KnownSetting *known = known_setting(lw, SEARCH_SETTINGS, list_at(items, i), "search");
+        check_twice(lw, items, i);
+        if (known)
+            check_setting(lw, known, list_at(items, i), 1000);
+    }
+    if (!setting_of(items, "space"))
+        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0204, search->name_span, "the search `%s` names no space", search->name), "write `space = …`");
+}
+
+/* ---- spaces ---- */
+
+static const Node *attribute_named(const Node *attributes, Symbol name)
+{
+    for (int i = 0; i < list_count(attributes); i++)
+        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && list_at(attributes, i)->name == name)
+            return list_at(attributes, i);
+    return NULL;
+}
+
+static void check_domain_value(Lower *lw, const Node *type, const Node *value, Scope *scope, Symbol name);
+
+/* `top2(capacity in { 1, 2 })`: the attributes of the definition named range too. */
+static bool check_nested(Lower *lw, const Node *value, Scope *scope)
+{
+    bool ranges = false;
+    if (value->kind != NODE_CALL)
+        return false;
+    for (int i = 0; i < list_count(value->kids[CALL_ARGS]); i++)
+        ranges = ranges || list_at(value->kids[CALL_ARGS], i)->kind == NODE_DOMAIN;
+    const Node *definition = ranges ? module_find(lw->module, value->name, NODE_DEFINITION, -1) : NULL;
+    if (!definition)
+        return false;
+    for (int i = 0; i < list_count(value->kids[CALL_ARGS]); i++) {
+        const Node *argument = list_at(value->kids[CALL_ARGS], i);
+        const Node *attribute = argument->name ? attribute_named(definition->kids[DEFINITION_PARAMS], argument->name) : NULL;
+        if (!attribute)
+            diag_add(lw->diags, DIAG_E0203, argument->span, "`%s` has no attribute `%s`", value->name, argument->name ? argument->name : "given by position");
+        else if (argument->kind == NODE_DOMAIN)
+            check_domain_value(lw, attribute->kids[ATTRIBUTE_TYPE], argument->kids[DOMAIN_SET], scope, argument->name);
+        else
+            check_domain_value(lw, attribute->kids[ATTRIBUTE_TYPE], argument->kids[ARG_VALUE], scope, argument->name);
+    }
+    return true;
+}
+
+/* A value, or every member of a set or both ends of a range, has the attribute's type. */
+static void check_domain_value(Lower *lw, const Node *type, const Node *value, Scope *scope, Symbol name)
+{
+    if (value->kind == NODE_SET) {
+        for (int i = 0; i < list_count(value->kids[SET_ITEMS]); i++)
+            check_domain_value(lw, type, list_at(value->kids[SET_ITEMS], i), scope, name);
+        return;
+    }
+    if (value->kind == NODE_RANGE) {
+        check_domain_value(lw, type, value->kids[RANGE_LOW], scope, name);
+        check_domain_value(lw, type, value->kids[RANGE_HIGH], scope, name);
+        return;
+    }
+    const Val *let = value->kind == NODE_NAME ? scope_find_local(scope, value->name) : NULL;
+    if (let && let->kind == VAL_CHOICE) /* a `let` of the space: its set was remembered by name */
+        return;
+    if (!check_nested(lw, value, scope))
+        (void)attribute_value(lw, type, value, scope, name);
+}
+
+static const Node *let_of(const Node *items, Symbol name)
+{
+    for (int i = 0; i < list_count(items); i++)
+        if (list_at(items, i)->kind == NODE_DOMAIN && list_at(items, i)->op & AST_LET && list_at(items, i)->name == name)
+            return list_at(items, i)->kids[DOMAIN_SET];
+    return NULL;
+}
+
+static void check_choice(Lower *lw, const Node *space, const Node *choice, Scope *scope)
+{
+    const Node *definition = module_find(lw->module, choice->name, NODE_DEFINITION, AST_DEF_LAYER), *items = choice->kids[CHOICE_ITEMS];
+    if (!definition) {
+        const Symbol similar = module_similar(lw->module, choice->name, NODE_DEFINITION, AST_DEF_LAYER);
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, choice->span, "there is no layer `%s`", choice->name);
+        if (similar)
+            diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
+        return;
+    }
+    const Node *attributes = definition->kids[DEFINITION_PARAMS];
+    for (int i = 0; i < list_count(items); i++) {
+        const Node *item = list_at(items, i), *attribute = attribute_named(attributes, item->name);
+        if (!attribute) {
+            diag_add(lw->diags, DIAG_E0203, item->span, "`%s` has no attribute `%s`", choice->name, item->name);
+            continue;
+        }
+        const Node *value = item->kind == NODE_DOMAIN ? item->kids[DOMAIN_SET] : item->kids[SETTING_VALUE];
+        const Node *let = value->kind == NODE_NAME ? let_of(space->kids[SPACE_ITEMS], value->name) : NULL;
+        check_domain_value(lw, attribute->kids[ATTRIBUTE_TYPE], let ? let : value, scope, item->name);
+    }
+    for (int i = 0; i < list_count(attributes); i++) {
+        const Node *attribute = list_at(attributes, i);
+        bool listed = attribute->kind != NODE_ATTRIBUTE || attribute->kids[ATTRIBUTE_DEFAULT] || strcmp(attribute->name, "context") == 0 || strcmp(attribute->name, "vocab") == 0;
+        for (int k = 0; k < list_count(items); k++)
+            listed = listed || list_at(items, k)->name == attribute->name;
+        if (!listed) {
+            Diagnostic *diag = diag_add(lw->diags, DIAG_E0204, choice->span, "`%s` needs the attribute `%s`", choice->name, attribute->name);
+            diag_fix(lw->diags, diag, "give it a domain, `%s in { … }`, or a value", attribute->name);
+        }
+    }
+}
+
+static Node *type_node(Lower *lw, int type)
+{
+    Node *node = node_new(lw->arena, NODE_TYPE, span_none());
+    node->op = type;
+    return node;
+}
+
+/* What a space says of the block as a whole. */
+static void check_space_domain(Lower *lw, const Node *item, const Node *value, Scope *scope)
+{
+    static const struct { const char *name; int type; } KNOWN[] = {
+        {"length", AST_TYPE_COUNT}, {"d", AST_TYPE_WIDTH}, {"width", AST_TYPE_REAL}, {"norm", AST_TYPE_NORM}, {"wiring", AST_TYPE_WIRING}};
+    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
+        if (strcmp(KNOWN[i].name, item->name) == 0) {
+            check_domain_value(lw, type_node(lw, KNOWN[i].type), value, scope, item->name);
+            return;
+        }
+    diag_note(lw->diags, diag_add(lw->diags, DIAG_E0601, item->span, "a space has no domain `%s`", item->name), "its domains are: length, d, width, norm, wiring; others are introduced by `let`");
+}
+
+static void check_bounds(Lower *lw, const Node *bounds)
+{
+    for (int i = 0; i < list_count(bounds->kids[BOUNDS_CONDITIONS]); i++) {
+        const Node *condition = list_at(bounds->kids[BOUNDS_CONDITIONS], i);
+        const bool form = condition->kind == NODE_BINARY && (condition->op == AST_LE || condition->op == AST_LT) && condition->kids[BINARY_LEFT]->kind == NODE_NAME;
+        bool known = false;
+        for (int k = 0; form && BOUNDED[k]; k++)
+            known = known || strcmp(BOUNDED[k], condition->kids[BINARY_LEFT]->name) == 0;
+        if (!known) {
+            Diagnostic *diag = diag_add(lw->diags, DIAG_E0602, condition->span, "expected a bound such as `active_parameters <= 160M` or `step_time <= MODEL`");
+            diag_note(lw->diags, diag, "bounded can be: active_parameters, parameters, step_time, flops, peak_bytes");
+            continue;
+        }
+        const Node *right = condition->kids[BINARY_RIGHT];
+        if (right->kind == NODE_NAME)
+            need_item(lw, right, NODE_MODEL, NODE_BLOCK, "model or block");
+        else
+            check_number(lw, right, SETTING_NUMBER);
+    }
+}
+
+static void check_space(Lower *lw, const Node *space)
+{
+    const Node *items = space->kids[SPACE_ITEMS];
+    Scope *scope = scope_new(lw, NULL);
+    bool layers = false;
+    for (int i = 0; i < list_count(items); i++) {
+        const Node *item = list_at(items, i);
+        switch ((int)item->kind) {
+        case NODE_DOMAIN:
+            if (!(item->op & AST_LET))
+                check_space_domain(lw, item, item->kids[DOMAIN_SET], scope);
+            break;
+        case NODE_SETTING: check_space_domain(lw, item, item->kids[SETTING_VALUE], scope); break;
+        case NODE_CHOICE:
+            layers = true;
+            check_choice(lw, space, item, scope);
+            break;
+        case NODE_START: {
+            Node *name = ast_name(lw->arena, item->name);
+            name->span = item->span;
+            need_item(lw, name, NODE_BLOCK, NODE_BLOCK, "block");
+            break;
+        }
+        case NODE_BOUNDS: check_bounds(lw, item); break;
+        default: break;
+        }
+    }
+    if (!layers && list_count(items) > 0)
+        diag_add(lw->diags, DIAG_E0602, space->name_span, "the space `%s` lists no layer", space->name);
+}
+
+/* ---- checks: assertions on constants and functions ---- */
+
+static void check_assertion(Lower *lw, const Node *node, Scope *scope)
+{
+    const Val value = eval_const(lw, scope, node);
+    if (value.kind == VAL_POISON || (value.kind == VAL_BOOL && value.truth))
+        return;
+    if (value.kind != VAL_BOOL) {
+        diag_add(lw->diags, DIAG_E0411, node->span, "a check is a condition, found %s", val_text(lw, &value));
+        return;
+    }
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0603, node->span, "this does not hold");
+    if (node->kind != NODE_BINARY)
+        return;
+    const Val left = eval_const(lw, scope, node->kids[BINARY_LEFT]), right = eval_const(lw, scope, node->kids[BINARY_RIGHT]);
+    diag_note(lw->diags, diag, "the left side is %s, the right side %s", val_text(lw, &left), val_text(lw, &right));
+}
+
+static void check_block(Lower *lw, const Node *check)
+{
+    Scope *scope = scope_new(lw, NULL);
+    for (int i = 0; i < list_count(check->kids[CHECK_BODY]); i++) {
+        const Node *item = list_at(check->kids[CHECK_BODY], i);
+        if (item->kind == NODE_LET && list_count(item->kids[LET_TARGETS]) == 1)
+            scope_set(scope, list_at(item->kids[LET_TARGETS], 0)->name, eval_const(lw, scope, item->kids[LET_VALUE]));
+        else if (node_kind_classes(item->kind) & CLASS_EXPR)
+            check_assertion(lw, item, scope);
+        else
+            diag_add(lw->diags, DIAG_E0412, item->span, "a check holds conditions and `let name = value`");
+    }
+}
+
+void lower_declarations(const Module *module)
+{
+    Lower lw = {.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module};
+    lw.program = program_new(lw.arena, lw.interner);
+    lw.dims = lw.program->dims;
+    lw.model_scope = scope_new(&lw, NULL);
+    for (int i = 0; i < module->item_count; i++) {
+        if (module->items[i].file != 0)
+            continue;
+        const Node *item = module->items[i].node;
+        switch ((int)item->kind) {
+        case NODE_RECIPE: check_recipe(&lw, item); break;
+        case NODE_SEARCH: check_search(&lw, item); break;
+        case NODE_SPACE: check_space(&lw, item); break;
+        case NODE_CHECK: check_block(&lw, item); break;
+        default: break; /* models are lowered; definitions are checked where they are used, with their attributes known */
+        }
+    }
+    for (Scope *scope = lw.scopes; scope; scope = scope->next_owned)
+        vec_free(&scope->entries);
+}
