@@ -35,7 +35,7 @@ static void advance_read(Emit *e, int access, int position)
     const FormSub *sub = &e->form->accesses[access].subs[position];
     AccessState *state = &e->access[access];
     V integer = e->access[sub->read].integer;
-    V extent = LLVMBuildTrunc(e->builder, emit_ref(e, sub->extent), e->i32, "");
+    V extent = LLVMBuildTrunc(e->builder, emit_min(e, emit_ref(e, sub->extent), emit_i64(e, INT32_MAX)), e->i32, "");
     V stride = emit_ref(e, sub->stride);
     if (e->access_vector[sub->read]) {
         V inside = LLVMBuildICmp(e->builder, LLVMIntULT, integer, emit_splat(e, extent), "");
