@@ -1,6 +1,7 @@
 #include "codegen/plan_write.h"
 
 #include "ir/dim_code.h"
+#include "opt/stream.h"
 #include "support/bug.h"
 #include "support/hash.h"
 #include "support/vec.h"
@@ -143,8 +144,9 @@ static BfmFill fill_of(KernelFill fill) {
 static void write_map(Writer *writer, const Step *step, const KernelCode *code, int out) {
     const Op *op = &writer->unit->ops[step->op];
     BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_MAP, out);
-    if (step->kind == STEP_MAP) result_add(writer, &kernel, out); /* scores may hold what is no number */
     kernel.codes = code_add(writer, code, out), kernel.code_count = 1;
+    kernel.results = writer->ints.count;
+    if (step->kind == STEP_MAP) result_add(writer, &kernel, out); /* scores may hold what is no number */
     Dim points = dim_int(writer->dim_table, 1);
     for (int i = 0; i < code->parallel_count; i++) points = dim_mul(writer->dim_table, points, op->indices[code->parallel[i]].extent);
     kernel.parallel = code->parallel_count > 0 ? slot_of(writer, points) : -1;
@@ -208,6 +210,86 @@ static void write_top(Writer *writer, const Step *step) {
     vec_push(&writer->kernels, kernel);
 }
 
+/* ---- streams -------------------------------------------------------------------------------------------------------------- */
+
+static BfmPlanStreamOperand stream_operand(Writer *writer, const StreamOperand *operand) {
+    BfmPlanStreamOperand plan = {.buffer = buffer_of(writer, operand->tensor), .base = slot_or_none(writer, operand->base), .step = slot_or_none(writer, operand->step),
+                                 .inner = slot_or_none(writer, operand->inner)};
+    for (int i = 0; i < STREAM_BATCHES; i++) plan.batch[i] = slot_or_none(writer, operand->batch[i]);
+    return plan;
+}
+
+static BfmPlanStreamUse stream_use(Writer *writer, const StreamUse *use) {
+    return (BfmPlanStreamUse){stream_operand(writer, &use->operand), stream_operand(writer, &use->out), slot_of(writer, use->width), (float)use->alpha};
+}
+
+static BfmPlanTile stream_tile(Writer *writer, const StreamTile *tile, const KernelCode *code, BfmPlanKernel *kernel) {
+    BfmPlanTile plan = {.code = kernel->code_count++, .tile_count = tile->tile_count, .outer_count = code->outer_count};
+    code_add(writer, code, -1);
+    for (int t = 0; t < tile->tile_count; t++) plan.tiles[t] = tile->tiles[t];
+    BFM_ASSERT(code->outer_count <= BFM_STREAM_BATCHES);
+    for (int o = 0; o < code->outer_count; o++) plan.outer[o] = tile->batch_of[code->outer[o]];
+    return plan;
+}
+
+static BfmPlanTile stream_function(Writer *writer, const StreamTile *tile, BfmPlanKernel *kernel) {
+    if (tile->op < 0) return (BfmPlanTile){.code = -1};
+    return stream_tile(writer, tile, codegen_tile(writer->codegen, writer->unit, &writer->unit->ops[tile->op], tile->row, tile->col, tile->tile_count, tile->tensors, tile->outside), kernel);
+}
+
+static int32_t sink_source(SinkSource source) {
+    switch (source) {
+    case SINK_OF_RAW:
+        return BFM_SINK_OF_RAW;
+    case SINK_OF_SCORE:
+        return BFM_SINK_OF_SCORE;
+    case SINK_OF_PROBABILITY:
+        return BFM_SINK_OF_PROBABILITY;
+    }
+    BFM_BUG("source %d", (int)source);
+}
+
+static BfmPlanStream stream_plan(Writer *writer, const StreamStep *stream, BfmPlanKernel *kernel) {
+    BfmPlanStream plan = {.batch_count = stream->batch_count, .rows = slot_of(writer, stream->rows), .cols = slot_of(writer, stream->cols), .depth = slot_of(writer, stream->depth),
+                          .alpha = (float)stream->alpha, .q = stream_operand(writer, &stream->q), .k = stream_operand(writer, &stream->k),
+                          .lse = stream_operand(writer, &stream->lse), .use_count = stream->use_count, .pick_count = stream->pick_count,
+                          .slope_count = stream->slope_count, .sink_count = stream->sink_count};
+    for (int i = 0; i < stream->batch_count; i++) plan.batch[i] = slot_of(writer, stream->batch[i]);
+    plan.score = stream_function(writer, &stream->score, kernel);
+    plan.score_grad = stream_function(writer, &stream->score_grad, kernel);
+    plan.raw_grad = stream_function(writer, &stream->raw_grad, kernel);
+    plan.range.code = -1;
+    if (stream->ranged) {
+        const StreamTile *score = &stream->score;
+        plan.range = stream_tile(writer, score, codegen_range(writer->codegen, writer->unit, &writer->unit->ops[score->op], score->row, score->col), kernel);
+    }
+    for (int i = 0; i < stream->use_count; i++) plan.uses[i] = stream_use(writer, &stream->uses[i]);
+    for (int i = 0; i < stream->pick_count; i++) plan.picks[i] = (BfmPlanStreamPick){stream_operand(writer, &stream->picks[i].target), stream_operand(writer, &stream->picks[i].out)};
+    for (int i = 0; i < stream->slope_count; i++) plan.slopes[i] = stream_use(writer, &stream->slopes[i]);
+    for (int i = 0; i < stream->sink_count; i++) {
+        const StreamSink *sink = &stream->sinks[i];
+        plan.sinks[i] = (BfmPlanStreamSink){sink_source(sink->source), sink->by_column, (int32_t)sink->kept, stream_operand(writer, &sink->operand),
+                                            stream_operand(writer, &sink->out), slot_of(writer, sink->width), (float)sink->alpha};
+    }
+    return plan;
+}
+
+static void write_stream(Writer *writer, const Step *step) {
+    const StreamStep *stream = step->stream;
+    bool forward = step->kind == STEP_STREAM;
+    int first = forward ? stream->lse.tensor : stream->sink_count > 0 ? stream->sinks[0].out.tensor : -1;
+    BfmPlanKernel kernel = kernel_begin(writer, step, forward ? BFM_KERNEL_STREAM : BFM_KERNEL_STREAM_GRAD, first);
+    kernel.codes = writer->codes.count;
+    BfmPlanStream plan = stream_plan(writer, stream, &kernel);
+    kernel.results = writer->ints.count;
+    if (forward) result_add(writer, &kernel, stream->lse.tensor);
+    for (int i = 0; i < stream->use_count; i++) result_add(writer, &kernel, stream->uses[i].out.tensor);
+    for (int i = 0; i < stream->pick_count; i++) result_add(writer, &kernel, stream->picks[i].out.tensor);
+    for (int i = 0; i < stream->sink_count; i++) result_add(writer, &kernel, stream->sinks[i].out.tensor);
+    kernel.record = record_add(writer, &plan, sizeof plan);
+    vec_push(&writer->kernels, kernel);
+}
+
 static void write_step(Writer *writer, const Step *step) {
     const Unit *unit = writer->unit;
     switch (step->kind) {
@@ -228,6 +310,7 @@ static void write_step(Writer *writer, const Step *step) {
         break;
     case STEP_STREAM:
     case STEP_STREAM_GRAD:
+        write_stream(writer, step);
         break;
     }
 }

@@ -78,7 +78,7 @@ static void op_copy(Flatten *flatten, Instance *instance, int position) {
             if (expr->kind == EXPR_DRAW) expr->tag = path_join(flatten, instance->prefix, expr->tag);
         }
     }
-    if (op->kind == OP_RECUR && op->init.tensor >= 0) builder.op.init = access_remap(flatten, instance, &op->init);
+    if (op->init.tensor >= 0) builder.op.init = access_remap(flatten, instance, &op->init);
     tensor_copy(flatten, instance, op->out.tensor);
     builder.op.out = access_remap(flatten, instance, &op->out);
     builder.op.group = group_copy(flatten, instance, op->group);

@@ -2,6 +2,7 @@
 
 #include "opt/rewrite.h"
 #include "opt/schedule_internal.h"
+#include "opt/stream.h"
 #include "support/bug.h"
 
 #include <stdarg.h>
@@ -81,7 +82,7 @@ void step_note(Scheduler *scheduler, int tensor, bool slow, const char *format, 
     va_end(arguments);
     schedule->notes = array_grown(scheduler, schedule->notes, schedule->note_count, &schedule->note_capacity, sizeof *schedule->notes);
     schedule->notes[schedule->note_count++] =
-        (StepNote){.step = schedule->step_count, .tensor = tensor, .slow = slow, .text = arena_strdup(scheduler->arena, text)};
+        (StepNote){.tensor = tensor, .slow = slow, .text = arena_strdup(scheduler->arena, text)};
 }
 
 typedef struct Traffic {
@@ -146,6 +147,44 @@ void schedule_op(Scheduler *scheduler, int position) {
     }
 }
 
+/* ---- steps that nothing needs --------------------------------------------------------------------------------------------- */
+
+typedef struct Need {
+    bool *needed;
+    bool wanted, reads;
+} Need;
+
+static void need_visit(void *user, int tensor, bool write) {
+    Need *need = user;
+    if (write) need->wanted = need->wanted || need->needed[tensor];
+    else if (need->reads) need->needed[tensor] = true;
+}
+
+/* An attempt at a structure may have stored operands before it failed. */
+static void drop_dead_steps(Scheduler *scheduler) {
+    Schedule *schedule = scheduler->schedule;
+    const Unit *unit = scheduler->unit;
+    Need need = {.needed = ARENA_ARRAY(scheduler->arena, bool, unit->tensor_count + 1)};
+    bool *kept = ARENA_ARRAY(scheduler->arena, bool, schedule->step_count + 1);
+    int count = 0;
+    for (int o = 0; o < unit->output_count; o++) need.needed[unit->outputs[o].tensor] = true;
+    for (int s = schedule->step_count - 1; s >= 0; s--) {
+        need.wanted = need.reads = false;
+        step_visit(schedule, &schedule->steps[s], need_visit, &need);
+        kept[s] = need.reads = need.wanted;
+        if (kept[s]) step_visit(schedule, &schedule->steps[s], need_visit, &need);
+    }
+    for (int s = 0; s < schedule->step_count; s++) {
+        if (kept[s]) schedule->steps[count++] = schedule->steps[s];
+    }
+    schedule->step_count = count;
+    int notes = 0;
+    for (int n = 0; n < schedule->note_count; n++) { /* notes on what was not stored after all go too */
+        if (schedule->notes[n].tensor < 0 || need.needed[schedule->notes[n].tensor]) schedule->notes[notes++] = schedule->notes[n];
+    }
+    schedule->note_count = notes;
+}
+
 /* ---- the steps of a unit -------------------------------------------------------------------------------------------------- */
 
 Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *options) {
@@ -165,6 +204,7 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
             schedule_op(&scheduler, i);
         }
     }
+    drop_dead_steps(&scheduler);
     return schedule;
 }
 
@@ -200,6 +240,39 @@ static void gemm_visit(const GemmStep *gemm, StepVisitor visit, void *user) {
     visit(user, gemm->c, true);
 }
 
+typedef struct TileVisit {
+    Visit *once;
+    const StreamTile *tile;
+} TileVisit;
+
+static void visit_tile_access(void *user, const Access *access, AccessUse use) {
+    TileVisit *visit = user;
+    for (int t = 0; t < visit->tile->tile_count; t++) {
+        if (visit->tile->tensors[t] == access->tensor) return;
+    }
+    visit_access(visit->once, access, use);
+}
+
+static void tile_visit(const Unit *unit, const StreamTile *tile, Visit *once) {
+    TileVisit visit = {once, tile};
+    if (tile->op >= 0) op_visit(&unit->ops[tile->op], visit_tile_access, &visit);
+}
+
+static void stream_visit(const Unit *unit, const Step *step, Visit *once) {
+    const StreamStep *stream = step->stream;
+    visit_once(once, stream->q.tensor), visit_once(once, stream->k.tensor);
+    tile_visit(unit, &stream->score, once), tile_visit(unit, &stream->score_grad, once), tile_visit(unit, &stream->raw_grad, once);
+    for (int i = 0; i < stream->use_count; i++) visit_once(once, stream->uses[i].operand.tensor);
+    for (int i = 0; i < stream->pick_count; i++) visit_once(once, stream->picks[i].target.tensor);
+    for (int i = 0; i < stream->slope_count; i++) visit_once(once, stream->slopes[i].operand.tensor), visit_once(once, stream->slopes[i].out.tensor);
+    for (int i = 0; i < stream->sink_count; i++) visit_once(once, stream->sinks[i].operand.tensor);
+    if (step->kind == STEP_STREAM) once->visit(once->user, stream->lse.tensor, true);
+    else visit_once(once, stream->lse.tensor);
+    for (int i = 0; i < stream->use_count; i++) once->visit(once->user, stream->uses[i].out.tensor, true);
+    for (int i = 0; i < stream->pick_count; i++) once->visit(once->user, stream->picks[i].out.tensor, true);
+    for (int i = 0; i < stream->sink_count; i++) once->visit(once->user, stream->sinks[i].out.tensor, true);
+}
+
 void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, void *user) {
     const Unit *unit = schedule->unit;
     Visit once = {.visit = visit, .user = user};
@@ -226,6 +299,7 @@ void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, v
         break;
     case STEP_STREAM:
     case STEP_STREAM_GRAD:
+        stream_visit(unit, step, &once);
         break;
     }
 }

@@ -71,8 +71,7 @@ typedef struct Step {
 
 /* What was stored though the program does not ask for it, or ran slower than its structure allows. */
 typedef struct StepNote {
-    int step;            /* it was said while this step was made */
-    int tensor;          /* stored; -1 */
+    int tensor;          /* stored, or what it is about; -1 */
     bool slow;           /* worth a person's attention */
     const char *text;
 } StepNote;

@@ -90,6 +90,20 @@ int keys_store(Scheduler *scheduler, int op, const Access *read);
 
 /* schedule_product.c: true if steps were made */
 bool schedule_product(Scheduler *scheduler, int op);
+bool out_covers(Scheduler *scheduler, const Op *op); /* the subscripts of the output reach every element of the tensor */
+
+/* Indices of one class, joined where they lie one inside the other in every operand. */
+typedef struct AxisList {
+    int count;
+    struct {
+        GemmAxis axis;
+        IndexSet set;
+        bool gathered; /* over the row numbers of A or B */
+    } items[SCHEDULE_INDEX_MAX];
+} AxisList;
+void axes_of(Scheduler *scheduler, const Op *op, IndexSet set, const Operand *a, const Operand *b, const Operand *c, AxisList *list);
+/* All indices, those of `first` outermost, then `second`, then `third`. */
+void order_of_sets(const Op *op, IndexSet first, IndexSet second, IndexSet third, int *order);
 
 /* schedule_stream.c: true if steps were made for the whole group */
 bool schedule_stream(Scheduler *scheduler, int group);

@@ -159,15 +159,6 @@ static bool late_within(const Op *op, const Split *split, IndexSet out) {
 
 /* ---- axes ----------------------------------------------------------------------------------------------------------------- */
 
-typedef struct AxisList {
-    int count;
-    struct {
-        GemmAxis axis;
-        IndexSet set;
-        bool gathered; /* over the row numbers of A or B */
-    } items[SCHEDULE_INDEX_MAX];
-} AxisList;
-
 static void axes_collect(const Op *op, IndexSet set, const Operand *a, const Operand *b, const Operand *c, AxisList *list) {
     list->count = 0;
     for (int i = 0; i < op->index_count; i++) {
@@ -204,6 +195,11 @@ static void axes_merge(DimTable *dims, AxisList *list) {
     }
 }
 
+void axes_of(Scheduler *scheduler, const Op *op, IndexSet set, const Operand *a, const Operand *b, const Operand *c, AxisList *list) {
+    axes_collect(op, set, a, b, c, list);
+    axes_merge(scheduler->program->dims, list);
+}
+
 static GemmAxis axis_one(Scheduler *scheduler) { return (GemmAxis){.extent = dim_int(scheduler->program->dims, 1)}; }
 
 /* The row numbers of an axis have to follow one another: the product wants them as an array. */
@@ -236,11 +232,10 @@ static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a
     DimTable *dims = scheduler->program->dims;
     AxisList m, n, k, batch;
     IndexSet in_m, in_n, in_k;
-    axes_collect(op, split->m, a, b, c, &m);
-    axes_collect(op, split->n, a, b, c, &n);
-    axes_collect(op, split->k, a, b, c, &k);
-    axes_collect(op, split->batch, a, b, c, &batch);
-    axes_merge(dims, &m), axes_merge(dims, &n), axes_merge(dims, &k), axes_merge(dims, &batch);
+    axes_of(scheduler, op, split->m, a, b, c, &m);
+    axes_of(scheduler, op, split->n, a, b, c, &n);
+    axes_of(scheduler, op, split->k, a, b, c, &k);
+    axes_of(scheduler, op, split->batch, a, b, c, &batch);
     if (k.count > 1) return false;
     bool a_on_k = a->rows >= 0 && (a->gathered & split->k) != 0, a_on_m = a->rows >= 0 && !a_on_k;
     if (!axes_take(scheduler, &m, a_on_m ? GEMM_A_ROWS : -1, &gemm->m, &in_m) || !axes_take(scheduler, &n, -1, &gemm->n, &in_n)) return false;
@@ -264,7 +259,7 @@ static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a
 
 static const char *const why_stored = "it is computed, or does not lie in memory as the product needs it";
 
-static void order_of_sides(const Op *op, IndexSet first, IndexSet second, IndexSet third, int *order) {
+void order_of_sets(const Op *op, IndexSet first, IndexSet second, IndexSet third, int *order) {
     int count = 0;
     IndexSet sets[4] = {first, second & ~first, third & ~(first | second), ~(first | second | third)};
     for (int s = 0; s < 4; s++) {
@@ -307,8 +302,7 @@ static void gemm_add(Scheduler *scheduler, const Op *op, GemmStep gemm, const ch
     step_add(scheduler, (Step){.kind = STEP_GEMM, .op = -1, .reason = reason, .gemm = kept, .flops = gemm_flops(scheduler, op)});
 }
 
-/* The subscripts of the output reach every element of the tensor. */
-static bool out_covers(Scheduler *scheduler, const Op *op) {
+bool out_covers(Scheduler *scheduler, const Op *op) {
     Dim points = dim_int(scheduler->program->dims, 1);
     IndexSet out = access_indices_used(&op->out);
     for (int i = 0; i < op->index_count; i++) {
@@ -322,7 +316,7 @@ static Operand summed_operand(Scheduler *scheduler, const Split *split, const Si
     Operand operand;
     int order[SCHEDULE_INDEX_MAX];
     if ((gather & split->m) == 0 && operand_gather(scheduler, &split->product, side, gather | split->k, split->k, &operand)) return operand;
-    order_of_sides(&scheduler->unit->ops[split->product.op], split->batch, split->m | split->n, split->k, order);
+    order_of_sets(&scheduler->unit->ops[split->product.op], split->batch, split->m | split->n, split->k, order);
     return operand_store(scheduler, &split->product, side, side->indices, order, "its summed indices are not adjacent");
 }
 
@@ -369,19 +363,17 @@ static OrderStep *order_add(Scheduler *scheduler, int keys) {
 
 /* An operand under rows: one stride over all of `rows`, or row numbers. */
 static bool rows_operand(Scheduler *scheduler, Split *split, const Side *side, IndexSet rows, Operand *operand) {
-    DimTable *dims = scheduler->program->dims;
     const Op *op = &scheduler->unit->ops[split->product.op];
     Operand none = {.rows = -1};
     if (operand_plain(scheduler, &split->product, side, operand)) {
         AxisList list;
-        axes_collect(op, rows, operand, &none, &none, &list);
-        axes_merge(dims, &list);
+        axes_of(scheduler, op, rows, operand, &none, &none, &list);
         if (list.count <= 1) return true;
     }
     if (operand_gather(scheduler, &split->product, side, rows, rows, operand)) return true;
     int order[SCHEDULE_INDEX_MAX];
     op = &scheduler->unit->ops[split->product.op];
-    order_of_sides(op, rows, 0, 0, order);
+    order_of_sets(op, rows, 0, 0, order);
     *operand = operand_store(scheduler, &split->product, side, side->indices | rows, order, "rows of a product by key are computed");
     return true;
 }
@@ -522,4 +514,3 @@ bool schedule_product(Scheduler *scheduler, int position) {
     if (!late_within(op, &split, out)) return false;
     return schedule_in_two(scheduler, &split, out, "scattered sum of a contraction's rows");
 }
-bool schedule_stream(Scheduler *scheduler, int group) { return scheduler != NULL && group < 0; }

@@ -175,6 +175,3 @@ bool kernel_top(const KernelRun *run)
     bfm_pool_run(instance->pool, (task.outer + task.piece - 1) / task.piece, top_piece, &task);
     return true;
 }
-
-bool kernel_stream(const KernelRun *run) { return bfm_error_set(run->error, BFM_ERROR_BUG, "no streams yet"); }
-bool kernel_stream_grad(const KernelRun *run) { return bfm_error_set(run->error, BFM_ERROR_BUG, "no streams yet"); }

@@ -85,7 +85,7 @@ typedef struct CompareOptions {
 } CompareOptions;
 
 /* The unit through every schedule, against the interpreter; bits on one and three threads are the same. `expect`: text the schedule must show, or NULL. */
-static inline void compare_all(Sketch *s, const Value *formals, const char *expect) {
+static inline void compare_in(Sketch *s, const InterpContext *context, const Value *formals, const char *expect) {
     static const CompareOptions ways[] = {
         {{.schedule = {.ungrouped = true}, .plain = true}, "ungrouped, not simplified", 1e-4},
         {{.schedule = {.ungrouped = true}}, "ungrouped", 1e-4},
@@ -93,10 +93,9 @@ static inline void compare_all(Sketch *s, const Value *formals, const char *expe
         {{.plain = true}, "scheduled, not simplified", 1e-4},
         {{.schedule = {0}}, "scheduled", 1e-4},
     };
-    InterpContext context = sketch_context();
     Unit *unit = s->unit;
     Value *expected = ARENA_ARRAY(s->arena, Value, unit->output_count + 1);
-    const char *message = interp_run(s->arena, unit, &context, formals, expected, NULL);
+    const char *message = interp_run(s->arena, unit, context, formals, expected, NULL);
     if (message) fail_msg("%s", message);
     Engine one = engine_new(1), three = engine_new(3);
     for (size_t w = 0; w < sizeof ways / sizeof *ways; w++) {
@@ -109,7 +108,7 @@ static inline void compare_all(Sketch *s, const Value *formals, const char *expe
         schedule_print(compiled->schedule, &text);
         if (getenv("BFM_SHOW")) fprintf(stderr, "-- %s\n%s", ways[w].what, str_text(&text));
         if (expect && w >= 3 && !strstr(str_text(&text), expect)) fail_msg("%s: no %s in\n%s", ways[w].what, expect, str_text(&text));
-        float **a = compiled_run(s, &one, compiled, formals, &context, BFM_GEMM_OWN), **b = compiled_run(s, &three, compiled, formals, &context, BFM_GEMM_OWN);
+        float **a = compiled_run(s, &one, compiled, formals, context, BFM_GEMM_OWN), **b = compiled_run(s, &three, compiled, formals, context, BFM_GEMM_OWN);
         for (int o = 0; o < unit->output_count; o++) {
             values_compare(ways[w].what, unit->outputs[o].name, &expected[o], a[o], ways[w].tolerance);
             assert_memory_equal(a[o], b[o], (size_t)expected[o].count * sizeof(float));
@@ -117,6 +116,29 @@ static inline void compare_all(Sketch *s, const Value *formals, const char *expe
         str_free(&text);
     }
     engine_free(&one), engine_free(&three);
+}
+
+static inline void compare_all(Sketch *s, const Value *formals, const char *expect) {
+    InterpContext context = sketch_context();
+    compare_in(s, &context, formals, expect);
+}
+
+/* Formals for other sizes than sketch_context's: integers below their bounds, now and then none. */
+static inline Value *formals_in(Sketch *s, const InterpContext *context, uint64_t seed) {
+    Value *formals = ARENA_ARRAY(s->arena, Value, s->unit->formal_count + 1);
+    for (int f = 0; f < s->unit->formal_count; f++) {
+        const Tensor *tensor = &s->unit->tensors[s->unit->formals[f]];
+        Value *value = &formals[f];
+        value->count = tensor_elements(tensor, &context->env);
+        if (tensor->type == T_REAL) value->real = ARENA_ARRAY(s->arena, double, value->count + 1);
+        else value->integer = ARENA_ARRAY(s->arena, int32_t, value->count + 1);
+        for (int64_t i = 0; i < value->count; i++) {
+            double draw = sketch_random(&seed);
+            if (value->real) value->real[i] = (double)(float)(2 * draw - 1);
+            else value->integer[i] = draw < 0.1 ? -1 : (int32_t)(sketch_random(&seed) * (double)dim_eval(tensor->bound, &context->env));
+        }
+    }
+    return formals;
 }
 
 #endif

@@ -74,8 +74,8 @@ typedef enum {
     BFM_KERNEL_GEMM,        /* BfmPlanGemm */
     BFM_KERNEL_ORDER,       /* BfmPlanOrder */
     BFM_KERNEL_TOP,         /* BfmPlanTop */
-    BFM_KERNEL_STREAM,      /* BfmPlanStream; codes: score tile, range */
-    BFM_KERNEL_STREAM_GRAD, /* BfmPlanStream; codes: score tile, range, score_grad tile, raw_grad tile */
+    BFM_KERNEL_STREAM,      /* BfmPlanStream */
+    BFM_KERNEL_STREAM_GRAD, /* BfmPlanStream */
     BFM_KERNEL_KINDS
 } BfmKernelKind;
 
@@ -148,6 +148,57 @@ typedef struct BfmPlanTop {
     int32_t values, out;               /* buffers: [outer, n] and [outer, k] */
     int32_t outer, n, k;               /* dim slots */
 } BfmPlanTop;
+
+/* Streams (templates/stream.h): rows i, columns j, batch axes for the rest. */
+enum { BFM_STREAM_BATCHES = 6, BFM_STREAM_USES = 4, BFM_STREAM_SINKS = 12, BFM_STREAM_TILES = 6 };
+
+/* element = base + batch + row-or-column * step + (place in depth or width) * inner: dim slots, -1 = 0 */
+typedef struct BfmPlanStreamOperand {
+    int32_t buffer, base, step, inner;
+    int32_t batch[BFM_STREAM_BATCHES];
+} BfmPlanStreamOperand;
+
+typedef enum { BFM_TILE_RAW, BFM_TILE_SCORE, BFM_TILE_SCORE_GRAD, BFM_TILE_RAW_GRAD, BFM_TILE_SLOPE } BfmTile; /* SLOPE + number of the slope */
+
+/* A generated function of a block: which tiles it reads, and which batch axis each of its outer values is. */
+typedef struct BfmPlanTile {
+    int32_t code;              /* among the kernel's codes, -1 = none */
+    int32_t tile_count, tiles[BFM_STREAM_TILES];
+    int32_t outer_count, outer[BFM_STREAM_BATCHES];
+} BfmPlanTile;
+
+typedef struct BfmPlanStreamUse {
+    BfmPlanStreamOperand operand, out; /* use: by columns, by rows; slope: right (columns), left (rows) */
+    int32_t width;                     /* dim slot */
+    float alpha;
+} BfmPlanStreamUse;
+
+typedef struct BfmPlanStreamPick {
+    BfmPlanStreamOperand target, out;
+} BfmPlanStreamPick;
+
+typedef enum { BFM_SINK_OF_RAW, BFM_SINK_OF_SCORE, BFM_SINK_OF_PROBABILITY } BfmSinkSource;
+
+typedef struct BfmPlanStreamSink {
+    int32_t source, by_column;
+    int32_t kept;                      /* bits: batch axes of the output */
+    BfmPlanStreamOperand operand, out;
+    int32_t width;                     /* dim slot */
+    float alpha;
+} BfmPlanStreamSink;
+
+typedef struct BfmPlanStream {
+    int32_t batch_count, batch[BFM_STREAM_BATCHES]; /* dim slots */
+    int32_t rows, cols, depth;                      /* dim slots */
+    float alpha;
+    BfmPlanStreamOperand q, k, lse;
+    BfmPlanTile score, range, score_grad, raw_grad;
+    int32_t use_count, pick_count, slope_count, sink_count;
+    BfmPlanStreamUse uses[BFM_STREAM_USES];
+    BfmPlanStreamPick picks[BFM_STREAM_USES];
+    BfmPlanStreamUse slopes[BFM_STREAM_USES];
+    BfmPlanStreamSink sinks[BFM_STREAM_SINKS];
+} BfmPlanStream;
 
 /* ---- reading a plan ------------------------------------------------------------------------------------------------------- */
 

@@ -1,0 +1,54 @@
+/* Streams: scores made tile by tile, normalised and used at once, never stored.
+
+   forward   raw[i, j] = alpha * sum over e of q[i, e] * k[j, e];  score = f(raw, ...), a generated function of a tile, -inf outside the domain;
+             lse[i] = log sum over j of exp(score);  uses: out[i, c] = sum over j of exp(score - lse) * v[j, c];  picks: out[i] = score[i, target[i]]
+   backward  raw and score again; slopes dP[i, j] = sum over c of left[i, c] * right[j, c]; score_grad and raw_grad by generated functions of tiles;
+             sinks: out += a tile times an operand, by rows or by columns
+
+   Blocks of columns begin at multiples of STREAM_COLS whatever the rows: the bits of a row do not depend on which rows are computed with it, nor on
+   columns outside its domain, nor on the number of threads (online normalisation: Milakov and Gimelshein 2018; recomputation: Dao et al. 2022). */
+#ifndef BFM_TEMPLATES_STREAM_H
+#define BFM_TEMPLATES_STREAM_H
+
+#include "templates/executor_internal.h"
+
+enum { STREAM_ROWS = 64, STREAM_COLS = 128 };
+
+/* A place in memory as the plan gives it, with numbers for slots. */
+typedef struct StreamView {
+    float *at;
+    int64_t step, inner;
+    int64_t batch[BFM_STREAM_BATCHES];
+} StreamView;
+
+/* A block of rows and columns of one batch. */
+typedef struct StreamBlock {
+    int64_t batch[BFM_STREAM_BATCHES];
+    int64_t row, col, rows, cols;
+} StreamBlock;
+
+typedef struct Stream {
+    const KernelRun *run;
+    const BfmPlanStream *plan;
+    BfmGemmEngine engine;
+    int64_t batch[BFM_STREAM_BATCHES], rows, cols, depth;
+    int64_t row_blocks, col_blocks;
+    StreamView q, k, lse;
+} Stream;
+
+Stream stream_of(const KernelRun *run);
+StreamView stream_view(const Stream *stream, const BfmPlanStreamOperand *operand);
+/* First element of the operand for a batch and a row (or column). */
+float *stream_at(const Stream *stream, const StreamView *view, const StreamBlock *block, int64_t position);
+/* Columns that rows [row, row + rows) have points in. */
+void stream_range(const Stream *stream, const StreamBlock *block, int64_t *first, int64_t *end);
+/* tiles[BFM_TILE_SCORE] (the raw tile itself when there is no function) from q and k. */
+void stream_scores(const Stream *stream, const StreamBlock *block, float *const *tiles, float *gemm_scratch);
+void stream_call(const Stream *stream, const BfmPlanTile *tile, const StreamBlock *block, float *const *tiles, float *result);
+
+/* Row kernels (stream_rows.c): n <= STREAM_COLS, sums in lanes fixed by the column within its block. */
+float stream_row_max(const float *row, int64_t n);
+float stream_row_exp(float *out, const float *row, int64_t n, float subtract); /* out = exp(row - subtract); their sum */
+void stream_row_scale(float *row, int64_t n, int64_t stride, float factor);
+
+#endif

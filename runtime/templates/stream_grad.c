@@ -1,0 +1,265 @@
+/* The backward template. Tasks are the batches that every sink keeps, times groups of column blocks, times groups of row blocks. A sink that sums over
+   what tasks divide gets a copy of its output per group; the copies are added in order at the end. */
+#include "templates/stream.h"
+
+#include <math.h>
+#include <string.h>
+
+enum {
+    GRAD_TASKS = 16,                /* groups are made until there are so many tasks */
+    GRAD_GROUPS = 8,                /* of one kind */
+    GRAD_COPY_FLOATS = 1 << 26,     /* of all copies of one sink */
+};
+
+typedef struct Sink {
+    StreamView operand, out;
+    int64_t width, elements;        /* elements of the whole output */
+    float *copies;                  /* of groups 1 …, each of `elements`; NULL = one group */
+    float *memory;                  /* the output */
+} Sink;
+
+typedef struct Backward {
+    Stream stream;
+    StreamView left[BFM_STREAM_USES], right[BFM_STREAM_USES];
+    int64_t slope_width[BFM_STREAM_USES];
+    Sink sinks[BFM_STREAM_SINKS];
+    unsigned shared;                /* bits: batch axes that are looped over inside a task */
+    int64_t col_groups, row_groups, batches, inner_batches;
+    bool probabilities;
+    char *scratch;
+    size_t scratch_bytes;           /* of one worker */
+} Backward;
+
+enum { TILE_PROBABILITY = BFM_TILE_SLOPE + BFM_STREAM_USES, TILE_COUNT };
+
+/* ---- one block ------------------------------------------------------------------------------------------------------------ */
+
+static void probabilities_make(const Stream *stream, const StreamBlock *block, float *const *tiles)
+{
+    for (int64_t r = 0; r < block->rows; r++) {
+        const float lse = *stream_at(stream, &stream->lse, block, block->row + r);
+        float *out = tiles[TILE_PROBABILITY] + r * STREAM_COLS;
+        if (lse == -INFINITY)
+            memset(out, 0, (size_t)block->cols * sizeof *out);
+        else
+            (void)stream_row_exp(out, tiles[BFM_TILE_SCORE] + r * STREAM_COLS, block->cols, lse);
+    }
+}
+
+static void slopes_make(const Backward *backward, const StreamBlock *block, float *const *tiles, float *gemm_scratch)
+{
+    const Stream *stream = &backward->stream;
+    for (int s = 0; s < stream->plan->slope_count; s++) {
+        const StreamView *left = &backward->left[s], *right = &backward->right[s];
+        BfmGemm product = {.m = block->rows, .n = block->cols, .k = backward->slope_width[s], .alpha = stream->plan->slopes[s].alpha};
+        product.a = stream_at(stream, left, block, block->row), product.a_row = left->step, product.a_col = left->inner;
+        product.b = stream_at(stream, right, block, block->col), product.b_row = right->inner, product.b_col = right->step;
+        product.c = tiles[BFM_TILE_SLOPE + s], product.c_row = STREAM_COLS, product.c_col = 1;
+        bfm_gemm_block(&product, stream->engine, gemm_scratch);
+    }
+}
+
+static const float *sink_tile(const BfmPlanStreamSink *sink, float *const *tiles)
+{
+    switch ((BfmSinkSource)sink->source) {
+    case BFM_SINK_OF_RAW:
+        return tiles[BFM_TILE_RAW_GRAD];
+    case BFM_SINK_OF_SCORE:
+        return tiles[BFM_TILE_SCORE_GRAD];
+    case BFM_SINK_OF_PROBABILITY:
+        return tiles[TILE_PROBABILITY];
+    }
+    return NULL;
+}
+
+static void sink_add(const Backward *backward, int number, const StreamBlock *block, float *const *tiles, int64_t group, float *gemm_scratch)
+{
+    const Stream *stream = &backward->stream;
+    const BfmPlanStreamSink *plan = &stream->plan->sinks[number];
+    const Sink *sink = &backward->sinks[number];
+    StreamView out = sink->out;
+    if (group > 0)
+        out.at = sink->copies + (group - 1) * sink->elements + (out.at - sink->memory);
+    int64_t own = plan->by_column ? block->col : block->row, other = plan->by_column ? block->row : block->col;
+    BfmGemm product = {.m = plan->by_column ? block->cols : block->rows, .n = sink->width, .k = plan->by_column ? block->rows : block->cols, .alpha = plan->alpha, .accumulate = 1};
+    product.a = sink_tile(plan, tiles), product.a_row = plan->by_column ? 1 : STREAM_COLS, product.a_col = plan->by_column ? STREAM_COLS : 1;
+    product.b = stream_at(stream, &sink->operand, block, other), product.b_row = sink->operand.step, product.b_col = sink->operand.inner;
+    product.c = stream_at(stream, &out, block, own), product.c_row = out.step, product.c_col = out.inner;
+    bfm_gemm_block(&product, stream->engine, gemm_scratch);
+}
+
+static void block_run(const Backward *backward, const StreamBlock *block, float *const *tiles, int64_t col_group, int64_t row_group, float *gemm_scratch)
+{
+    const Stream *stream = &backward->stream;
+    const BfmPlanStream *plan = stream->plan;
+    stream_scores(stream, block, tiles, gemm_scratch);
+    if (backward->probabilities)
+        probabilities_make(stream, block, tiles);
+    slopes_make(backward, block, tiles, gemm_scratch);
+    stream_call(stream, &plan->score_grad, block, tiles, tiles[BFM_TILE_SCORE_GRAD]);
+    if (plan->raw_grad.code >= 0)
+        stream_call(stream, &plan->raw_grad, block, tiles, tiles[BFM_TILE_RAW_GRAD]);
+    for (int s = 0; s < plan->sink_count; s++)
+        sink_add(backward, s, block, tiles, plan->sinks[s].by_column ? row_group : col_group, gemm_scratch);
+}
+
+/* ---- one task ------------------------------------------------------------------------------------------------------------- */
+
+typedef struct Slice {
+    int64_t begin, end;
+} Slice;
+
+/* Blocks of one group, contiguous. */
+static Slice group_slice(int64_t blocks, int64_t groups, int64_t group) { return (Slice){blocks * group / groups, blocks * (group + 1) / groups}; }
+
+/* Digits of `index` over the batch axes in `set`. */
+static void batch_split(const Stream *stream, unsigned set, int64_t index, StreamBlock *block)
+{
+    for (int i = stream->plan->batch_count - 1; i >= 0; i--) {
+        if ((set >> i & 1) == 0)
+            continue;
+        block->batch[i] = index % stream->batch[i];
+        index /= stream->batch[i];
+    }
+}
+
+static void backward_task(void *ctx, int64_t index, int worker)
+{
+    const Backward *backward = ctx;
+    const Stream *stream = &backward->stream;
+    float *memory = (float *)(void *)(backward->scratch + (size_t)worker * backward->scratch_bytes), *tiles[TILE_COUNT];
+    for (int t = 0; t < TILE_COUNT; t++)
+        tiles[t] = memory + t * STREAM_ROWS * STREAM_COLS;
+    float *gemm_scratch = memory + TILE_COUNT * STREAM_ROWS * STREAM_COLS;
+    if (stream->plan->score.code < 0)
+        tiles[BFM_TILE_SCORE] = tiles[BFM_TILE_RAW];
+    if (stream->plan->raw_grad.code < 0)
+        tiles[BFM_TILE_RAW_GRAD] = tiles[BFM_TILE_SCORE_GRAD];
+    int64_t row_group = index % backward->row_groups, col_group = index / backward->row_groups % backward->col_groups, first, end;
+    StreamBlock block = {0};
+    batch_split(stream, ~backward->shared, index / (backward->row_groups * backward->col_groups), &block);
+    Slice rows = group_slice(stream->row_blocks, backward->row_groups, row_group), cols = group_slice(stream->col_blocks, backward->col_groups, col_group);
+    for (int64_t j = cols.begin; j < cols.end; j++) {
+        for (int64_t inner = 0; inner < backward->inner_batches; inner++) {
+            batch_split(stream, backward->shared, inner, &block);
+            for (int64_t i = rows.begin; i < rows.end; i++) {
+                block.row = i * STREAM_ROWS, block.col = j * STREAM_COLS;
+                block.rows = stream->rows - block.row < STREAM_ROWS ? stream->rows - block.row : STREAM_ROWS;
+                block.cols = stream->cols - block.col < STREAM_COLS ? stream->cols - block.col : STREAM_COLS;
+                stream_range(stream, &block, &first, &end);
+                if (block.col < end && block.col + block.cols > first)
+                    block_run(backward, &block, tiles, col_group, row_group, gemm_scratch);
+            }
+        }
+    }
+}
+
+/* ---- outputs and their copies --------------------------------------------------------------------------------------------- */
+
+enum { PIECE = 1 << 16 };
+
+typedef struct Pieces {
+    Sink *sink;
+    int64_t groups;
+    bool add; /* else clear */
+} Pieces;
+
+static void sink_piece(void *ctx, int64_t index, int worker)
+{
+    const Pieces *pieces = ctx;
+    const Sink *sink = pieces->sink;
+    int64_t begin = index * PIECE, end = begin + PIECE < sink->elements ? begin + PIECE : sink->elements;
+    (void)worker;
+    if (!pieces->add)
+        memset(sink->memory + begin, 0, (size_t)(end - begin) * sizeof *sink->memory);
+    for (int64_t group = 1; group < pieces->groups; group++) {
+        float *copy = sink->copies + (group - 1) * sink->elements;
+        if (!pieces->add)
+            memset(copy + begin, 0, (size_t)(end - begin) * sizeof *copy);
+        else
+            for (int64_t i = begin; i < end; i++)
+                sink->memory[i] += copy[i];
+    }
+}
+
+static int64_t sink_groups(const Backward *backward, int number)
+{
+    return backward->stream.plan->sinks[number].by_column ? backward->row_groups : backward->col_groups;
+}
+
+static void sinks_pass(Backward *backward, bool add)
+{
+    for (int s = 0; s < backward->stream.plan->sink_count; s++) {
+        Pieces pieces = {&backward->sinks[s], sink_groups(backward, s), add};
+        if (!add || pieces.groups > 1)
+            bfm_pool_run(backward->stream.run->instance->pool, (pieces.sink->elements + PIECE - 1) / PIECE, sink_piece, &pieces);
+    }
+}
+
+static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
+
+/* How tasks divide the work: a function of sizes only. */
+static void groups_choose(Backward *backward)
+{
+    const Stream *stream = &backward->stream;
+    int64_t largest[2] = {1, 1}; /* output of row sinks, of column sinks */
+    for (int s = 0; s < stream->plan->sink_count; s++) {
+        int by = stream->plan->sinks[s].by_column != 0;
+        largest[by] = backward->sinks[s].elements > largest[by] ? backward->sinks[s].elements : largest[by];
+    }
+    backward->col_groups = backward->row_groups = 1;
+    if (backward->batches >= GRAD_TASKS / 2)
+        return;
+    int64_t wanted = (GRAD_TASKS + backward->batches - 1) / (backward->batches > 0 ? backward->batches : 1);
+    backward->col_groups = at_most(at_most(wanted, GRAD_GROUPS), at_most(stream->col_blocks, 1 + GRAD_COPY_FLOATS / largest[0]));
+    wanted = (wanted + backward->col_groups - 1) / backward->col_groups;
+    backward->row_groups = at_most(at_most(wanted, GRAD_GROUPS), at_most(stream->row_blocks, 1 + GRAD_COPY_FLOATS / largest[1]));
+}
+
+static void backward_init(Backward *backward)
+{
+    const Stream *stream = &backward->stream;
+    const BfmPlanStream *plan = stream->plan;
+    const BfmInstance *instance = stream->run->instance;
+    unsigned kept = ~0u;
+    for (int s = 0; s < plan->slope_count; s++) {
+        backward->left[s] = stream_view(stream, &plan->slopes[s].out), backward->right[s] = stream_view(stream, &plan->slopes[s].operand);
+        backward->slope_width[s] = instance->dims[plan->slopes[s].width];
+    }
+    for (int s = 0; s < plan->sink_count; s++) {
+        const BfmPlanStreamSink *sink = &plan->sinks[s];
+        int32_t buffer = sink->out.buffer;
+        backward->sinks[s] = (Sink){.operand = stream_view(stream, &sink->operand), .out = stream_view(stream, &sink->out), .width = instance->dims[sink->width],
+                                    .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count], .memory = instance->memory[buffer]};
+        kept &= (unsigned)sink->kept;
+        backward->probabilities = backward->probabilities || sink->source == BFM_SINK_OF_PROBABILITY;
+    }
+    backward->shared = ~kept & ((1u << plan->batch_count) - 1);
+    backward->batches = backward->inner_batches = 1;
+    for (int i = 0; i < plan->batch_count; i++)
+        *((backward->shared >> i & 1) != 0 ? &backward->inner_batches : &backward->batches) *= stream->batch[i];
+    groups_choose(backward);
+}
+
+bool kernel_stream_grad(const KernelRun *run)
+{
+    Backward backward = {.stream = stream_of(run)};
+    const BfmPlanStream *plan = backward.stream.plan;
+    backward_init(&backward);
+    size_t workers = (size_t)bfm_pool_threads(run->instance->pool), copies = 0;
+    backward.scratch_bytes = ((size_t)TILE_COUNT * STREAM_ROWS * STREAM_COLS * sizeof(float) + bfm_gemm_block_scratch() + 63) / 64 * 64;
+    for (int s = 0; s < plan->sink_count; s++)
+        copies += (size_t)(sink_groups(&backward, s) - 1) * (size_t)backward.sinks[s].elements;
+    backward.scratch = instance_scratch(run->instance, workers * backward.scratch_bytes + copies * sizeof(float), run->error);
+    if (!backward.scratch)
+        return false;
+    float *copy = (float *)(void *)(backward.scratch + workers * backward.scratch_bytes);
+    for (int s = 0; s < plan->sink_count; s++) {
+        backward.sinks[s].copies = copy;
+        copy += (sink_groups(&backward, s) - 1) * backward.sinks[s].elements;
+    }
+    sinks_pass(&backward, false);
+    bfm_pool_run(run->instance->pool, backward.batches * backward.col_groups * backward.row_groups, backward_task, &backward);
+    sinks_pass(&backward, true);
+    return true;
+}

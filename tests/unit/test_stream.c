@@ -1,0 +1,136 @@
+/* Streams, forward and backward, against the interpreter and against their members run one by one. */
+#include "run_compiled.h"
+
+static void group_of(Sketch *s, Group group) {
+    int number = unit_group(s->unit, group);
+    int ids[64], count = 0;
+    ids[count++] = group.raw;
+    if (group.score != group.raw) ids[count++] = group.score;
+    ids[count++] = group.kind == GROUP_STREAM ? group.lse : group.score_grad;
+    if (group.kind == GROUP_STREAM_GRAD && group.raw_grad != group.score_grad) ids[count++] = group.raw_grad;
+    for (int i = 0; i < group.use_count; i++) ids[count++] = group.uses[i];
+    for (int i = 0; i < group.pick_count; i++) ids[count++] = group.picks[i];
+    for (int i = 0; i < group.dprob_count; i++) ids[count++] = group.dprobs[i];
+    for (int i = 0; i < group.sink_count; i++) ids[count++] = group.sinks[i];
+    for (int i = 0; i < count; i++) s->unit->ops[ids[i]].group = number;
+}
+
+/* Several blocks of rows and columns, the last ones ragged. */
+static InterpContext wide_context(void) {
+    InterpContext context = sketch_context();
+    context.env.value[DIM_L] = 150;
+    return context;
+}
+
+static int exp_of(Sketch *s, int score, const char *score_subs, int lse, const char *lse_subs) {
+    return un(s, EXPR_EXP, bin(s, EXPR_SUB, rd(s, score, score_subs), rd(s, lse, lse_subs)));
+}
+
+/* Grouped query heads, causal, a bias table and a mask of segments in the score; its derivative by the rule. */
+static void test_heads(void **state) {
+    (void)state;
+    Sketch s = sketch_new();
+    int q = input(&s, "q", "b,l,2,3,5"), k = input(&s, "k", "b,l,2,5"), v = input(&s, "v", "b,l,2,4"), g = input(&s, "g", "b,l,2,3,4");
+    int segment = integers(&s, "segment", "b,l", 2, true), bias = param(&s, "bias", "2,3");
+    int raw = local(&s, "raw", "b,2,3,l,l"), score = local(&s, "score", "b,2,3,l,l"), lse = local(&s, "lse", "b,2,3,l"), o = local(&s, "o", "b,l,2,3,4");
+    Group group = {.kind = GROUP_STREAM};
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l j:l e:5");
+    group.raw = end(&s, raw, "b,n,r,i,j", mul(&s, rd(&s, q, "b,i,n,r,e"), rd(&s, k, "b,j,n,e")));
+    char same_i[32], same_j[32];
+    (void)snprintf(same_i, sizeof same_i, "b,i"), (void)snprintf(same_j, sizeof same_j, "b,j");
+#define DOMAIN()                                                                                             \
+    do {                                                                                                     \
+        cond(&s, "i-j");                                                                                     \
+        op_guard(&s.op, bin(&s, EXPR_EQ, rd(&s, segment, same_i), rd(&s, segment, same_j)));                 \
+    } while (0)
+    begin(&s, OP_NEST, REDUCE_SET, "b:b n:2 r:3 i:l j:l");
+    DOMAIN();
+    group.score = end(&s, score, "b,n,r,i,j", add(&s, un(&s, EXPR_TANH, mul(&s, num(&s, 0.4), rd(&s, raw, "b,n,r,i,j"))),
+                                                  mul(&s, rd(&s, bias, "n,r"), bin(&s, EXPR_SUB, pos(&s, "i"), pos(&s, "j")))));
+    begin(&s, OP_NEST, REDUCE_LSE, "b:b n:2 r:3 i:l j:l");
+    DOMAIN();
+    group.lse = end(&s, lse, "b,n,r,i", rd(&s, score, "b,n,r,i,j"));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l n:2 r:3 c:4 j:l");
+    DOMAIN();
+    group.uses[group.use_count++] = end(&s, o, "b,i,n,r,c", mul(&s, exp_of(&s, score, "b,n,r,i,j", lse, "b,n,r,i"), rd(&s, v, "b,j,n,c")));
+    group_of(&s, group);
+
+    int d = local(&s, "d", "b,2,3,l"), raw2 = local(&s, "raw2", "b,2,3,l,l"), score2 = local(&s, "score2", "b,2,3,l,l"), dp = local(&s, "dp", "b,2,3,l,l");
+    int ds = local(&s, "ds", "b,2,3,l,l"), dr = local(&s, "dr", "b,2,3,l,l"), dq = local(&s, "dq", "b,l,2,3,5"), dk = local(&s, "dk", "b,l,2,5"), dv = local(&s, "dv", "b,l,2,4");
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l c:4");
+    end(&s, d, "b,n,r,i", mul(&s, rd(&s, o, "b,i,n,r,c"), rd(&s, g, "b,i,n,r,c")));
+    Group back = {.kind = GROUP_STREAM_GRAD, .lse = -1};
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l j:l e:5");
+    back.raw = end(&s, raw2, "b,n,r,i,j", mul(&s, rd(&s, q, "b,i,n,r,e"), rd(&s, k, "b,j,n,e")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b n:2 r:3 i:l j:l");
+    DOMAIN();
+    back.score = end(&s, score2, "b,n,r,i,j", add(&s, un(&s, EXPR_TANH, mul(&s, num(&s, 0.4), rd(&s, raw2, "b,n,r,i,j"))),
+                                                  mul(&s, rd(&s, bias, "n,r"), bin(&s, EXPR_SUB, pos(&s, "i"), pos(&s, "j")))));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l j:l c:4");
+    back.dprobs[back.dprob_count++] = end(&s, dp, "b,n,r,i,j", mul(&s, rd(&s, g, "b,i,n,r,c"), rd(&s, v, "b,j,n,c")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b n:2 r:3 i:l j:l");
+    DOMAIN();
+    back.score_grad = end(&s, ds, "b,n,r,i,j", mul(&s, exp_of(&s, score2, "b,n,r,i,j", lse, "b,n,r,i"), bin(&s, EXPR_SUB, rd(&s, dp, "b,n,r,i,j"), rd(&s, d, "b,n,r,i"))));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b n:2 r:3 i:l j:l");
+    DOMAIN();
+    int t = un(&s, EXPR_TANH, mul(&s, num(&s, 0.4), rd(&s, raw2, "b,n,r,i,j")));
+    back.raw_grad = end(&s, dr, "b,n,r,i,j", mul(&s, rd(&s, ds, "b,n,r,i,j"), mul(&s, num(&s, 0.4), bin(&s, EXPR_SUB, num(&s, 1), mul(&s, t, t)))));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l j:l e:5");
+    DOMAIN();
+    back.sinks[back.sink_count++] = end(&s, dq, "b,i,n,r,e", mul(&s, rd(&s, dr, "b,n,r,i,j"), rd(&s, k, "b,j,n,e")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l j:l e:5");
+    DOMAIN();
+    back.sinks[back.sink_count++] = end(&s, dk, "b,j,n,e", mul(&s, rd(&s, dr, "b,n,r,i,j"), rd(&s, q, "b,i,n,r,e")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b n:2 r:3 i:l j:l c:4");
+    DOMAIN();
+    back.sinks[back.sink_count++] = end(&s, dv, "b,j,n,c", mul(&s, exp_of(&s, score2, "b,n,r,i,j", lse, "b,n,r,i"), rd(&s, g, "b,i,n,r,c")));
+    group_of(&s, back);
+    output(&s, "o", OUTPUT_RESULT, o), output(&s, "lse", OUTPUT_RESULT, lse);
+    output(&s, "dq", OUTPUT_RESULT, dq), output(&s, "dk", OUTPUT_RESULT, dk), output(&s, "dv", OUTPUT_RESULT, dv);
+    InterpContext small = sketch_context(), wide = wide_context();
+    compare_in(&s, &small, formals_in(&s, &small, 11), "stream backward");
+    compare_in(&s, &wide, formals_in(&s, &wide, 11), "stream backward");
+    sketch_free(&s);
+}
+
+/* Scores that are the raw products, picked at a target: no scores stored, gradients of both operands. */
+static void test_picks(void **state) {
+    (void)state;
+    Sketch s = sketch_new();
+    int x = input(&s, "x", "b,l,6"), w = param(&s, "w", "300,6"), target = integers(&s, "target", "b,l", 300, true), gl = input(&s, "gl", "b,l"), gp = input(&s, "gp", "b,l");
+    int raw = local(&s, "raw", "b,l,300"), lse = local(&s, "lse", "b,l"), pick = local(&s, "pick", "b,l");
+    char at_target[64];
+    (void)snprintf(at_target, sizeof at_target, "b,i,@%d(b,i)", target);
+    Group group = {.kind = GROUP_STREAM};
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l v:300 e:6");
+    group.raw = group.score = end(&s, raw, "b,i,v", mul(&s, rd(&s, x, "b,i,e"), rd(&s, w, "v,e")));
+    begin(&s, OP_NEST, REDUCE_LSE, "b:b i:l v:300");
+    group.lse = end(&s, lse, "b,i", rd(&s, raw, "b,i,v"));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b i:l");
+    group.picks[group.pick_count++] = end(&s, pick, "b,i", rd(&s, raw, at_target));
+    group_of(&s, group);
+
+    int raw2 = local(&s, "raw2", "b,l,300"), ds = local(&s, "ds", "b,l,300"), dx = local(&s, "dx", "b,l,6"), dw = local(&s, "dw", "300,6");
+    Group back = {.kind = GROUP_STREAM_GRAD, .lse = -1};
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l v:300 e:6");
+    back.raw = back.score = end(&s, raw2, "b,i,v", mul(&s, rd(&s, x, "b,i,e"), rd(&s, w, "v,e")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b i:l v:300");
+    int hit = bin(&s, EXPR_EQ, pos(&s, "v"), rd(&s, target, "b,i"));
+    back.score_grad = back.raw_grad = end(&s, ds, "b,i,v", add(&s, mul(&s, exp_of(&s, raw2, "b,i,v", lse, "b,i"), rd(&s, gl, "b,i")),
+                                                               expr_op(&s.op, EXPR_SELECT, hit, rd(&s, gp, "b,i"), num(&s, 0))));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l e:6 v:300");
+    back.sinks[back.sink_count++] = end(&s, dx, "b,i,e", mul(&s, rd(&s, ds, "b,i,v"), rd(&s, w, "v,e")));
+    begin(&s, OP_NEST, REDUCE_SUM, "v:300 e:6 b:b i:l");
+    back.sinks[back.sink_count++] = end(&s, dw, "v,e", mul(&s, rd(&s, ds, "b,i,v"), rd(&s, x, "b,i,e")));
+    group_of(&s, back);
+    output(&s, "lse", OUTPUT_RESULT, lse), output(&s, "pick", OUTPUT_RESULT, pick), output(&s, "dx", OUTPUT_RESULT, dx), output(&s, "dw", OUTPUT_RESULT, dw);
+    InterpContext small = sketch_context(), wide = wide_context();
+    compare_in(&s, &small, formals_in(&s, &small, 12), "stream backward");
+    compare_in(&s, &wide, formals_in(&s, &wide, 12), "stream backward");
+    sketch_free(&s);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_picks)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
