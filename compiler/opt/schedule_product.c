@@ -91,33 +91,33 @@ static double split_cost(const Scheduler *scheduler, const Op *op, const Split *
     return cost;
 }
 
-/* Classes for one choice of factors for A; false if it is no product. */
-static bool split_try(const Op *op, IndexSet out, Split *split, unsigned for_a) {
+/* Classes for one choice of factors for A; false if it is no product. Indices of `rows` may be summed though one side does not depend on them. */
+static bool split_try(const Op *op, IndexSet out, IndexSet rows, Split *split, unsigned for_a) {
     unsigned all = (1u << split->product.count) - 1;
     split->a = (Side){.factors = for_a, .indices = factors_indices(&split->product, for_a)};
     split->b = (Side){.factors = all & ~for_a, .indices = factors_indices(&split->product, all & ~for_a)};
     split->form = GEMM_PLAIN;
-    IndexSet a = split->a.indices, b = split->b.indices, summed = a & b & ~out;
-    if (((a ^ b) & ~out) != 0) return false;
+    IndexSet a = split->a.indices, b = split->b.indices, summed = ((a & b) | ((a ^ b) & rows)) & ~out;
+    if (((a ^ b) & ~out & ~rows) != 0) return false;
     split->m = out & a & ~b, split->n = out & b & ~a, split->k = summed, split->batch = out & ~(split->m | split->n);
     if (split->m == 0 && split->batch != 0 && split->n != 0 && split->k != 0) {
         IndexSet rest, keyed;
         if (!side_by_key(op, &split->product, split->b.factors, split, &rest)) return false;
         keyed = access_indices_used(split->key);
-        if (split->batch != keyed || (keyed & ~a) != 0) return false;
-        split->form = GEMM_BY_KEY;
-        split->b.indices = rest, split->m = keyed, split->batch = 0;
+        if ((split->batch & ~keyed) != 0 || (keyed & ~(split->batch | split->n)) != 0) return false;
+        split->form = GEMM_BY_KEY; /* where A does not depend on all of the key's indices, its rows are used several times */
+        split->b.indices = rest, split->m = keyed, split->n &= ~keyed, split->batch = 0;
     }
     return split->m != 0 && split->n != 0 && split->k != 0 && !class_small(op, split->m) && !class_small(op, split->n) && !class_small(op, split->k);
 }
 
-static bool split_best(const Scheduler *scheduler, const Op *op, IndexSet out, const Product *product, Split *best) {
+static bool split_best(const Scheduler *scheduler, const Op *op, IndexSet out, IndexSet rows, const Product *product, Split *best) {
     bool found = false;
     double best_cost = 0;
     if (product->count > 10) return false;
     for (unsigned for_a = 1; for_a + 1 < 1u << product->count; for_a++) {
         Split split = {.product = *product};
-        if (!split_try(op, out, &split, for_a)) continue;
+        if (!split_try(op, out, rows, &split, for_a)) continue;
         double cost = split_cost(scheduler, op, &split);
         if (found && cost >= best_cost) continue;
         *best = split, best_cost = cost, found = true;
@@ -431,8 +431,10 @@ static bool schedule_in_two(Scheduler *scheduler, const Split *split, IndexSet k
     Op op = unit->ops[split->product.op];
     int order[SCHEDULE_INDEX_MAX], count = 0;
     Dim *extents = ARENA_ARRAY(scheduler->arena, Dim, op.index_count + 1);
+    int all[SCHEDULE_INDEX_MAX];
+    order_of_sets(&op, split->form == GEMM_BY_KEY ? split->m : 0, kept, 0, all); /* rows of a product by key stay together */
     for (int i = 0; i < op.index_count; i++) {
-        if (index_in(kept, i)) extents[count] = op.indices[i].extent, order[count++] = i;
+        if (index_in(kept, all[i])) extents[count] = op.indices[all[i]].extent, order[count++] = all[i];
     }
     int partial = unit_tensor(unit, tensor_label(scheduler, op.out.tensor, ".partial"), T_REAL, TENSOR_LOCAL, count, extents, NULL);
     OpBuilder first = op_begin(unit, OP_NEST);
@@ -459,7 +461,7 @@ static bool schedule_in_two(Scheduler *scheduler, const Split *split, IndexSet k
         by[order[i]].affine = affine_index(program, bare[i]);
     }
     Rewrite rewrite = rewrite_begin(&second, unit, &op, by, NULL, NULL);
-    second.op.reducer = data_sub(&op.out) < 0 && access_bare(&op.out, NULL) ? REDUCE_SET : REDUCE_SUM;
+    second.op.reducer = data_sub(&op.out) < 0 && access_bare(&op.out, NULL) && kept == access_indices_used(&op.out) ? REDUCE_SET : REDUCE_SUM;
     second.op.body2 = -1;
     second.op.span = op.span;
     for (int c = 0; c < op.cond_count; c++) {
@@ -486,6 +488,22 @@ static bool schedule_plain_or_keyed(Scheduler *scheduler, Split *split) {
     return split->form == GEMM_BY_KEY ? schedule_by_key(scheduler, split, &c, clear) : schedule_plain(scheduler, split, &c, clear);
 }
 
+/* y[T, n] = sum over c, k of x[T, c, k] * w[key[T, c], k, n]: by key for every (T, c), then summed over c. */
+static bool schedule_rows_summed(Scheduler *scheduler, const Product *product, IndexSet out) {
+    const Op *op = &scheduler->unit->ops[product->op];
+    for (int f = 0; f < product->count; f++) {
+        const Expr *node = &op->exprs[product->factors[f].expr];
+        int key = node->kind == EXPR_READ ? data_sub(&node->access) : -1;
+        if (key < 0) continue;
+        IndexSet keyed = access_indices_used(node->access.subs[key].read), kept = out | keyed;
+        Split split;
+        if ((keyed & ~out) == 0 || !split_best(scheduler, op, kept, 0, product, &split) || split.form != GEMM_BY_KEY) continue;
+        split_domain(op, &split);
+        if (late_within(op, &split, kept)) return schedule_in_two(scheduler, &split, kept, "rows of a product by key, summed");
+    }
+    return false;
+}
+
 bool schedule_product(Scheduler *scheduler, int position) {
     const Op *op = &scheduler->unit->ops[position];
     Product product;
@@ -497,19 +515,19 @@ bool schedule_product(Scheduler *scheduler, int position) {
     int key_sub = data_sub(&op->out);
     bool scattered = affine_out != out || key_sub >= 0;
     if (!scattered) {
-        if (!split_best(scheduler, op, out, &product, &split)) return false;
+        if (!split_best(scheduler, op, out, 0, &product, &split)) return schedule_rows_summed(scheduler, &product, out);
         split_domain(op, &split);
         if (!late_within(op, &split, out)) return false;
         if (split.late_conds != 0 || split.late_guards != 0) return schedule_in_two(scheduler, &split, out, "the part of a product that is in the domain");
         return schedule_plain_or_keyed(scheduler, &split);
     }
     IndexSet rows = key_sub >= 0 ? access_indices_used(op->out.subs[key_sub].read) : 0;
-    if (key_sub >= 0 && (rows & affine_out) == 0 && split_best(scheduler, op, affine_out, &product, &split) && split.form == GEMM_PLAIN
+    if (key_sub >= 0 && (rows & affine_out) == 0 && split_best(scheduler, op, affine_out, rows, &product, &split) && split.form == GEMM_PLAIN
         && split.k == rows && split.batch == 0) {
         split_domain(op, &split);
         if (split.late_conds == 0 && split.late_guards == 0 && schedule_into_key(scheduler, &split)) return true;
     }
-    if (!split_best(scheduler, op, out, &product, &split)) return false;
+    if (!split_best(scheduler, op, out, 0, &product, &split)) return false;
     split_domain(op, &split);
     if (!late_within(op, &split, out)) return false;
     return schedule_in_two(scheduler, &split, out, "scattered sum of a contraction's rows");
