@@ -67,7 +67,7 @@ static double op_flops(const Op *op)
 typedef struct Counter {
     const DimEnv *env;
     double tokens;
-    double flops;
+    double flops, products;
     double *met;  /* [formal]: elements that one token meets */
 } Counter;
 
@@ -86,6 +86,7 @@ static void call_count(const Unit *unit, const Op *op, Counter *counter)
     Counter inner = {.env = counter->env, .tokens = counter->tokens, .met = met};
     unit_count(op->callee, &inner);
     counter->flops += inner.flops;
+    counter->products += inner.products;
     for (int a = 0; a < op->arg_count; a++)
         for (int f = 0; f < unit->formal_count; f++)
             if (unit->formals[f] == op->args[a] && met[a] > counter->met[f])
@@ -102,6 +103,8 @@ static void unit_count(const Unit *unit, Counter *counter)
         }
         const double points = op_points(op, counter->env);
         counter->flops += points * op_flops(op);
+        if (op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->exprs[op->body].kind == EXPR_MUL)
+            counter->products += 2 * points;
         for (int e = 0; e < op->expr_count; e++)
             if (op->exprs[e].kind == EXPR_READ)
                 count_reads(unit, &op->exprs[e].access, points / counter->tokens, counter);
@@ -135,6 +138,7 @@ static LedgerRow call_row(const Lowered *lowered, int number, const DimEnv *env,
     LedgerRow row = {.path = op->path, .definition = row_definition(lowered, number)};
     call_count(unit, op, &counter);
     row.flops = counter.flops;
+    row.products = counter.products;
     for (int f = 0; f < unit->formal_count; f++) {
         const Binding *binding = &lowered->program->bindings[f];
         bool argument = false;
@@ -165,6 +169,7 @@ Ledger ledger_count(const Lowered *lowered, int64_t batch, int64_t length)
         LedgerRow *row = &ledger.rows[ledger.row_count++];
         *row = call_row(lowered, o, &env, (double)batch * (double)length, met, seen);
         ledger.flops += row->flops;
+        ledger.products += row->products;
     }
     for (int f = 0; f < unit->formal_count; f++) {
         const Binding *binding = &lowered->program->bindings[f];

@@ -10,13 +10,14 @@ typedef struct LedgerRow {
     int64_t parameters;   /* first used here: a shared parameter counts once */
     double activated;     /* of those it reads, how many one token meets */
     double flops;         /* of its forward pass */
+    double products;      /* of these, in sums of products: what matrix kernels do */
 } LedgerRow;
 
 typedef struct Ledger {
     int row_count;
     LedgerRow *rows;      /* in the order of the text */
     int64_t parameters;
-    double activated, flops;
+    double activated, flops, products;
 } Ledger;
 
 /* At batch b and length l. In the program's arena. */

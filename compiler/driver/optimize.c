@@ -1,0 +1,260 @@
+/* Each parameter has a Slot: its form (shared by parameters with the same overrides and shape), its gradient, its states. A form's results go to the engine's
+   memory and are copied home, since an update may read its whole tensor. */
+#include "driver/optimize.h"
+
+#include "ir/interp.h"
+#include "memory/buffer.h"
+#include "support/vec.h"
+
+#include <math.h>
+#include <string.h>
+
+enum { FORMAL_W, FORMAL_G, FORMAL_RATE, FORMAL_STEP, FORMAL_STATES };
+
+typedef struct Form {
+    const Node *overrides;  /* LIST or NULL */
+    int tensor_rank;        /* 0, 1, 2 */
+    OptimizerForm *lowered;
+    double rate;
+    int64_t extent[3];      /* s0, s1, s2 */
+    Executable *executable;
+} Form;
+
+typedef struct Slot {
+    StoreEntry *entry;
+    Form *form;
+    int first_state;        /* of form->lowered->state_count ones */
+    float *gradient;
+} Slot;
+
+struct Optimizer {
+    Driver *driver;
+    Engine *engine;
+    const Module *module;
+    const Recipe *recipe;
+    float rate, step;       /* what the forms read */
+    double plain_rate;
+    VEC(Form *) forms;
+    VEC(Slot) slots;
+    VEC(OptimizerState) states;
+    float *scaled;          /* the largest gradient, times the scale */
+};
+
+/* ---- forms ---- */
+
+static bool same_overrides(const Node *a, const Node *b) { return a && b ? node_equal(a, b) : a == b; }
+
+/* How a parameter's axes are the form's: leading ones together, then those the form looks at. */
+static void form_extents(const StoreEntry *entry, int form_rank, int64_t extent[3])
+{
+    extent[0] = extent[1] = extent[2] = 1;
+    for (int i = 0; i < entry->rank; i++) {
+        const int from_end = entry->rank - i; /* 1: the last axis */
+        extent[from_end > form_rank ? 0 : 1 + form_rank - from_end] *= entry->shape[i];
+    }
+}
+
+static bool form_compile(Optimizer *optimizer, Form *form, BfmError *error)
+{
+    const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = form->extent[0], form->extent[1], form->extent[2], 1, 1, 1, 1, 1}};
+    form->executable = engine_compile(optimizer->engine, form->lowered->unit->program, form->lowered->unit, error);
+    return form->executable && executable_bind(form->executable, &env, error);
+}
+
+static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *error)
+{
+    Node *overrides = recipe_overrides(optimizer->driver, optimizer->recipe, entry->path);
+    const int rank = entry->rank > 2 ? 2 : entry->rank;
+    Form made = {.overrides = overrides, .tensor_rank = rank};
+    for (int i = 0; i < optimizer->forms.count && !made.lowered; i++) {
+        const Form *form = optimizer->forms.items[i];
+        if (form->tensor_rank == rank && same_overrides(form->overrides, overrides))
+            made = *form;
+    }
+    if (!made.lowered)
+        made.lowered = lower_optimizer(optimizer->module, optimizer->recipe->optimizer, overrides, rank, &made.rate);
+    if (!made.lowered)
+        return NULL;
+    form_extents(entry, made.lowered->rank, made.extent);
+    for (int i = 0; i < optimizer->forms.count; i++)
+        if (optimizer->forms.items[i]->lowered == made.lowered && memcmp(optimizer->forms.items[i]->extent, made.extent, sizeof made.extent) == 0)
+            return optimizer->forms.items[i];
+    Form *form = ARENA_NEW(optimizer->driver->arena, Form);
+    *form = made;
+    form->executable = NULL;
+    if (!form_compile(optimizer, form, error))
+        return NULL;
+    vec_push(&optimizer->forms, form);
+    return form;
+}
+
+/* ---- slots ---- */
+
+static bool states_new(Optimizer *optimizer, Slot *slot, BfmError *error)
+{
+    const OptimizerForm *form = slot->form->lowered;
+    const int64_t *extent = slot->form->extent;
+    const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = extent[0], extent[1], extent[2], 1, 1, 1, 1, 1}};
+    slot->first_state = optimizer->states.count;
+    for (int k = 0; k < form->state_count; k++) {
+        OptimizerState state = {.name = arena_printf(optimizer->driver->arena, "%s.%s", slot->entry->path, form->state_names[k]), .rank = 1 + form->state_rank[k],
+                                .shape = {extent[0]}, .elements = extent[0]};
+        for (int a = 0; a < form->state_rank[k]; a++) {
+            state.shape[1 + a] = extent[form->state_axes[2 * k + a] - DIM_S0];
+            state.elements *= state.shape[1 + a];
+        }
+        state.data = bfm_buffer_new((size_t)state.elements * sizeof(float));
+        if (!state.data)
+            return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the optimiser's states");
+        vec_push(&optimizer->states, state);
+        if (!init_fill(&form->state_init[k], state.name, optimizer->recipe->seed, &env, state.elements, false, state.data, error))
+            return false;
+    }
+    return true;
+}
+
+static bool slot_new(Optimizer *optimizer, StoreEntry *entry, BfmError *error)
+{
+    Slot slot = {.entry = entry, .form = form_get(optimizer, entry, error)};
+    if (!slot.form)
+        return false;
+    slot.gradient = bfm_buffer_new((size_t)entry->elements * sizeof(float));
+    vec_push(&optimizer->slots, slot);
+    return slot.gradient ? states_new(optimizer, &vec_last(&optimizer->slots), error) : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the gradients");
+}
+
+static bool frozen(const Options *options, const char *path)
+{
+    const OptionValue *globs = &options->values[OPT_FREEZE];
+    for (int i = 0; i < globs->count; i++)
+        if (glob_match(globs->texts[i], path))
+            return true;
+    return false;
+}
+
+Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code)
+{
+    Optimizer *optimizer = ARENA_NEW(driver->arena, Optimizer);
+    *optimizer = (Optimizer){.driver = driver, .engine = engine, .module = module, .recipe = recipe};
+    BfmError error = {.message = ""};
+    bool ok = true;
+    int64_t largest = 1;
+    for (int i = 0; i < store->count && ok; i++) {
+        StoreEntry *entry = &store->entries[i];
+        if (entry->role == TENSOR_PARAM && !frozen(driver->options, entry->path)) {
+            ok = slot_new(optimizer, entry, &error);
+            largest = entry->elements > largest ? entry->elements : largest;
+        }
+    }
+    optimizer->scaled = bfm_buffer_new((size_t)largest * sizeof(float));
+    if (ok && optimizer->scaled) {
+        optimizer->plain_rate = optimizer->forms.count > 0 ? optimizer->forms.items[0]->rate : 0;
+        return optimizer;
+    }
+    *code = driver_diagnostics(driver);
+    if (*code == CODE_OK)
+        *code = driver_fail(driver, &error);
+    else if (driver->json)
+        *code = report_print(driver, report_new(driver), *code);
+    optimizer_free(optimizer);
+    return NULL;
+}
+
+void optimizer_free(Optimizer *optimizer)
+{
+    if (!optimizer)
+        return;
+    for (int i = 0; i < optimizer->forms.count; i++)
+        executable_free(optimizer->forms.items[i]->executable);
+    for (int i = 0; i < optimizer->slots.count; i++)
+        bfm_buffer_free(optimizer->slots.items[i].gradient);
+    for (int i = 0; i < optimizer->states.count; i++)
+        bfm_buffer_free(optimizer->states.items[i].data);
+    bfm_buffer_free(optimizer->scaled);
+    vec_free(&optimizer->forms);
+    vec_free(&optimizer->slots);
+    vec_free(&optimizer->states);
+}
+
+/* ---- a step ---- */
+
+static const float *gradient_of(const Runner *runner, const StoreEntry *entry)
+{
+    for (int o = 0; o < runner->unit->output_count; o++) {
+        const Output *output = &runner->unit->outputs[o];
+        if (output->kind == OUTPUT_GRAD && runner->lowered->program->bindings[output->formal].path == entry->path)
+            return executable_output(runner->executable, o);
+    }
+    return NULL;
+}
+
+void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight, bool first)
+{
+    for (int s = 0; s < optimizer->slots.count; s++) {
+        Slot *slot = &optimizer->slots.items[s];
+        const float *from = gradient_of(runner, slot->entry), factor = (float)weight;
+        for (int64_t i = 0; from && i < slot->entry->elements; i++)
+            slot->gradient[i] = first ? factor * from[i] : slot->gradient[i] + factor * from[i];
+    }
+}
+
+double optimizer_norm(const Optimizer *optimizer)
+{
+    double total = 0;
+    for (int s = 0; s < optimizer->slots.count; s++) {
+        const Slot *slot = &optimizer->slots.items[s];
+        double lanes[8] = {0}; /* a fixed order of additions that vectorises */
+        for (int64_t i = 0; i < slot->entry->elements; i++)
+            lanes[i & 7] += (double)slot->gradient[i] * (double)slot->gradient[i];
+        for (int k = 0; k < 8; k++)
+            total += lanes[k];
+    }
+    return sqrt(total);
+}
+
+static void copy_home(void *home, const void *result, int64_t elements)
+{
+    if (home != result)
+        memcpy(home, result, (size_t)elements * sizeof(float));
+}
+
+static bool slot_apply(Optimizer *optimizer, Slot *slot, double scale, int64_t step, BfmError *error)
+{
+    Executable *executable = slot->form->executable;
+    const OptimizerForm *form = slot->form->lowered;
+    const OptimizerState *states = &optimizer->states.items[slot->first_state];
+    if (scale != 1)
+        for (int64_t i = 0; i < slot->entry->elements; i++)
+            optimizer->scaled[i] = (float)scale * slot->gradient[i];
+    executable_set_formal(executable, FORMAL_W, slot->entry->data);
+    executable_set_formal(executable, FORMAL_G, scale != 1 ? optimizer->scaled : slot->gradient);
+    executable_set_formal(executable, FORMAL_RATE, &optimizer->rate);
+    executable_set_formal(executable, FORMAL_STEP, &optimizer->step);
+    for (int k = 0; k < form->state_count; k++)
+        executable_set_formal(executable, FORMAL_STATES + k, states[k].data);
+    if (!executable_run(executable, optimizer->recipe->seed, (uint64_t)step, error))
+        return false;
+    for (int o = 0; o < form->unit->output_count; o++) {
+        const Output *output = &form->unit->outputs[o];
+        if (output->kind == OUTPUT_RESULT)
+            copy_home(slot->entry->data, executable_output(executable, o), slot->entry->elements);
+        else if (output->kind == OUTPUT_NEXT)
+            copy_home(states[output->formal - FORMAL_STATES].data, executable_output(executable, o), states[output->formal - FORMAL_STATES].elements);
+    }
+    return true;
+}
+
+bool optimizer_apply(Optimizer *optimizer, double scale, double factor, int64_t step, BfmError *error)
+{
+    optimizer->step = (float)step;
+    for (int s = 0; s < optimizer->slots.count; s++) {
+        optimizer->rate = (float)(optimizer->slots.items[s].form->rate * factor);
+        if (!slot_apply(optimizer, &optimizer->slots.items[s], scale, step, error))
+            return false;
+    }
+    return true;
+}
+
+int optimizer_state_count(const Optimizer *optimizer) { return optimizer->states.count; }
+const OptimizerState *optimizer_state(const Optimizer *optimizer, int index) { return &optimizer->states.items[index]; }
+double optimizer_rate(const Optimizer *optimizer) { return optimizer->plain_rate; }

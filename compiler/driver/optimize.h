@@ -1,0 +1,34 @@
+/* Updates of parameters: an optimiser's form, compiled for each shape that a parameter has, with its states. */
+#ifndef BFM_DRIVER_OPTIMIZE_H
+#define BFM_DRIVER_OPTIMIZE_H
+
+#include "driver/recipe.h"
+#include "driver/runner.h"
+
+typedef struct Optimizer Optimizer;
+
+/* One state of one parameter, as checkpoints hold it. */
+typedef struct OptimizerState {
+    const char *name;       /* "ffn_0.w_in.v" */
+    int rank;
+    int64_t shape[8];
+    int64_t elements;
+    float *data;
+} OptimizerState;
+
+/* Forms for every parameter of the store that no glob of --freeze matches, with states at their start. NULL: told, *code is the exit code. */
+Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code);
+void optimizer_free(Optimizer *optimizer); /* NULL is allowed */
+
+/* Adds the gradients of the runner's last run, weighted; the first of a step overwrites. */
+void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight, bool first);
+/* The norm of all collected gradients together; NaN or infinite where one of them is. */
+double optimizer_norm(const Optimizer *optimizer);
+/* One update of every parameter: gradients times `scale`, rates times `factor`. */
+bool optimizer_apply(Optimizer *optimizer, double scale, double factor, int64_t step, BfmError *error);
+
+int optimizer_state_count(const Optimizer *optimizer);
+const OptimizerState *optimizer_state(const Optimizer *optimizer, int index);
+double optimizer_rate(const Optimizer *optimizer); /* of the optimiser as the recipe has it, unscheduled */
+
+#endif

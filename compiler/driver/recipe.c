@@ -1,0 +1,186 @@
+/* Settings of a recipe, each a row: where it goes, and what it may be. */
+#include "driver/recipe.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+bool glob_match(const char *glob, const char *path)
+{
+    const char *star = NULL, *resume = NULL;
+    while (*path) {
+        if (*glob == '*') {
+            star = ++glob;
+            resume = path;
+        } else if (*glob == '?' || *glob == *path) {
+            glob++;
+            path++;
+        } else if (star) {
+            glob = star;
+            path = ++resume;
+        } else {
+            return false;
+        }
+    }
+    while (*glob == '*')
+        glob++;
+    return *glob == 0;
+}
+
+/* ---- which recipe ---- */
+
+static const Node *only_recipe(const Node *file, int *count)
+{
+    const Node *items = file->kids[FILE_ITEMS], *found = NULL;
+    for (int i = 0; i < list_count(items); i++)
+        if (list_at(items, i)->kind == NODE_RECIPE) {
+            found = list_at(items, i);
+            ++*count;
+        }
+    return found;
+}
+
+const Node *recipe_pick(Driver *driver, const Module *module, int *code)
+{
+    const char *path = module->files[0].path, *name = option_text(driver->options, OPT_RECIPE);
+    int count = 0;
+    const Node *found = name ? module_find(module, intern(driver->interner, name), NODE_RECIPE, -1) : only_recipe(module->files[0].root, &count);
+    if (!name && count == 0)
+        found = module_find(module, intern(driver->interner, "adamw"), NODE_RECIPE, -1);
+    if (found && count <= 1)
+        return found;
+    const Symbol similar = name ? module_similar(module, name, NODE_RECIPE, -1) : NULL;
+    if (count > 1)
+        *code = driver_error(driver, BFM_ERROR_INPUT, "%s has %d recipes; say which with --recipe", path, count);
+    else if (!name)
+        *code = driver_error(driver, BFM_ERROR_INPUT, "%s has no recipe; write one, or `use std.recipes` and choose with --recipe", path);
+    else if (similar)
+        *code = driver_error(driver, BFM_ERROR_INPUT, "there is no recipe `%s`; did you mean `%s`?", name, similar);
+    else
+        *code = driver_error(driver, BFM_ERROR_INPUT, "%s has no recipe `%s`; `use std.recipes` brings the library's", path, name);
+    return NULL;
+}
+
+/* ---- settings ---- */
+
+static double constant(const Node *node)
+{
+    switch ((int)node->kind) {
+    case NODE_NUMBER: return node->real;
+    case NODE_UNARY: return node->op == AST_NEG ? -constant(node->kids[UNARY_OPERAND]) : NAN;
+    case NODE_BINARY: {
+        const double a = constant(node->kids[BINARY_LEFT]), b = constant(node->kids[BINARY_RIGHT]);
+        return node->op == AST_ADD ? a + b : node->op == AST_SUB ? a - b : node->op == AST_MUL ? a * b : node->op == AST_DIV ? a / b : node->op == AST_POW ? pow(a, b) : NAN;
+    }
+    default: return NAN;
+    }
+}
+
+typedef enum { SETTING_EXPRESSION, SETTING_WHOLE, SETTING_SEED, SETTING_REAL } SettingKind;
+typedef struct SettingRow {
+    const char *name;
+    SettingKind kind;
+    size_t offset;   /* in Recipe */
+    double least, most;
+} SettingRow;
+
+static const SettingRow SETTINGS[] = {
+    {"optimizer", SETTING_EXPRESSION, offsetof(Recipe, optimizer), 0, 0},
+    {"schedule", SETTING_EXPRESSION, offsetof(Recipe, schedule), 0, 0},
+    {"batch", SETTING_WHOLE, offsetof(Recipe, batch), 1, 1 << 20},
+    {"context", SETTING_WHOLE, offsetof(Recipe, context), 1, 1 << 24},
+    {"steps", SETTING_WHOLE, offsetof(Recipe, steps), 1, 1e15},
+    {"accumulate", SETTING_WHOLE, offsetof(Recipe, accumulate), 1, 1 << 20},
+    {"seed", SETTING_SEED, offsetof(Recipe, seed), 0, 9e15},
+    {"clip_norm", SETTING_REAL, offsetof(Recipe, clip_norm), 0, 1e300},
+};
+enum { SETTING_ROWS = sizeof SETTINGS / sizeof *SETTINGS };
+
+static void unknown_setting(Driver *driver, const Node *setting)
+{
+    int best = 4, found = -1;
+    for (int i = 0; i < SETTING_ROWS; i++)
+        if (name_distance(setting->name, SETTINGS[i].name) < best) {
+            best = name_distance(setting->name, SETTINGS[i].name);
+            found = i;
+        }
+    Diagnostic *diag = diag_add(driver->diags, DIAG_E0203, setting->name_span, "a recipe has no setting `%s`", setting->name);
+    if (found >= 0)
+        diag_fix(driver->diags, diag, "did you mean `%s`?", SETTINGS[found].name);
+    else
+        diag_note(driver->diags, diag, "it has optimizer, schedule, batch, context, steps, accumulate, seed and clip_norm");
+}
+
+static void read_setting(Driver *driver, const Node *setting, Recipe *recipe)
+{
+    const SettingRow *row = NULL;
+    for (int i = 0; i < SETTING_ROWS; i++)
+        if (strcmp(SETTINGS[i].name, setting->name) == 0)
+            row = &SETTINGS[i];
+    if (!row) {
+        unknown_setting(driver, setting);
+        return;
+    }
+    void *place = (char *)recipe + row->offset;
+    const Node *node = setting->kids[SETTING_VALUE];
+    if (row->kind == SETTING_EXPRESSION) {
+        if (node->kind != NODE_CALL && node->kind != NODE_NAME)
+            diag_add(driver->diags, DIAG_E0205, node->span, "`%s` is a definition with its attributes, such as `%s`", row->name,
+                     row->offset == offsetof(Recipe, optimizer) ? "sgd(rate = 0.1)" : "constant()");
+        *(const Node **)place = node;
+        return;
+    }
+    const double value = constant(node);
+    const bool whole = row->kind != SETTING_REAL;
+    if (!(value >= row->least && value <= row->most) || (whole && value != floor(value))) {
+        diag_add(driver->diags, DIAG_E0205, node->span, "`%s` is a %s of at least %g%s", row->name, whole ? "whole number" : "number", row->least,
+                 value > row->most ? ", and not as large" : "");
+        return;
+    }
+    switch (row->kind) {
+    case SETTING_WHOLE: *(int64_t *)place = (int64_t)value; break;
+    case SETTING_SEED: *(uint64_t *)place = (uint64_t)value; break;
+    case SETTING_REAL: *(double *)place = value; break;
+    case SETTING_EXPRESSION: break;
+    }
+}
+
+bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe)
+{
+    const Node *items = node->kids[RECIPE_ITEMS];
+    const int errors = diag_errors(driver->diags);
+    (void)module;
+    *recipe = (Recipe){.node = node, .batch = 8, .context = lowered->context ? lowered->context : 128, .steps = 1000, .accumulate = 1, .seed = 1,
+                       .groups = ARENA_ARRAY(driver->arena, const Node *, list_count(items) + 1)};
+    for (int i = 0; i < list_count(items); i++) {
+        const Node *item = list_at(items, i);
+        if (item->kind == NODE_SETTING)
+            read_setting(driver, item, recipe);
+        else if (item->kind == NODE_ON)
+            recipe->groups[recipe->group_count++] = item;
+    }
+    if (!recipe->optimizer)
+        diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` has no optimizer", node->name);
+    if (lowered->context && recipe->context > lowered->context)
+        diag_add(driver->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context, (long long)lowered->context);
+    return diag_errors(driver->diags) == errors;
+}
+
+Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path)
+{
+    Node *list = NULL;
+    for (int g = 0; g < recipe->group_count; g++) {
+        if (!glob_match(recipe->groups[g]->name, path))
+            continue;
+        const Node *settings = recipe->groups[g]->kids[ON_ITEMS];
+        for (int i = 0; i < list_count(settings); i++) {
+            if (!list)
+                list = list_new(driver->arena, recipe->groups[g]->span);
+            for (int k = list_count(list) - 1; k >= 0; k--)
+                if (list_at(list, k)->name == list_at(settings, i)->name)
+                    list_remove(list, k);
+            list_push(driver->arena, list, list_at(settings, i));
+        }
+    }
+    return list;
+}

@@ -1,0 +1,285 @@
+/* One step: draw a batch, run the program, look at the numbers, update. Everything a step reads is a function of the step and the checkpoint, so that a
+   resumed run repeats the same bits. */
+#include "driver/train.h"
+
+#include "checkpoint/json_file.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { METRICS_EVERY = 50, METRIC_ELEMENTS = 256 }; /* steps; elements of one metric that are logged */
+
+/* SIGINT and SIGTERM are blocked by verb_train and picked up here, between steps. */
+static bool signal_came(void)
+{
+    sigset_t set;
+    const struct timespec none = {0, 0};
+    sigemptyset(&set);
+    sigaddset(&set, SIGINT);
+    sigaddset(&set, SIGTERM);
+    return sigtimedwait(&set, NULL, &none) > 0;
+}
+
+/* ---- checkpoints ---- */
+
+typedef struct Tensors {
+    BfmTensor *model, *state;
+    int model_count, state_count;
+} Tensors;
+
+static BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state)
+{
+    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = BFM_DTYPE_F32, .rank = state->rank, .data = state->data};
+    memcpy(tensor.shape, state->shape, sizeof tensor.shape);
+    return tensor;
+}
+
+/* What a checkpoint holds, in memory as it is. */
+static Tensors all_tensors(const Train *train, Arena *arena)
+{
+    const int states = optimizer_state_count(train->optimizer);
+    Tensors tensors = {.model = ARENA_ARRAY(arena, BfmTensor, train->store->count + 1), .state = ARENA_ARRAY(arena, BfmTensor, train->store->count + states + 1)};
+    for (int i = 0; i < train->store->count; i++) {
+        const StoreEntry *entry = &train->store->entries[i];
+        if (entry->role == TENSOR_PARAM)
+            tensors.model[tensors.model_count++] = store_tensor(train->store, entry, entry->path);
+        else
+            tensors.state[tensors.state_count++] = store_tensor(train->store, entry, arena_printf(arena, "layer/%s", entry->path));
+    }
+    for (int i = 0; i < states; i++)
+        tensors.state[tensors.state_count++] = optimizer_tensor(arena, optimizer_state(train->optimizer, i));
+    return tensors;
+}
+
+bool train_checkpoint(Train *train, BfmError *error)
+{
+    if (train->checkpointed == train->meta.step)
+        return true;
+    Arena *arena = arena_new();
+    const Tensors tensors = all_tensors(train, arena);
+    const int64_t keep = option_whole(train->driver->options, OPT_KEEP, 3);
+    const bool ok = bfm_log_sync(train->log, error) &&
+                    bfm_checkpoint_write(train->folder.checkpoints, &train->meta, tensors.model, tensors.model_count, tensors.state, tensors.state_count, error) &&
+                    bfm_checkpoint_prune(train->folder.checkpoints, keep > 0 ? keep : 1, -1, error);
+    if (ok)
+        train->checkpointed = train->meta.step;
+    arena_free(arena);
+    return ok;
+}
+
+static BfmTensorTarget target_of(const BfmTensor *tensor)
+{
+    BfmTensorTarget target = {.name = tensor->name, .dtype = tensor->dtype, .rank = tensor->rank, .data = (void *)(uintptr_t)tensor->data};
+    memcpy(target.shape, tensor->shape, sizeof target.shape);
+    return target;
+}
+
+static bool load_all(const BfmSafetensors *file, const BfmTensor *tensors, int count, Arena *arena, BfmError *error)
+{
+    BfmTensorTarget *targets = ARENA_ARRAY(arena, BfmTensorTarget, count + 1);
+    for (int i = 0; i < count; i++)
+        targets[i] = target_of(&tensors[i]);
+    return bfm_checkpoint_load(file, targets, count, error);
+}
+
+bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *error)
+{
+    Arena *arena = arena_new();
+    const Tensors tensors = all_tensors(train, arena);
+    const bool ok = load_all(checkpoint->model, tensors.model, tensors.model_count, arena, error) && load_all(checkpoint->state, tensors.state, tensors.state_count, arena, error);
+    arena_free(arena);
+    return ok;
+}
+
+/* ---- one step ---- */
+
+static bool rate_factor(Train *train, double *factor, BfmError *error)
+{
+    *factor = 1;
+    if (!train->schedule)
+        return true;
+    train->schedule_step = (double)train->meta.step;
+    if (!executable_run(train->schedule, 0, 0, error))
+        return false;
+    *factor = executable_scalar(train->schedule, 0);
+    return true;
+}
+
+static const char *first_bad(Train *train, double norm)
+{
+    const char *name = executable_find_bad(train->runner->executable, train->driver->arena, train->recipe.seed, (uint64_t)train->meta.position);
+    return name ? name : isfinite(norm) ? "loss" : "the gradients";
+}
+
+typedef struct StepResult {
+    double loss, cross_entropy, norm, factor;
+} StepResult;
+
+/* Losses and gradients of the step's micro-batches; NULL in train->bad where all numbers are good. */
+static bool forward_backward(Train *train, StepResult *result, BfmError *error)
+{
+    const int64_t parts = train->recipe.accumulate;
+    *result = (StepResult){0};
+    for (int64_t micro = 0; micro < parts && !train->bad; micro++) {
+        bfm_batches_fill(&train->batches, train->meta.position + micro, train->tokens);
+        if (!runner_run(train->runner, train->tokens, NULL, train->recipe.seed, (uint64_t)(train->meta.position + micro), error))
+            return false;
+        optimizer_collect(train->optimizer, train->runner, 1 / (double)parts, micro == 0);
+        result->loss += runner_loss(train->runner) / (double)parts;
+        result->cross_entropy += runner_cross_entropy(train->runner) / (double)parts;
+        result->norm = micro + 1 == parts ? optimizer_norm(train->optimizer) : 0;
+        if (!isfinite(result->loss) || !isfinite(result->norm))
+            train->bad = first_bad(train, result->norm);
+    }
+    return true;
+}
+
+static bool step_once(Train *train, StepResult *result, BfmError *error)
+{
+    if (!forward_backward(train, result, error) || train->bad)
+        return !train->bad ? false : true;
+    const double clip = train->recipe.clip_norm, scale = clip > 0 && result->norm > clip ? clip / result->norm : 1;
+    if (!rate_factor(train, &result->factor, error) || !optimizer_apply(train->optimizer, scale, result->factor, train->meta.step, error))
+        return false;
+    runner_commit(train->runner);
+    train->loss = result->loss;
+    train->meta.step++;
+    train->meta.position += train->recipe.accumulate;
+    train->meta.tokens += train->recipe.accumulate * train->recipe.batch * train->recipe.context;
+    train->meta.seconds = seconds_now() - train->began;
+    return true;
+}
+
+/* ---- what is written down ---- */
+
+static bool log_step(Train *train, const StepResult *result, double seconds, BfmError *error)
+{
+    return bfm_log_write(train->log,
+                         json_pack("{s:I, s:o, s:o, s:o, s:o, s:I, s:o, s:o}", "step", (json_int_t)train->meta.step, "loss", bfm_json_number(result->loss), "cross_entropy",
+                                   bfm_json_number(result->cross_entropy), "gradient_norm", bfm_json_number(result->norm), "rate",
+                                   bfm_json_number(result->factor * optimizer_rate(train->optimizer)), "tokens", (json_int_t)train->meta.tokens, "step_seconds",
+                                   bfm_json_number(seconds), "seconds", bfm_json_number(train->meta.seconds)),
+                         error);
+}
+
+static json_t *metric_json(const Runner *runner, int output)
+{
+    const int64_t elements = executable_output_elements(runner->executable, output);
+    const float *values = executable_output(runner->executable, output);
+    if (elements == 1)
+        return bfm_json_number((double)values[0]);
+    json_t *array = json_array();
+    for (int64_t i = 0; i < elements && i < METRIC_ELEMENTS; i++)
+        json_array_append_new(array, bfm_json_number((double)values[i]));
+    return array;
+}
+
+static bool log_metrics(Train *train, BfmError *error)
+{
+    json_t *record = json_object();
+    json_object_set_new(record, "step", json_integer(train->meta.step));
+    for (int o = 0; o < train->runner->unit->output_count; o++) {
+        const Output *output = &train->runner->unit->outputs[o];
+        if (output->kind == OUTPUT_METRIC && train->runner->unit->tensors[output->tensor].type == T_REAL)
+            json_object_set_new(record, output->name, metric_json(train->runner, o));
+    }
+    if (json_object_size(record) > 1)
+        return bfm_log_write(train->metric_log, record, error);
+    json_decref(record);
+    return true;
+}
+
+static bool evaluate(Train *train, BfmError *error)
+{
+    const BfmTokens *part = train->data->parts[BFM_PART_VALID];
+    if (!part || !train->evaluator || train->evaluated == train->meta.step)
+        return true;
+    const double before = seconds_now();
+    if (!evaluate_part(train->evaluator, part, train->recipe.batch, train->recipe.context, option_whole(train->driver->options, OPT_EVAL_TOKENS, 32768), train->recipe.seed,
+                       &train->evaluation, error))
+        return false;
+    train->evaluated = train->meta.step;
+    json_t *record = json_pack("{s:I, s:o}", "step", (json_int_t)train->meta.step, "seconds", bfm_json_number(seconds_now() - before)), *values = evaluation_json(&train->evaluation);
+    json_object_update(record, values);
+    json_decref(values);
+    progress_end(&train->progress);
+    if (train->evaluation.bits_per_byte > 0)
+        driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte", (long long)train->meta.step, train->evaluation.nats, train->evaluation.bits_per_byte);
+    return bfm_log_write(train->eval_log, record, error);
+}
+
+/* ---- the loop ---- */
+
+/* How much of the budget is left, in its own unit; infinite without one. */
+static double budget_left(const Train *train)
+{
+    switch (train->budget.kind) {
+    case BUDGET_NONE: return HUGE_VAL;
+    case BUDGET_SECONDS: return train->budget.amount - (seconds_now() - train->began);
+    case BUDGET_STEPS: return train->budget.amount - (double)train->meta.step;
+    case BUDGET_TOKENS: return train->budget.amount - (double)train->meta.tokens;
+    case BUDGET_FLOPS: return train->budget.amount - 3 * train->ledger.flops * (double)train->meta.position;
+    }
+    return 0;
+}
+
+/* Seconds until the recipe or the budget ends, at the present pace. */
+static double seconds_left(const Train *train)
+{
+    const double pace = train->progress.rate > 0 ? train->progress.rate : train->meta.seconds, steps = (double)(train->recipe.steps - train->meta.step) * pace, left = budget_left(train);
+    switch (train->budget.kind) {
+    case BUDGET_NONE: return steps;
+    case BUDGET_SECONDS: return fmin(steps, left);
+    case BUDGET_STEPS: return fmin(steps, left * pace);
+    case BUDGET_TOKENS: return fmin(steps, left / train->progress.tokens_a_step * pace);
+    case BUDGET_FLOPS: return fmin(steps, left / (3 * train->ledger.flops * (double)train->recipe.accumulate) * pace);
+    }
+    return steps;
+}
+
+static bool due(const Train *train, OptionId option)
+{
+    const int64_t every = option_whole(train->driver->options, option, 0);
+    return every > 0 && train->meta.step % every == 0;
+}
+
+static bool after_step(Train *train, const StepResult *result, double seconds, BfmError *error)
+{
+    progress_step(&train->progress, train->meta.step, result->loss, seconds, seconds_left(train));
+    return log_step(train, result, seconds, error) && (train->meta.step % METRICS_EVERY != 0 || log_metrics(train, error)) &&
+           (!due(train, OPT_EVAL_EVERY) || evaluate(train, error)) && (!due(train, OPT_CKPT_EVERY) || train_checkpoint(train, error));
+}
+
+static StopReason steps(Train *train, BfmError *error)
+{
+    while (train->meta.step < train->recipe.steps) {
+        if (signal_came())
+            return STOP_SIGNAL;
+        if (budget_left(train) <= 0)
+            return STOP_BUDGET;
+        const double before = seconds_now();
+        StepResult result;
+        if (!step_once(train, &result, error))
+            return STOP_ERROR;
+        if (train->bad)
+            return STOP_BAD_NUMBER;
+        if (!after_step(train, &result, seconds_now() - before, error))
+            return STOP_ERROR;
+    }
+    return STOP_STEPS;
+}
+
+StopReason train_run(Train *train, BfmError *error)
+{
+    if (!train_checkpoint(train, error)) /* whatever happens later, there is one to go back to */
+        return STOP_ERROR;
+    const StopReason reason = steps(train, error);
+    progress_end(&train->progress);
+    const bool good = reason == STOP_STEPS || reason == STOP_BUDGET || reason == STOP_SIGNAL;
+    if (good && (!train_checkpoint(train, error) || (reason != STOP_SIGNAL && !evaluate(train, error))))
+        return STOP_ERROR;
+    return reason;
+}

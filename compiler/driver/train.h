@@ -1,0 +1,50 @@
+/* Training: steps, evaluations and checkpoints of one run. verb_train.c makes and ends it. */
+#ifndef BFM_DRIVER_TRAIN_H
+#define BFM_DRIVER_TRAIN_H
+
+#include "checkpoint/checkpoint.h"
+#include "data/batches.h"
+#include "driver/evaluate.h"
+#include "driver/ledger.h"
+#include "driver/optimize.h"
+#include "driver/pipeline.h"
+#include "driver/progress.h"
+#include "driver/run_folder.h"
+#include "train/log.h"
+
+typedef enum { STOP_STEPS, STOP_BUDGET, STOP_SIGNAL, STOP_BAD_NUMBER, STOP_ERROR } StopReason;
+
+typedef struct Train {
+    Driver *driver;
+    RunFolder folder;
+    ModelProgram model, eval_model;
+    Recipe recipe;
+    Ledger ledger;            /* of one micro-batch */
+    BfmDataset *data;
+    BfmBatches batches;
+    Engine *engine, *scalar;  /* scalar: the interpreter, for the schedule */
+    Store *store;
+    Runner *runner, *evaluator;
+    Optimizer *optimizer;
+    Executable *schedule;     /* NULL: no schedule */
+    double schedule_step;     /* its input */
+    BfmLog *log, *eval_log, *metric_log;
+    BfmCheckpointMeta meta;   /* of the last step done */
+    int64_t checkpointed;     /* step of the newest checkpoint, -1 = none */
+    Budget budget;
+    double began;             /* seconds_now() less what earlier runs of this training spent */
+    int32_t *tokens;          /* [batch, context + 1] */
+    Progress progress;
+    double loss;              /* of the last step */
+    Evaluation evaluation;    /* the last one */
+    int64_t evaluated;        /* at which step, -1 = never */
+    const char *bad;          /* STOP_BAD_NUMBER: the tensor */
+} Train;
+
+/* Steps until the recipe, the budget or a signal ends them, with evaluations and checkpoints on the way. The last good checkpoint is always written. */
+StopReason train_run(Train *train, BfmError *error);
+bool train_checkpoint(Train *train, BfmError *error);
+/* Parameters, optimiser and layer states from a checkpoint. */
+bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *error);
+
+#endif

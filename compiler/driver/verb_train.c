@@ -1,0 +1,303 @@
+/* bfmc train: everything that can be wrong is looked at before the run's folder exists; then train.c. */
+#include "driver/train.h"
+
+#include "checkpoint/atomic_file.h"
+#include "checkpoint/file.h"
+#include "checkpoint/json_file.h"
+#include "driver/verbs.h"
+#include "gemm/gemm.h"
+
+#include <math.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double MEASURE_SECONDS = 0.2;
+
+/* ---- what is asked for ---- */
+
+static int read_model(Train *train)
+{
+    Driver *driver = train->driver;
+    int code;
+    if (!pipeline_model(driver, driver->options->arguments[0], MODE_TRAIN, &train->model, &code) || !pipeline_again(driver, &train->model, MODE_EVAL, &train->eval_model, &code))
+        return code;
+    const Node *recipe = recipe_pick(driver, train->model.module, &code);
+    if (!recipe)
+        return code;
+    if (!recipe_read(driver, train->model.module, recipe, train->model.lowered, &train->recipe)) {
+        code = driver_diagnostics(driver);
+        return driver->json ? report_print(driver, report_new(driver), code) : code;
+    }
+    train->recipe.seed = (uint64_t)option_whole(driver->options, OPT_SEED, (int64_t)train->recipe.seed);
+    if (option_given(driver->options, OPT_BUDGET))
+        (void)budget_parse(option_text(driver->options, OPT_BUDGET), &train->budget);
+    const char *out = option_text(driver->options, OPT_OUT);
+    train->folder = run_folder_at(driver->arena, out ? out : arena_printf(driver->arena, "runs/%s", train->model.model->name));
+    return CODE_OK;
+}
+
+static bool read_data(Train *train, BfmError *error)
+{
+    const char *path = train->driver->options->arguments[1];
+    train->data = bfm_dataset_open(path, error);
+    if (!train->data)
+        return false;
+    const BfmTokens *tokens = train->data->parts[BFM_PART_TRAIN];
+    const int64_t vocab = train->model.lowered->vocab;
+    if (!tokens)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no training part", path);
+    if (vocab > 0 && bfm_tokens_info(tokens)->vocab > vocab)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab, (long long)vocab);
+    return bfm_batches_init(&train->batches, tokens, train->recipe.batch, train->recipe.context, train->recipe.seed, error);
+}
+
+/* ---- programs ---- */
+
+static int compile_schedule(Train *train, BfmError *error)
+{
+    Driver *driver = train->driver;
+    if (!train->recipe.schedule)
+        return CODE_OK;
+    Unit *unit = lower_schedule(train->model.module, train->recipe.schedule, train->recipe.steps);
+    if (!unit || diag_errors(driver->diags) > 0) {
+        const int code = driver_diagnostics(driver);
+        return driver->json ? report_print(driver, report_new(driver), code) : code;
+    }
+    const DimEnv env = {.value = {1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
+    train->scalar = engine_new(driver->arena, &ENGINE_INTERP, true, 1, error);
+    train->schedule = train->scalar ? engine_compile(train->scalar, unit->program, unit, error) : NULL;
+    if (!train->schedule || !executable_bind(train->schedule, &env, error))
+        return driver_fail(driver, error);
+    executable_set_formal(train->schedule, 0, &train->schedule_step);
+    return CODE_OK;
+}
+
+static bool has_states(const Store *store)
+{
+    for (int i = 0; i < store->count; i++)
+        if (store->entries[i].role == TENSOR_STATE)
+            return true;
+    return false;
+}
+
+static int compile_model(Train *train, BfmError *error)
+{
+    Driver *driver = train->driver;
+    const EngineKind *kind = engine_kind(option_text(driver->options, OPT_ENGINE));
+    int code = CODE_OK;
+    train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
+    if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
+        return code;
+    train->store = store_new(driver->arena, train->model.lowered, false, error);
+    train->engine = train->store ? engine_new(driver->arena, kind, false, (int)option_whole(driver->options, OPT_THREADS, 0), error) : NULL;
+    if (!train->engine)
+        return driver_fail(driver, error);
+    if (train->recipe.accumulate > 1 && has_states(train->store))
+        return driver_error(driver, BFM_ERROR_INPUT, "the model has states, which take a step's whole batch: train it with accumulate = 1");
+    train->runner = runner_new(driver->arena, train->engine, train->model.lowered, train->store, error);
+    train->evaluator = train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
+    if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
+        return driver_fail(driver, error);
+    train->optimizer = optimizer_new(driver, train->engine, train->model.module, &train->recipe, train->store, &code);
+    return train->optimizer ? compile_schedule(train, error) : code;
+}
+
+/* ---- where it starts ---- */
+
+static bool init_from(Train *train, const char *path, BfmError *error)
+{
+    const char *inner = arena_printf(train->driver->arena, "%s/model.safetensors", path);
+    BfmSafetensors *file = bfm_safetensors_open(bfm_path_exists(inner) ? inner : path, error);
+    const bool ok = file && store_load(train->store, file, error);
+    bfm_safetensors_close(file);
+    return ok;
+}
+
+static bool start_new(Train *train, BfmError *error)
+{
+    const char *init = option_text(train->driver->options, OPT_INIT);
+    if (bfm_path_exists(train->folder.json))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s holds a run already; continue it with --resume, or choose another folder with --out", train->folder.path);
+    return store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
+}
+
+/* A refused resume says where the model's text differs. */
+static void add_difference(const Train *train, BfmError *error)
+{
+    BfmMappedFile file;
+    Str now = {0}, difference = {0};
+    if (!bfm_mapped_file_open(&file, train->folder.model, NULL))
+        return;
+    const char *before = arena_strndup(train->driver->arena, (const char *)file.data, file.size);
+    bfm_mapped_file_close(&file);
+    run_model_text(train->model.module, &now);
+    run_text_difference(before, str_text(&now), &difference);
+    if (difference.length > 0)
+        strncat(error->message, arena_printf(train->driver->arena, "\nmodel.bfm of the run and the file first differ here:\n%s", str_text(&difference)),
+                sizeof error->message - strlen(error->message) - 1);
+    str_free(&now);
+    str_free(&difference);
+}
+
+static bool start_again(Train *train, BfmError *error)
+{
+    int64_t skipped = 0;
+    BfmCheckpoint *checkpoint = bfm_checkpoint_latest(train->folder.checkpoints, &skipped, error);
+    if (!checkpoint)
+        return false;
+    bool ok = bfm_checkpoint_same_training(&checkpoint->meta, &train->meta, error);
+    if (!ok)
+        add_difference(train, error);
+    ok = ok && train_restore(train, checkpoint, error);
+    if (ok) {
+        train->meta = checkpoint->meta;
+        train->checkpointed = train->meta.step;
+        if (skipped > 0)
+            driver_note(train->driver, "warning: %lld damaged checkpoint%s passed over", (long long)skipped, skipped == 1 ? " was" : "s were");
+        driver_note(train->driver, "resuming %s at step %lld", train->folder.path, (long long)train->meta.step);
+    }
+    bfm_checkpoint_close(checkpoint);
+    return ok;
+}
+
+/* ---- the folder ---- */
+
+static json_t *run_json(const Train *train)
+{
+    char model[BFM_HASH_TEXT], recipe[BFM_HASH_TEXT], data[BFM_HASH_TEXT];
+    const Options *options = train->driver->options;
+    bfm_hash_text(train->meta.model_hash, model);
+    bfm_hash_text(train->meta.recipe_hash, recipe);
+    bfm_hash_text(train->meta.data_hash, data);
+    char *folder = realpath(train->data->folder, NULL);
+    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "schema", "bfm.run/1", "version", BFM_VERSION, "model", train->model.model->name, "recipe",
+                             train->recipe.node->name, "engine", option_text(options, OPT_ENGINE), "data", folder ? folder : train->data->folder, "parameters",
+                             (json_int_t)train->ledger.parameters, "batch", (json_int_t)train->recipe.batch, "context", (json_int_t)train->recipe.context, "seed",
+                             (json_int_t)train->recipe.seed);
+    json_object_set_new(json, "hashes", json_pack("{s:s, s:s, s:s}", "model", model, "recipe", recipe, "data", data));
+    json_t *sets = json_array();
+    for (int i = 0; i < options->values[OPT_SET].count; i++)
+        json_array_append_new(sets, json_string(options->values[OPT_SET].texts[i]));
+    json_object_set_new(json, "set", sets);
+    if (option_given(options, OPT_BUDGET))
+        json_object_set_new(json, "budget", json_string(option_text(options, OPT_BUDGET)));
+    free(folder);
+    return json;
+}
+
+static bool write_folder(Train *train, BfmError *error)
+{
+    Str text = {0};
+    json_t *json = run_json(train);
+    run_model_text(train->model.module, &text);
+    const bool ok = bfm_directory_make(train->folder.path, error) && bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) &&
+                    bfm_json_write(train->folder.json, json, error);
+    json_decref(json);
+    str_free(&text);
+    return ok;
+}
+
+static bool open_logs(Train *train, BfmError *error)
+{
+    train->log = bfm_log_open(train->folder.log, train->meta.step, error);
+    train->eval_log = train->log ? bfm_log_open(train->folder.eval, train->meta.step, error) : NULL;
+    train->metric_log = train->eval_log ? bfm_log_open(train->folder.metrics, train->meta.step, error) : NULL;
+    return train->metric_log != NULL;
+}
+
+/* ---- the whole ---- */
+
+static double machine_rate(const Train *train)
+{
+    const Options *options = train->driver->options;
+    if (train->driver->quiet || engine_what(train->engine) == &ENGINE_INTERP)
+        return 0;
+    BfmPool *pool = bfm_pool_new((int)option_whole(options, OPT_THREADS, 0));
+    const double rate = bfm_gemm_measure(pool, MEASURE_SECONDS);
+    bfm_pool_free(pool);
+    return rate * 1e9;
+}
+
+static bool prepare(Train *train, BfmError *error)
+{
+    const bool resume = option_flag(train->driver->options, OPT_RESUME);
+    train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed, .model_hash = run_model_hash(train->model.module), .recipe_hash = run_recipe_hash(train->recipe.node),
+                                      .data_hash = train->data->hash};
+    train->tokens = malloc((size_t)(train->recipe.batch * (train->recipe.context + 1)) * sizeof *train->tokens);
+    if (!train->tokens)
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+    if (!(resume ? start_again(train, error) : start_new(train, error)) || (!resume && !write_folder(train, error)) || !open_logs(train, error))
+        return false;
+    const double tokens = (double)(train->recipe.batch * train->recipe.context * train->recipe.accumulate);
+    train->progress = progress_new(train->driver, tokens, 3 * train->ledger.products * (double)train->recipe.accumulate, machine_rate(train));
+    train->began = seconds_now() - train->meta.seconds;
+    return true;
+}
+
+static int finish(Train *train, StopReason reason, const BfmError *error)
+{
+    static const char *const words[] = {"steps", "budget", "signal", "bad number", "error"};
+    Driver *driver = train->driver;
+    if (reason == STOP_ERROR)
+        return driver_fail(driver, error);
+    if (reason == STOP_BAD_NUMBER)
+        return driver_error(driver, BFM_ERROR_INPUT, "training stopped at step %lld: `%s` is the first tensor that is not finite; the checkpoint of step %lld is kept", (long long)train->meta.step,
+                            train->bad, (long long)train->checkpointed);
+    const int code = reason == STOP_STEPS ? CODE_OK : CODE_STOPPED;
+    if (driver->json) {
+        json_t *report = report_new(driver);
+        json_object_set_new(report, "run", json_string(train->folder.path));
+        json_object_set_new(report, "stopped", json_string(words[reason]));
+        json_object_set_new(report, "step", json_integer(train->meta.step));
+        json_object_set_new(report, "tokens", json_integer(train->meta.tokens));
+        json_object_set_new(report, "seconds", json_real(train->meta.seconds));
+        json_object_set_new(report, "loss", bfm_json_number(train->loss));
+        if (train->evaluated >= 0)
+            json_object_set_new(report, "evaluation", evaluation_json(&train->evaluation));
+        return report_print(driver, report, code);
+    }
+    driver_note(driver, "stopped by %s after step %lld; the run is in %s%s", words[reason], (long long)train->meta.step, train->folder.path,
+                reason == STOP_STEPS ? "" : ", --resume continues it");
+    return code;
+}
+
+static int train_model(Train *train)
+{
+    BfmError error = {.message = ""};
+    int code = read_model(train);
+    if (code != CODE_OK)
+        return code;
+    if (!read_data(train, &error))
+        return driver_fail(train->driver, &error);
+    code = compile_model(train, &error);
+    if (code != CODE_OK)
+        return code;
+    if (!prepare(train, &error))
+        return driver_fail(train->driver, &error);
+    return finish(train, train_run(train, &error), &error);
+}
+
+int verb_train(Driver *driver)
+{
+    Train train = {.driver = driver, .checkpointed = -1, .evaluated = -1};
+    sigset_t stop; /* picked up between steps; threads started from here on inherit the mask */
+    sigemptyset(&stop);
+    sigaddset(&stop, SIGINT);
+    sigaddset(&stop, SIGTERM);
+    sigprocmask(SIG_BLOCK, &stop, NULL);
+    const int code = train_model(&train);
+    bfm_log_close(train.log);
+    bfm_log_close(train.eval_log);
+    bfm_log_close(train.metric_log);
+    optimizer_free(train.optimizer);
+    executable_free(train.schedule);
+    runner_free(train.runner);
+    runner_free(train.evaluator);
+    engine_free(train.engine);
+    engine_free(train.scalar);
+    store_free(train.store);
+    bfm_dataset_close(train.data);
+    free(train.tokens);
+    return code;
+}
