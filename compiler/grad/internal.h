@@ -78,6 +78,9 @@ typedef struct Seed {
 Seed seed_of(int tensor);
 void expression_rule(Backward *backward, const Op *op, int root, const Seed *seed);
 void nest_rule(Backward *backward, const Op *op);
+/* The adjoint of the READ `read` in expression `root` of `op`, whose own adjoint is ybar; reaches: there is one. */
+int expression_adjoint(Rewrite *rewrite, const Op *op, int root, int read, int ybar);
+bool expression_reaches(const Backward *backward, const Op *op, int root, int read);
 
 /* recur_rule.c, call_rule.c */
 void recur_rule(Backward *backward, const Op *op);

@@ -71,10 +71,20 @@ static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool 
     return adjoint[read];
 }
 
-static void contribute(Backward *b, const Op *op, int root, int read, const Seed *seed) {
-    bool *flows = ARENA_ARRAY(b->forward->program->arena, bool, op->expr_count);
+int expression_adjoint(Rewrite *rewrite, const Op *op, int root, int read, int ybar) {
+    bool *flows = ARENA_ARRAY(rewrite->unit->program->arena, bool, op->expr_count + 1);
     activity_flow(op, is_read, &read, flows);
-    if (!flows[root])
+    return sweep(rewrite, op, root, read, flows, ybar);
+}
+
+bool expression_reaches(const Backward *b, const Op *op, int root, int read) {
+    bool *flows = ARENA_ARRAY(b->forward->program->arena, bool, op->expr_count + 1);
+    activity_flow(op, is_read, &read, flows);
+    return flows[root];
+}
+
+static void contribute(Backward *b, const Op *op, int root, int read, const Seed *seed) {
+    if (!expression_reaches(b, op, root, read))
         return;
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_SUM;
@@ -84,7 +94,7 @@ static void contribute(Backward *b, const Op *op, int root, int read, const Seed
     rewrite_domain(&rewrite);
     int ybar = seed_expr(&rewrite, op, root, seed);
     const Access *access = &op->exprs[read].access;
-    builder.op.body = sweep(&rewrite, op, root, read, flows, ybar);
+    builder.op.body = expression_adjoint(&rewrite, op, root, read, ybar);
     int contribution = backward_like(b, access->tensor, ".grad");
     builder.op.out = rewrite_subs(&rewrite, access, contribution);
     rewrite_keep_none(&rewrite);

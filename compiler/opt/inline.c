@@ -281,6 +281,16 @@ static bool substitute(Inliner *in, Op *op, int tensor) {
     return true;
 }
 
+bool unit_inline(Unit *unit, int reader, int tensor) {
+    Inliner in = {.unit = unit};
+    Op op = unit->ops[reader];
+    if (!substitute(&in, &op, tensor))
+        return false;
+    op.group = unit->ops[reader].group;
+    unit->ops[reader] = op;
+    return true;
+}
+
 /* ---- decisions ---------------------------------------------------------------------------------------------------------------- */
 
 static bool worth(const Inliner *in, const Op *producer, const Op *reader, const AccessQuery *query) {

@@ -82,6 +82,8 @@ void rebuild_replace(Rebuild *rebuild, int old, int position); /* `position` now
 void rebuild_end(Rebuild *rebuild);                            /* groups follow; a group that lost a role loses that role */
 
 void unit_find_defs(Unit *unit);                 /* sets each tensor's def from the operations */
+/* Writes the definition of `tensor` (a SET nest) into operation `reader` whatever it costs; false if it does not fit there. (inline.c) */
+bool unit_inline(Unit *unit, int reader, int tensor);
 Unit *unit_clone(const Unit *unit, Symbol name); /* not added to the program's units */
 int unit_tensor_like(Unit *unit, const Tensor *tensor, const char *suffix, TensorRole role); /* same type and shape, real or integer */
 Symbol symbol_suffix(Program *program, Symbol name, const char *suffix);

@@ -253,6 +253,48 @@ static void test_equal_definitions(void **state) {
     sketch_free(s);
 }
 
+/* Scores with conditions and a guard, a named probability, the head with its pick: each is one stream, and so is its derivative. */
+static void probability_program(Sketch *s) {
+    int x = param(s, "x", "b,l,4"), w = param(s, "w", "5,4"), v = param(s, "v", "5,3");
+    int a = local(s, "a", "b,l,5"), z = local(s, "z", "b,l"), p = local(s, "p", "b,l,5"), y = local(s, "y", "b,l,3");
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l v:5 i:4");
+    cond(s, "l-v");
+    (void)end(s, a, "b,l,v", mul(s, rd(s, x, "b,l,i"), rd(s, w, "v,i")));
+    begin(s, OP_NEST, REDUCE_LSE, "b:b l:l v:5");
+    cond(s, "l-v");
+    (void)end(s, z, "b,l", rd(s, a, "b,l,v"));
+    begin(s, OP_NEST, REDUCE_SET, "b:b l:l v:5");
+    cond(s, "l-v");
+    (void)end(s, p, "b,l,v", un(s, EXPR_EXP, bin(s, EXPR_SUB, rd(s, a, "b,l,v"), rd(s, z, "b,l"))));
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l o:3 v:5");
+    cond(s, "l-v");
+    (void)end(s, y, "b,l,o", mul(s, rd(s, p, "b,l,v"), rd(s, v, "v,o")));
+    loss_of(s, y, "b:b l:l o:3", "b,l,o");
+}
+
+static void test_streams(void **state) {
+    (void)state;
+    const Sketcher programs[] = {score_program, head_program, probability_program};
+    for (int p = 0; p < 3; p++) {
+        Sketch plain = sketch_new(), sketch = sketch_new(), *s = &sketch;
+        programs[p](&plain);
+        programs[p](s);
+        Value *formals = sketch_formals(&plain, plain.unit, true, 3);
+        assert_true(grad_program(plain.program, NULL, NULL));
+        opt_simplify(s->program, NULL);
+        assert_int_equal(opt_raise(s->unit), 1);
+        assert_true(grad_program(s->program, NULL, NULL));
+        opt_simplify(s->program, &(OptOptions){.phase = OPT_AFTER_GRAD});
+        assert_int_equal(s->unit->group_count, 2);
+        assert_int_equal(s->unit->groups[0].kind, GROUP_STREAM);
+        assert_int_equal(s->unit->groups[1].kind, GROUP_STREAM_GRAD);
+        assert_null(program_verify(s->program));
+        same_values(plain.unit, plain.unit->output_count, sketch_run(&plain, plain.unit, formals), sketch_run(s, s->unit, formals), 1e-11);
+        sketch_free(&plain);
+        sketch_free(s);
+    }
+}
+
 static void test_dead_results(void **state) {
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
@@ -288,6 +330,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_each_pass),   cmocka_unit_test(test_around_grad),       cmocka_unit_test(test_gather_form),
         cmocka_unit_test(test_chain_splits), cmocka_unit_test(test_equal_definitions), cmocka_unit_test(test_dead_results),
+        cmocka_unit_test(test_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
