@@ -293,6 +293,20 @@ bool unit_inline(Unit *unit, int reader, int tensor) {
 
 /* ---- decisions ---------------------------------------------------------------------------------------------------------------- */
 
+/* Reading what the producer reads, in every reader, moves no more than writing its result once and reading that. A chain of sums would otherwise
+   be evaluated from its beginning in each of its many readers. */
+static bool saves_traffic(const Inliner *in, const Op *producer) {
+    int reads = 0, readers = in->uses[producer->out.tensor].readers;
+    for (int id = 0; id < producer->expr_count; id++) {
+        const Expr *expr = &producer->exprs[id];
+        bool whole = expr->kind == EXPR_READ;
+        for (int i = 0; whole && i < producer->index_count; i++)
+            whole = access_has_index(&expr->access, i);
+        reads += whole;
+    }
+    return reads * readers <= 1 + reads + readers;
+}
+
 static bool worth(const Inliner *in, const Op *producer, const Op *reader, const AccessQuery *query) {
     int tensor = producer->out.tensor;
     Affine affine;
@@ -305,7 +319,7 @@ static bool worth(const Inliner *in, const Op *producer, const Op *reader, const
         return true;
     if (!in->uses[tensor].pinned && in->uses[tensor].readers == 1 && point_by_point(reader, query))
         return true;
-    return in->options->phase == OPT_AFTER_GRAD && is_cheap(producer) && all_readers_take(in, tensor);
+    return in->options->phase == OPT_AFTER_GRAD && is_cheap(producer) && saves_traffic(in, producer) && all_readers_take(in, tensor);
 }
 
 static bool inline_into(Inliner *in, Op *op, const bool *inlinable) {

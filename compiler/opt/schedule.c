@@ -24,7 +24,7 @@ Dim tensor_dim(Program *program, const Tensor *tensor) {
 }
 
 double dim_nominal(Dim dim) {
-    static const DimEnv usual = {{8, 512, 511, 64, 256, 256, 64, 64, 64, 64, 64}};
+    static const DimEnv usual = {{8, 512, 511, 512, 64, 256, 256, 64, 64, 64, 64, 64}};
     return (double)dim_eval(dim, &usual);
 }
 

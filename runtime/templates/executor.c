@@ -53,13 +53,14 @@ BfmInstance *bfm_instance_new(const BfmPlan *plan, const BfmFunction *functions,
     if (instance) {
         *instance = (BfmInstance){.plan = plan, .functions = functions, .pool = pool, .engine = BFM_GEMM_OWN};
         instance->dims = calloc((size_t)plan->dims.count + 1, sizeof *instance->dims);
+        instance->laid = calloc((size_t)plan->buffers.count + 1, sizeof *instance->laid);
         instance->memory = calloc((size_t)plan->buffers.count + 1, sizeof *instance->memory);
         instance->external = calloc((size_t)plan->buffers.count + 1, sizeof *instance->external);
         instance->codes = calloc((size_t)plan->codes.count + 1, sizeof *instance->codes);
         instance->code_buffers = calloc(buffers + 1, sizeof *instance->code_buffers);
         instance->code_dims = calloc(dims + 1, sizeof *instance->code_dims);
     }
-    if (!instance || !instance->dims || !instance->memory || !instance->external || !instance->codes || !instance->code_buffers || !instance->code_dims) {
+    if (!instance || !instance->dims || !instance->laid || !instance->memory || !instance->external || !instance->codes || !instance->code_buffers || !instance->code_dims) {
         bfm_instance_free(instance);
         bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a program of %llu kernels", (unsigned long long)plan->kernels.count);
         return NULL;
@@ -73,6 +74,7 @@ void bfm_instance_free(BfmInstance *instance)
     if (!instance)
         return;
     free(instance->dims);
+    free(instance->laid);
     free(instance->memory);
     free(instance->external);
     free(instance->codes);
@@ -141,8 +143,10 @@ static bool arena_bind(BfmInstance *instance, BfmError *error)
     }
     used = 0;
     for (int i = 0; ok && i < count; i++) {
-        if (in_arena(instance, i))
-            instance->memory[i] = instance->arena + items[used++].offset;
+        if (!in_arena(instance, i))
+            continue;
+        instance->memory[i] = instance->arena + items[used++].offset;
+        instance->laid[i] = instance->dims[buffers[i].count];
     }
     free(items);
     if (!ok)
@@ -150,14 +154,26 @@ static bool arena_bind(BfmInstance *instance, BfmError *error)
     return ok;
 }
 
+/* The buffers of the arena have the sizes they were laid out for: a step of decoding moves the position and nothing else. */
+static bool arena_fits(const BfmInstance *instance)
+{
+    const BfmPlanBuffer *buffers = bfm_plan_buffers(instance->plan);
+    for (uint64_t i = 0; i < instance->plan->buffers.count; i++) {
+        if (in_arena(instance, (int)i) && instance->laid[i] != instance->dims[buffers[i].count])
+            return false;
+    }
+    return true;
+}
+
 bool bfm_instance_bind(BfmInstance *instance, const int64_t *symbols, BfmError *error)
 {
-    if (instance->bound && memcmp(instance->symbols, symbols, sizeof instance->symbols) == 0)
+    const bool laid = instance->bound;
+    if (laid && memcmp(instance->symbols, symbols, sizeof instance->symbols) == 0)
         return true;
     instance->bound = false;
     memcpy(instance->symbols, symbols, sizeof instance->symbols);
     bfm_dims_eval(instance->plan, symbols, instance->dims);
-    if (!counts_check(instance, error) || !arena_bind(instance, error))
+    if (!counts_check(instance, error) || (!(laid && arena_fits(instance)) && !arena_bind(instance, error)))
         return false;
     instance->bound = instance->pointers_changed = true;
     return true;

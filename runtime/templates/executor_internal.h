@@ -20,6 +20,7 @@ struct BfmInstance {
     bool bound;
     int64_t symbols[BFM_PLAN_SYMBOLS];
     int64_t *dims;            /* [dims] values of the slots */
+    int64_t *laid;            /* [buffers] elements for which each was given its place in the arena */
     void **memory;            /* [buffers] where each is */
     bool *external;           /* [buffers] memory of the caller */
     bool pointers_changed;    /* codes' arguments are to be filled again */

@@ -11,7 +11,7 @@
 
 #define BFM_PLAN_MAGIC "bfmplan"
 
-enum { BFM_PLAN_VERSION = 1, BFM_PLAN_SYMBOLS = 11 }; /* symbols: b, l, p, s0 … s7 (ir/dim.h) */
+enum { BFM_PLAN_VERSION = 1, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
 
 typedef struct BfmSection {
     uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
