@@ -19,7 +19,10 @@ void opt_simplify_unit(Unit *unit, const OptOptions *options) {
 }
 
 void opt_simplify(Program *program, const OptOptions *options) {
+    options = options ? options : &DEFAULTS;
     for (int u = 0; u < program->unit_count; u++)
         opt_simplify_unit(program->units[u], options);
-    (void)opt_dead_results(program);
+    (void)opt_dead_results(program); /* scores that no caller asks for can be streamed */
+    for (int u = 0; options->phase == OPT_BEFORE_GRAD && u < program->unit_count; u++)
+        (void)opt_raise(program->units[u]);
 }

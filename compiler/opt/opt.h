@@ -16,7 +16,7 @@ typedef struct OptOptions {
 } OptOptions;
 
 void opt_simplify_unit(Unit *unit, const OptOptions *options);
-/* Every unit, then results, formals and units that no call uses. */
+/* Every unit, then results, formals and units that no call uses; before differentiation streams are raised last. */
 void opt_simplify(Program *program, const OptOptions *options);
 
 bool opt_dce(Unit *unit);                                  /* dce.c */

@@ -196,18 +196,19 @@ static void test_each_pass(void **state) {
 static void test_around_grad(void **state) {
     (void)state;
     for (int p = 0; p < PROGRAM_COUNT; p++)
-        for (int raise = 0; raise < 2; raise++) {
+        for (int together = 0; together < 2; together++) {
             Sketch plain = sketch_new(), passed = sketch_new();
             PROGRAMS[p](&plain);
             PROGRAMS[p](&passed);
             Value *formals = sketch_formals(&plain, plain.unit, true, 3);
             assert_true(grad_program(plain.program, NULL, NULL));
             Value *before = sketch_run(&plain, plain.unit, formals);
-            opt_simplify(passed.program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-            if (raise)
-                (void)opt_raise(passed.unit);
+            if (together)
+                opt_simplify(passed.program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
+            else
+                opt_simplify_unit(passed.unit, &(OptOptions){.phase = OPT_BEFORE_GRAD});
             assert_true(grad_program(passed.program, NULL, NULL));
-            opt_simplify(passed.program, &(OptOptions){.phase = OPT_AFTER_GRAD});
+            opt_simplify(passed.program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = together});
             const char *wrong = program_verify(passed.program);
             if (wrong)
                 fail_msg("program %d: %s", p, wrong);
@@ -282,7 +283,7 @@ static void test_streams(void **state) {
         Value *formals = sketch_formals(&plain, plain.unit, true, 3);
         assert_true(grad_program(plain.program, NULL, NULL));
         opt_simplify(s->program, NULL);
-        assert_int_equal(opt_raise(s->unit), 1);
+        assert_int_equal(s->unit->group_count, 1);
         assert_true(grad_program(s->program, NULL, NULL));
         opt_simplify(s->program, &(OptOptions){.phase = OPT_AFTER_GRAD});
         assert_int_equal(s->unit->group_count, 2);
