@@ -1,7 +1,7 @@
 /* Dimensions: canonical rational polynomials over run-time symbols and over ceil, floor, min and max of such polynomials.
    Hash-consed: within one DimTable equal dimensions are the same pointer. Nothing cleverer than canonical form decides equality.
-   Run-time symbols: b (batch rows), l (positions), p (the position being decoded, 0 <= p < l), and s0 … s7 (axes of the tensor that an
-   optimiser form is applied to). b, l and s are at least 1. */
+   Run-time symbols: b (batch rows), l (positions), p and n (decoding: the first position at hand and how many there are, p + n <= l), and
+   s0 … s7 (axes of the tensor that an optimiser form is applied to). b, l, n and s are at least 1. */
 #ifndef BFM_IR_DIM_H
 #define BFM_IR_DIM_H
 
@@ -12,7 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DIM_B, DIM_L, DIM_P, DIM_S0, DIM_SYMBOLS = DIM_S0 + 8 };
+enum { DIM_B, DIM_L, DIM_P, DIM_N, DIM_S0, DIM_SYMBOLS = DIM_S0 + 8 };
 
 typedef struct DimNode DimNode;
 typedef const DimNode *Dim;
@@ -43,7 +43,7 @@ bool dim_is_int(Dim a, int64_t *value);
 bool dim_is(Dim a, int64_t value);
 bool dim_uses(Dim a, int symbol);            /* the symbol occurs in a */
 bool dim_is_static(Dim a);                   /* no symbol occurs */
-/* Proved from b, l, s >= 1 and 0 <= p <= l - 1; false means not proved. */
+/* Proved from b, l, n, s >= 1, 0 <= p <= l - 1 and p + n <= l; false means not proved. */
 bool dim_proves_nonnegative(Dim a);
 int64_t dim_eval(Dim a, const DimEnv *env);  /* the value; a non-integer is rounded down */
 Rational dim_eval_exact(Dim a, const DimEnv *env);

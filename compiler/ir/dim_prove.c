@@ -20,13 +20,15 @@ static bool coefficients_nonnegative(Dim a)
     return true;
 }
 
-/* b = 1 + b', s = 1 + s', l = 1 + p + l', with the old symbols standing for the new unknowns. */
+/* b = 1 + b', n = 1 + n', s = 1 + s', l = p + n + l' (1 + p + l' where n does not occur), with the old symbols standing for the new unknowns. */
 static Dim shift_symbols(DimTable *table, Dim a)
 {
+    const bool several = dim_uses(a, DIM_N);
     for (int symbol = 0; symbol < DIM_SYMBOLS; symbol++) {
         if (symbol == DIM_P || !dim_uses(a, symbol))
             continue;
-        Dim by = dim_add(table, dim_symbol(table, symbol), dim_int(table, 1));
+        const Dim least = symbol == DIM_L && several ? dim_symbol(table, DIM_N) : dim_int(table, 1); /* n itself is shifted after l */
+        Dim by = dim_add(table, dim_symbol(table, symbol), least);
         if (symbol == DIM_L)
             by = dim_add(table, by, dim_symbol(table, DIM_P));
         a = dim_substitute(table, a, symbol, by);

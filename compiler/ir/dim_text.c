@@ -10,7 +10,7 @@
 static void symbol_print(int symbol, Str *out)
 {
     if (symbol < DIM_S0)
-        str_push(out, symbol == DIM_B ? 'b' : symbol == DIM_L ? 'l' : 'p');
+        str_push(out, "blpn"[symbol]);
     else
         str_printf(out, "s%d", symbol - DIM_S0);
 }
@@ -140,7 +140,7 @@ static Dim read_item(Reader *reader)
     if (take_word(reader, "max"))
         return read_function(reader, NULL, dim_max);
     for (int symbol = 0; symbol < DIM_SYMBOLS; symbol++) {
-        char name[4] = {symbol == DIM_B ? 'b' : symbol == DIM_L ? 'l' : symbol == DIM_P ? 'p' : 's'};
+        char name[4] = {symbol < DIM_S0 ? "blpn"[symbol] : 's'};
         if (symbol >= DIM_S0)
             name[1] = (char)('0' + symbol - DIM_S0);
         if (take_word(reader, name))

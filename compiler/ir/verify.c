@@ -85,12 +85,12 @@ static bool box_empty(const Op *op, const DimEnv *env)
 /* Where no conditions cut the box, a subscript's extremes are exact: they are tried at a few bindings. With conditions it is the producer's duty. */
 static void check_range(Verifier *verifier, const Access *access, int sub, Dim extent)
 {
-    static const int64_t samples[][3] = {{1, 1, 0}, {1, 2, 1}, {2, 1, 0}, {3, 5, 2}, {4, 8, 7}};
+    static const int64_t samples[][4] = {{1, 1, 0, 1}, {1, 2, 1, 1}, {2, 1, 0, 1}, {3, 5, 2, 2}, {4, 8, 7, 1}};
     const Op *op = verifier->op;
     if (op->cond_count > 0)
         return;
     for (size_t i = 0; i < sizeof samples / sizeof *samples && !verifier->message; i++) {
-        DimEnv env = {.value = {samples[i][0], samples[i][1], samples[i][2]}};
+        DimEnv env = {.value = {samples[i][0], samples[i][1], samples[i][2], samples[i][3]}};
         for (int s = DIM_S0; s < DIM_SYMBOLS; s++)
             env.value[s] = 1 + (int64_t)i + s - DIM_S0;
         const Affine affine = access->subs[sub].affine;

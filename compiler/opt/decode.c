@@ -9,10 +9,10 @@
 /* What is known of a tensor of the old unit: demands are collected from the last operation to the first. */
 typedef struct Plan {
     bool demanded;
-    int time_axis;   /* storage axis evaluated at p alone, -1 = none */
+    int time_axis;   /* storage axis evaluated at the positions at hand alone, -1 = none */
     bool kept;       /* read again at later positions: lives in a cache */
-    int current;     /* tensor of the new unit: position p (or all of it, if there is no time axis) */
-    int cache;       /* tensor of the new unit: all positions up to p, -1 */
+    int current;     /* tensor of the new unit: positions p … p + n - 1 (or all of it, if there is no time axis) */
+    int cache;       /* tensor of the new unit: all positions up to those, -1 */
 } Plan;
 
 typedef struct Decoder {
@@ -23,7 +23,7 @@ typedef struct Decoder {
     int *moved;          /* [from->op_count] position in the new unit, -1 = not needed */
     VEC(Binding) bindings;
     VEC(int) pending;    /* kept tensors whose caches are extended after the group at hand */
-    Dim l, p, one;
+    Dim l, p, n;
     const char *message;
 } Decoder;
 
@@ -140,7 +140,7 @@ static int tensor_now(Decoder *dec, int old, TensorRole role)
     const int time = dec->plans[old].time_axis;
     Dim *extent = arena_memdup(dec->program->arena, tensor->extent, (size_t)tensor->rank * sizeof *extent);
     if (time >= 0)
-        extent[time] = dec->one;
+        extent[time] = dec->n;
     const int id = role == TENSOR_LOCAL ? unit_tensor(dec->to, tensor->name, tensor->type, role, tensor->rank, extent, tensor->bound)
                                         : unit_formal(dec->to, tensor->name, tensor->type, role, tensor->rank, extent, tensor->bound);
     dec->to->tensors[id].span = tensor->span;
@@ -166,7 +166,7 @@ static void next_output(Decoder *dec, int tensor)
     dec->to->outputs[number].formal = dec->to->formal_count - 1;
 }
 
-/* cache'[…, p, …] = current; the rest of the cache stays. */
+/* cache'[…, p + i, …] = current; the rest of the cache stays. */
 static void extend_cache(Decoder *dec, int old)
 {
     Program *program = dec->program;
@@ -180,7 +180,7 @@ static void extend_cache(Decoder *dec, int old)
     Access out = access_new(program, plan->cache, tensor->rank);
     for (int axis = 0; axis < tensor->rank; axis++) {
         const bool time = axis == plan->time_axis;
-        const int index = op_index(&ob, intern(program->interner, arena_printf(program->arena, "i%d", axis)), time ? dec->one : tensor->extent[axis]);
+        const int index = op_index(&ob, intern(program->interner, arena_printf(program->arena, "i%d", axis)), time ? dec->n : tensor->extent[axis]);
         read.subs[axis] = sub_index(program, index);
         out.subs[axis] = time ? sub_affine(affine_add(program, affine_index(program, index), affine_const(program, dec->p)), 1) : read.subs[axis];
     }
@@ -197,7 +197,7 @@ typedef struct Copy {
     Decoder *dec;
     const Op *from;
     OpBuilder ob;
-    int time;        /* index evaluated at p, -1 */
+    int time;        /* index evaluated at the positions at hand, -1 */
     Affine *by;      /* old index -> its value in the new operation */
     int *expr;       /* old expression -> new */
 } Copy;
@@ -212,7 +212,7 @@ static Sub copy_sub(Copy *copy, const Sub *sub)
     return sub_affine(affine_substitute(program, sub->affine, copy->by), sub->span);
 }
 
-/* Position p of what was computed now, or the cache where other positions are read. */
+/* What was computed now, or the cache where other positions are read. */
 static Access copy_access(Copy *copy, const Access *access)
 {
     Decoder *dec = copy->dec;
@@ -268,7 +268,7 @@ static Copy copy_begin(Decoder *dec, const Op *from, int time)
     Copy copy = {.dec = dec, .from = from, .ob = op_begin(dec->to, from->kind), .time = time};
     copy.by = ARENA_ARRAY(program->arena, Affine, from->index_count + 1);
     for (int i = 0; i < from->index_count; i++) {
-        op_index(&copy.ob, from->indices[i].name, i == time ? dec->one : from->indices[i].extent);
+        op_index(&copy.ob, from->indices[i].name, i == time ? dec->n : from->indices[i].extent);
         copy.by[i] = affine_index(program, i);
         if (i == time)
             copy.by[i] = affine_add(program, copy.by[i], affine_const(program, dec->p));
@@ -332,7 +332,7 @@ static int carry_formal(Decoder *dec, const Op *op, Symbol name)
     return cache_formal(dec, name, T_REAL, count, extents, NULL);
 }
 
-/* carry' = the value after the last scanned point of this position. */
+/* carry' = the value after the last scanned point of the positions at hand. */
 static void carry_next(Decoder *dec, const Op *op, int values)
 {
     Program *program = dec->program;
@@ -352,7 +352,7 @@ static void carry_next(Decoder *dec, const Op *op, int values)
     for (int i = 0; i < from.out.count; i++) {
         int index;
         BFM_ASSERT(affine_is_index(from.out.subs[i].affine, &index));
-        read.subs[i] = scans(&from, index) ? sub_affine(affine_const(program, dim_sub(program->dims, from.indices[index].extent, dec->one)), 1) : sub_index(program, index_of[index]);
+        read.subs[i] = scans(&from, index) ? sub_affine(affine_const(program, dim_sub(program->dims, from.indices[index].extent, dim_int(program->dims, 1))), 1) : sub_index(program, index_of[index]);
     }
     for (int k = 0; k < rank; k++)
         out.subs[k] = sub_index(program, k);
@@ -461,7 +461,7 @@ Program *decode_program(Program *old, const Unit *unit, const Binding *bindings,
     program->unit_count = program->unit_capacity = 0;
     program->units = NULL;
     Decoder dec = {.program = program, .from = unit, .plans = ARENA_ARRAY(arena, Plan, unit->tensor_count + 1), .moved = ARENA_ARRAY(arena, int, unit->op_count + 1),
-                   .l = dim_symbol(old->dims, DIM_L), .p = dim_symbol(old->dims, DIM_P), .one = dim_int(old->dims, 1)};
+                   .l = dim_symbol(old->dims, DIM_L), .p = dim_symbol(old->dims, DIM_P), .n = dim_symbol(old->dims, DIM_N)};
     for (int i = 0; i < unit->tensor_count; i++)
         dec.plans[i] = (Plan){.time_axis = -1, .current = -1, .cache = -1};
     dec.to = unit_new(program, intern(old->interner, "decode"));

@@ -1,11 +1,12 @@
-/* The incremental decoder, derived: from a flat unit that computes all positions, a program that computes position p from what was kept of
-   the positions before (design: ir.md "Incremental decoding").
+/* The incremental decoder, derived: from a flat unit that computes all positions, a program that computes positions p … p + n - 1 from what was
+   kept of the positions before (design: ir.md "Incremental decoding").
 
    requires   a flat, simplified unit (flatten.h) whose result is causal in its inputs (ir/effects.h)
-   gives      a program over the symbols b, l (the most positions that will come) and p: inputs hold the position p alone (extent 1 instead of
-              l), states named `cache.NAME` are formals with NEXT outputs: a tensor that later positions read again is extended in place at p,
-              a recurrence carries its last value. The result holds position p alone.
-   preserves  the operations and groups of the unit, with the index of the position restricted to p: the same sums in the same order */
+   gives      a program over the symbols b, l (the most positions that will come), p and n: inputs and the result hold the n positions at hand
+              (extent n instead of l), states named `cache.NAME` are formals with NEXT outputs, 0 (or none) before the first position: a tensor
+              that later positions read again is extended in place at p, a recurrence carries its last value
+   preserves  the operations and groups of the unit, the index of the position counting from p: the same sums in the same order. n is a symbol
+              even where it is always 1, so that scheduling treats it as it treats l, and bits agree */
 #ifndef BFM_OPT_DECODE_H
 #define BFM_OPT_DECODE_H
 
