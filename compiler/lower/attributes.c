@@ -16,7 +16,12 @@ static const char *type_text(Lower *lw, const Node *type)
         for (int i = 0; i < list_count(choices); i++)
             str_printf(&text, "%s %s", i ? "," : "", list_at(choices, i)->name);
     } else {
-        str_printf(&text, "%s %s", kind == AST_TYPE_INT ? "an" : "a", ast_type_text(kind));
+        str_append(&text, kind == AST_TYPE_WIDTH   ? "a width, a whole number from 1"
+                          : kind == AST_TYPE_COUNT ? "a count, a whole number from 0"
+                          : kind == AST_TYPE_INT   ? "a whole number"
+                          : kind == AST_TYPE_REAL  ? "a number"
+                          : kind == AST_TYPE_BOOL  ? "true or false"
+                                                   : arena_printf(lw->arena, "a %s", ast_type_text(kind)));
     }
     if (type->op & AST_TYPE_OR_NONE)
         str_append(&text, " or none");

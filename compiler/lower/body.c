@@ -215,7 +215,13 @@ static void param_statement(Body *body, const Node *node, FormalKind kind, const
     const bool shared = kind == FORMAL_SHARED, state = kind == FORMAL_STATE, packed = body->uc->pack >= 0;
     FormalInfo info = {.kind = kind, .name = shared ? node->name : symbol_printf(lw, "%s%s", body->prefix, node->name), .span = node->span};
     bind_name(body, node->name, val_poison(), node->span);
-    if (!shape_axes(body, shape, axes, &rank) || !plain_shape(body, axes, rank, &info) || !make_init(body, node, shape, init, drawn, axes, rank, &info.init))
+    if (!shape_axes(body, shape, axes, &rank))
+        return;
+    if (!plain_shape(body, axes, rank, &info)) {
+        body->failed = true; /* others would be too large for the same reason */
+        return;
+    }
+    if (!make_init(body, node, shape, init, drawn, axes, rank, &info.init))
         return;
     const int id = formal_add(body->uc, lw, info, T_REAL, state ? TENSOR_STATE : TENSOR_PARAM, rank, axes, packed);
     LTensor *tensor = formal_tensor(lw, node->name, id, rank, axes, node->span);

@@ -342,8 +342,19 @@ static bool line_wiring(Place *place, const Node *definition, const Node *line_n
     return wiring->kind != VAL_POISON && norm->kind != VAL_POISON;
 }
 
+/* Errors inside a definition of another file also show the line that asked for it. */
+static void point_at_line(Lower *lw, int first, const Node *line)
+{
+    for (int i = first; i < diag_count(lw->diags); i++) {
+        Diagnostic *diag = (Diagnostic *)diag_get(lw->diags, i);
+        if (diag->span.file != line->span.file && line->span.file >= 0)
+            diag_label(lw->diags, diag, line->span, "for this line");
+    }
+}
+
 static bool layer_line(Place *place, const Node *line, const Node *definition)
 {
+    const int reported = diag_count(place->model->lw->diags);
     Model *model = place->model;
     Lower *lw = model->lw;
     const Node *call = line->kids[LINE_CALL];
@@ -371,6 +382,7 @@ static bool layer_line(Place *place, const Node *line, const Node *definition)
     if (!instance)
         instance = instance_make(lw, key, def, arguments, place->scope, scope, takes_stream ? place->stream : NULL, &norm, &wiring, call->span);
     LTensor *result = instance_call(model, instance, place->stream, path, line->span);
+    point_at_line(lw, reported, line);
     if (!result)
         return false;
     line_info(place, path, definition->name, line->span, model->uc.unit->op_count - 1);

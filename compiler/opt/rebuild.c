@@ -142,7 +142,8 @@ Unit *unit_clone(const Unit *unit, Symbol name) {
     memcpy(clone->ops, unit->ops, sizeof *unit->ops * (size_t)unit->op_count);
     memcpy(clone->formals, unit->formals, sizeof *unit->formals * (size_t)unit->formal_count);
     memcpy(clone->outputs, unit->outputs, sizeof *unit->outputs * (size_t)unit->output_count);
-    memcpy(clone->groups, unit->groups, sizeof *unit->groups * (size_t)unit->group_count);
+    if (unit->group_count > 0)
+        memcpy(clone->groups, unit->groups, sizeof *unit->groups * (size_t)unit->group_count);
     clone->tensor_capacity = unit->tensor_count + 1;
     clone->op_capacity = unit->op_count + 1;
     clone->formal_capacity = unit->formal_count + 1;
