@@ -224,6 +224,9 @@ static int draw_form(FormBuilder *fb, const Expr *expr)
     return access_add(fb, result);
 }
 
+/* Sizes that an earlier pass took for constants: as arguments, so that another width is the same function. */
+static bool is_size(double value) { return value >= 8 && value <= 0x1p24 && value == (double)(int64_t)value; }
+
 static int expr_form(FormBuilder *fb, int id)
 {
     if (fb->expr_map[id] >= 0)
@@ -233,7 +236,10 @@ static int expr_form(FormBuilder *fb, int id)
     FormExpr result = {.kind = expr->kind, .arg = {-1, -1, -1}, .index = -1, .access = -1, .dim = {SLOT_CONST, 0}};
     for (int i = 0; i < scalar_arity(expr->kind); i++)
         result.arg[i] = expr_form(fb, expr->arg[i]);
-    if (expr->kind == EXPR_CONST) {
+    if (expr->kind == EXPR_CONST && is_size(expr->value)) {
+        result.kind = EXPR_DIM;
+        result.dim = slot_get(fb, (RoleKey){ROLE_OTHER, 0, 0, 0}, dim_int(dims_of(fb), (int64_t)expr->value), 2);
+    } else if (expr->kind == EXPR_CONST) {
         result.value = expr->value;
     } else if (expr->kind == EXPR_DIM) {
         result.dim = slot_get(fb, (RoleKey){ROLE_OTHER, 0, 0, 0}, expr->dim, 2);

@@ -562,7 +562,8 @@ static const KernelCode *simple_map(World *w, Codegen *codegen, Dim rows, Dim co
     int x = REAL(w, "x", true, rows, columns), y = REAL(w, "y", false, rows, columns);
     OpBuilder ob = op_begin(w->unit, OP_NEST);
     int i = op_index(&ob, name(w, "i"), rows), j = op_index(&ob, name(w, "j"), columns);
-    ob.op.body = unary(&ob, EXPR_EXP, expr_read(&ob, ACCESS(w, x, i, j)));
+    int scaled = binary(&ob, EXPR_DIV, expr_read(&ob, ACCESS(w, x, i, j)), expr_dim(&ob, columns)); /* a static size is a constant here */
+    ob.op.body = unary(&ob, EXPR_EXP, scaled);
     ob.op.out = ACCESS(w, y, i, j);
     int number = op_finish(&ob);
     return codegen_nest(codegen, w->unit, &w->unit->ops[number]);
