@@ -1,0 +1,70 @@
+/* What a program costs at a batch b and a length l: parameters, arithmetic, bytes, and the numbers that metrics made of sizes alone come to. Nothing is
+   allocated or run; equal instances are counted once.
+
+   Parameters are told apart by use. PRODUCT: a factor of a sum of products over one of its own indices: the matrices that multiply, which is what the
+   literature counts. TABLE: one of its axes is the vocabulary: an integer input of the model points into it, or into what is made along it. OTHER: gains,
+   biases, tables of scores.
+   Activated: elements of PRODUCT parameters that one token meets, on average. Where an integer chooses a part, the pairs that exist at most are counted:
+   k of the parts for k choices, the slots offered for as many slots.
+   Arithmetic: 2 per multiply-add, other scalars as ops.def says; points cut off by affine conditions do not count, points cut off by data do. A value that
+   depends on some indices only counts once for those. Only what results and losses need counts. */
+#ifndef BFM_IR_LEDGER_H
+#define BFM_IR_LEDGER_H
+
+#include "ir/ir.h"
+
+typedef enum { PARAM_OTHER, PARAM_TABLE, PARAM_PRODUCT } ParamUse;
+
+typedef struct ParamCost {
+    int64_t elements;
+    ParamUse use;
+    double activated;
+} ParamCost;
+
+typedef struct Work {
+    double forward, backward; /* floating-point operations */
+    double products;          /* of the forward ones, those in sums of products */
+    double kept_bytes;        /* results of reductions, rankings and recurrences, what a backward pass wants kept; not those over pairs of positions */
+} Work;
+
+/* A metric that reads nothing but sizes. */
+typedef struct FixedMetric {
+    Symbol name;
+    double value;
+} FixedMetric;
+
+typedef struct UnitCost {
+    const Unit *unit;
+    Work work;
+    ParamCost *formals; /* [formal_count]; elements 0 where it is no parameter */
+    int fixed_count;
+    FixedMetric *fixed;
+} UnitCost;
+
+typedef struct Counts {
+    int64_t products, tables, others; /* parameters by use */
+    double activated;                 /* of the products */
+} Counts;
+
+/* A call of the main unit: an instance at its place. */
+typedef struct CallCost {
+    int op;
+    Symbol path;
+    const UnitCost *cost;
+    Counts first;       /* parameters that no call before has used: a shared one counts at its first use */
+    double activated;   /* of all that it uses */
+} CallCost;
+
+typedef struct ProgramCost {
+    int64_t batch, length;
+    Counts counts;
+    Work work;          /* of all calls, and of what the main unit does itself */
+    int call_count;
+    CallCost *calls;
+    ParamCost *params;  /* [main->formal_count] */
+} ProgramCost;
+
+ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length);
+static inline int64_t counts_total(Counts counts) { return counts.products + counts.tables + counts.others; }
+
+#endif
