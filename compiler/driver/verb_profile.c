@@ -1,0 +1,375 @@
+/* bfmc profile: where the time and the memory of a step go. */
+#include "driver/profile.h"
+#include "driver/progress.h"
+#include "driver/verbs.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+
+enum { STEPS_LEAST = 5, STEPS_MOST = 200, KERNELS_SHOWN = 24, WIDE = 52 };
+static const double sample_s = 0.2, measure_s = 3, rate_s = 0.3, quiet_s = 2;
+
+typedef struct Steps {
+    int count;
+    double *seconds;       /* sorted */
+    double median, low, high; /* low, high: quartiles */
+} Steps;
+
+/* What one kernel, or all of a sub-layer, does in a step. */
+typedef struct Cost {
+    const char *name, *kind, *shape;
+    double seconds, flops, bytes;
+    int kernels;
+} Cost;
+
+typedef struct Report {
+    Driver *driver;
+    Profile *profile;
+    Steps steps;
+    double rate;           /* GFLOP/s of the machine's products */
+    double resident;       /* peak, bytes */
+    int kernel_count, part_count;
+    Cost *kernels, *parts;
+    Cost total;
+    double *kernel_seconds; /* [kernel_count] */
+    double begin;
+} Report;
+
+static void tell(const Report *report, const char *what)
+{
+    if (seconds_now() - report->begin > quiet_s)
+        driver_note(report->driver, "%5.1f s  %s", seconds_now() - report->begin, what);
+}
+
+/* ---- measuring ---- */
+
+static int by_value(const void *a, const void *b) { return (*(const double *)a > *(const double *)b) - (*(const double *)a < *(const double *)b); }
+
+static double quantile(const Steps *steps, double share)
+{
+    const double place = share * (steps->count - 1);
+    const int below = (int)place;
+    return below + 1 < steps->count ? steps->seconds[below] + (place - below) * (steps->seconds[below + 1] - steps->seconds[below]) : steps->seconds[below];
+}
+
+/* The most the process had in memory since the last call: the kernel's mark is set back. Without that file: since it began. */
+static double resident_peak(bool restart)
+{
+    FILE *file = fopen(restart ? "/proc/self/clear_refs" : "/proc/self/status", restart ? "w" : "r");
+    char line[256];
+    double kilobytes = 0;
+    while (file && !restart && fgets(line, sizeof line, file))
+        if (strncmp(line, "VmHWM:", 6) == 0)
+            kilobytes = strtod(line + 6, NULL);
+    if (file) {
+        if (restart)
+            (void)fputs("5", file);
+        (void)fclose(file);
+    }
+    struct rusage usage;
+    if (kilobytes <= 0 && getrusage(RUSAGE_SELF, &usage) == 0)
+        kilobytes = (double)usage.ru_maxrss;
+    return 1024 * kilobytes;
+}
+
+static bool steps_measure(Report *report, BfmError *error)
+{
+    Steps *steps = &report->steps;
+    const int64_t wanted = option_whole(report->driver->options, OPT_STEPS, 0);
+    const int most = wanted > 0 ? (int)wanted : STEPS_MOST;
+    double total = 0;
+    steps->seconds = ARENA_ARRAY(report->driver->arena, double, most);
+    (void)resident_peak(true);
+    bfm_instance_time(report->profile->instance, report->kernel_seconds);
+    while (steps->count < most && (wanted > 0 || steps->count < STEPS_LEAST || total < measure_s)) {
+        const double seconds = profile_run(report->profile, 1, error);
+        if (seconds < 0)
+            return false;
+        total += steps->seconds[steps->count++] = seconds;
+    }
+    bfm_instance_time(report->profile->instance, NULL);
+    report->resident = resident_peak(false);
+    qsort(steps->seconds, (size_t)steps->count, sizeof *steps->seconds, by_value);
+    steps->median = quantile(steps, 0.5), steps->low = quantile(steps, 0.25), steps->high = quantile(steps, 0.75);
+    return true;
+}
+
+/* One sample, of at least sample_s, for each line of standard input: its seconds a step, as a line of JSON. */
+static bool samples_serve(Report *report, BfmError *error)
+{
+    char line[64];
+    printf("{\"ready\": true}\n");
+    (void)fflush(stdout);
+    while (fgets(line, sizeof line, stdin)) {
+        double total = 0;
+        int count = 0;
+        for (; total < sample_s; count++) {
+            const double seconds = profile_run(report->profile, 1, error);
+            if (seconds < 0)
+                return false;
+            total += seconds;
+        }
+        printf("{\"step_s\": %.9f, \"steps\": %d}\n", total / count, count);
+        (void)fflush(stdout);
+    }
+    return true;
+}
+
+/* ---- costs ---- */
+
+static const char *kernel_word(const BfmPlanKernel *kernel, const BfmPlanGemm *gemm)
+{
+    static const char *const words[BFM_KERNEL_KINDS] = {"map", "product", "order", "top", "stream", "stream backward"};
+    return !gemm || gemm->form == BFM_GEMM_PLAIN ? words[kernel->kind] : gemm->form == BFM_GEMM_BY_KEY ? "product by key" : "product into keys";
+}
+
+static double slot(const Report *report, int32_t dim) { return dim < 0 ? 0 : (double)bfm_instance_dim(report->profile->instance, dim); }
+
+/* "1024×1536×512" of a product, with the batches or keys before it. */
+static const char *product_shape(const Report *report, const BfmPlanGemm *gemm)
+{
+    double batches = gemm->form == BFM_GEMM_PLAIN ? 1 : slot(report, gemm->key_count);
+    for (int i = 0; i < gemm->batch_count; i++)
+        batches *= slot(report, gemm->batch[i].extent);
+    const char *many = batches == 1 ? "" : arena_printf(report->driver->arena, "%.0f of ", batches);
+    return arena_printf(report->driver->arena, "%s%.0f×%.0f×%.0f", many, slot(report, gemm->m.extent), slot(report, gemm->n.extent), slot(report, gemm->k.extent));
+}
+
+static void cost_add(Cost *to, const Cost *cost)
+{
+    to->seconds += cost->seconds;
+    to->flops += cost->flops;
+    to->bytes += cost->bytes;
+    to->kernels += cost->kernels;
+}
+
+/* The sub-layer whose path the name begins with: the longest such path, "" for none. */
+static const char *part_of(const Report *report, const char *name)
+{
+    const Lowered *lowered = report->profile->lowered;
+    const char *best = "";
+    for (int i = 0; i < lowered->line_count; i++) {
+        const char *path = lowered->lines[i].path;
+        const size_t length = strlen(path);
+        if (lowered->lines[i].call >= 0 && length > strlen(best) && strncmp(name, path, length) == 0 && (name[length] == '.' || name[length] == 0))
+            best = path;
+    }
+    return best;
+}
+
+static Cost *part_find(Report *report, const char *name)
+{
+    for (int i = 0; i < report->part_count; i++)
+        if (strcmp(report->parts[i].name, name) == 0)
+            return &report->parts[i];
+    report->parts[report->part_count] = (Cost){.name = name};
+    return &report->parts[report->part_count++];
+}
+
+static void costs_count(Report *report)
+{
+    const BfmPlan *plan = report->profile->compiled->plan;
+    report->parts = ARENA_ARRAY(report->driver->arena, Cost, report->profile->lowered->line_count + 2);
+    report->kernels = ARENA_ARRAY(report->driver->arena, Cost, report->kernel_count + 1);
+    for (int i = 0; i < report->profile->lowered->line_count; i++)
+        if (report->profile->lowered->lines[i].call >= 0)
+            (void)part_find(report, report->profile->lowered->lines[i].path);
+    for (int k = 0; k < report->kernel_count; k++) {
+        const BfmPlanKernel *kernel = &bfm_plan_kernels(plan)[k];
+        const BfmPlanGemm *gemm = kernel->kind == BFM_KERNEL_GEMM ? (const BfmPlanGemm *)(bfm_plan_ints(plan) + kernel->record) : NULL;
+        const char *name = bfm_plan_text(plan, kernel->label);
+        report->kernels[k] = (Cost){.name = name, .kind = kernel_word(kernel, gemm), .shape = gemm ? product_shape(report, gemm) : "", .flops = slot(report, kernel->flops),
+                                    .bytes = slot(report, kernel->bytes), .seconds = report->kernel_seconds[k] / report->steps.count, .kernels = 1};
+        cost_add(part_find(report, part_of(report, name)), &report->kernels[k]);
+        cost_add(&report->total, &report->kernels[k]);
+    }
+}
+
+/* ---- the report as JSON ---- */
+
+static json_t *cost_json(const Cost *cost)
+{
+    json_t *value = json_pack("{s:s, s:f, s:f, s:f, s:f}", "name", cost->name, "seconds", cost->seconds, "flops", cost->flops, "bytes", cost->bytes, "gflops_per_s",
+                              cost->seconds > 0 ? cost->flops * 1e-9 / cost->seconds : 0.0);
+    if (cost->kind)
+        json_object_set_new(value, "kind", json_string(cost->kind));
+    if (cost->shape && *cost->shape)
+        json_object_set_new(value, "shape", json_string(cost->shape));
+    if (!cost->kind)
+        json_object_set_new(value, "kernels", json_integer(cost->kernels));
+    return value;
+}
+
+static json_t *costs_json(const Cost *costs, int count)
+{
+    json_t *list = json_array();
+    for (int i = 0; i < count; i++)
+        json_array_append_new(list, cost_json(&costs[i]));
+    return list;
+}
+
+static json_t *times_json(Arena *arena, const ProfileTimes *times)
+{
+    json_t *value = json_pack("{s:f, s:I, s:I}", "first_step_s", times->total, "functions_compiled", (json_int_t)times->compiled, "functions_cached", (json_int_t)times->cached);
+    for (int p = 0; p < PHASE_COUNT; p++)
+        json_object_set_new(value, arena_printf(arena, "%s_s", profile_phase_text((ProfilePhase)p)), json_real(times->phase[p]));
+    return value;
+}
+
+static json_t *report_json(const Report *report)
+{
+    const Profile *profile = report->profile;
+    const Steps *steps = &report->steps;
+    const double rate = report->total.flops * 1e-9 / steps->median;
+    json_t *json = report_new(report->driver);
+    json_object_set_new(json, "subject", json_string(profile->subject->name));
+    json_object_set_new(json, "batch", json_integer((json_int_t)profile->settings.batch));
+    json_object_set_new(json, "length", json_integer((json_int_t)profile->settings.length));
+    json_object_set_new(json, "forward_only", json_boolean(profile->settings.forward));
+    json_object_set_new(json, "threads", json_integer(bfm_pool_threads(profile->pool)));
+    json_object_set_new(json, "step", json_pack("{s:f, s:f, s:f, s:f, s:i, s:f, s:f}", "median_s", steps->median, "quartile_low_s", steps->low, "quartile_high_s", steps->high,
+                                                "least_s", steps->seconds[0], "steps", steps->count, "flops", report->total.flops, "gflops_per_s", rate));
+    json_object_set_new(json, "sgemm", json_pack("{s:f, s:f}", "gflops_per_s", report->rate, "share", report->rate > 0 ? rate / report->rate : 0.0));
+    json_object_set_new(json, "memory", json_pack("{s:I, s:I, s:I, s:f}", "formals_bytes", (json_int_t)bfm_instance_formal_bytes(profile->instance), "planned_bytes",
+                                                  (json_int_t)bfm_instance_peak_bytes(profile->instance), "unshared_bytes",
+                                                  (json_int_t)bfm_instance_total_bytes(profile->instance), "resident_peak_bytes", report->resident));
+    json_object_set_new(json, "compile", json_pack("{s:o, s:o}", "cold", times_json(report->driver->arena, &profile->cold), "warm", times_json(report->driver->arena, &profile->warm)));
+    json_object_set_new(json, "sub_layers", costs_json(report->parts, report->part_count));
+    json_object_set_new(json, "kernels", costs_json(report->kernels, report->kernel_count));
+    return json;
+}
+
+/* ---- the report as text ---- */
+
+static int slowest_first(const void *a, const void *b)
+{
+    const Cost *const *left = a, *const *right = b;
+    const double x = (*left)->seconds, y = (*right)->seconds;
+    return x != y ? (x < y) - (x > y) : (*left > *right) - (*left < *right);
+}
+
+/* The end of a long name is what tells names apart. */
+static void name_print(Str *out, const char *name)
+{
+    const size_t length = strlen(name);
+    if (length <= WIDE)
+        str_printf(out, "  %-*s", WIDE, length > 0 ? name : "between them");
+    else
+        str_printf(out, "  …%-*s", WIDE - 1, name + length - (WIDE - 1));
+}
+
+static void cost_print(const Report *report, const Cost *cost, Str *out)
+{
+    name_print(out, cost->name);
+    str_printf(out, "%10.3f%7.1f%9.1f%9.1f", 1e3 * cost->seconds, 100 * cost->seconds / report->total.seconds,
+               cost->seconds > 0 ? cost->flops * 1e-9 / cost->seconds : 0.0, cost->seconds > 0 ? cost->bytes * 1e-9 / cost->seconds : 0.0);
+    if (cost->kind)
+        str_printf(out, "  %s %s", cost->kind, cost->shape);
+    str_push(out, '\n');
+}
+
+static void costs_print(const Report *report, const char *title, const Cost *costs, int count, int shown, Str *out)
+{
+    const Cost **order = ARENA_ARRAY(report->driver->arena, const Cost *, count + 1);
+    Cost rest = {.name = arena_printf(report->driver->arena, "%d more", count - shown)};
+    for (int i = 0; i < count; i++)
+        order[i] = &costs[i];
+    str_printf(out, "\n%-*s%10s%7s%9s%9s\n", WIDE + 2, title, "ms", "%", "GFLOP/s", "GB/s");
+    if (shown < count)
+        qsort(order, (size_t)count, sizeof *order, slowest_first);
+    for (int i = 0; i < count; i++) {
+        if (i < shown)
+            cost_print(report, order[i], out);
+        else
+            cost_add(&rest, order[i]);
+    }
+    if (shown < count)
+        cost_print(report, &rest, out);
+}
+
+static void times_print(const char *name, const ProfileTimes *times, Str *out)
+{
+    str_printf(out, "  %-11s%8.3f s ", name, times->total);
+    for (int p = 0; p < PHASE_COUNT; p++)
+        str_printf(out, "%s%s %.3f", p == 0 ? "(" : ", ", profile_phase_text((ProfilePhase)p), times->phase[p]);
+    str_printf(out, "; %lld functions compiled, %lld cached)\n", (long long)times->compiled, (long long)times->cached);
+}
+
+static void report_text(const Report *report, Str *out)
+{
+    const Profile *profile = report->profile;
+    const Steps *steps = &report->steps;
+    const double rate = report->total.flops * 1e-9 / steps->median;
+    str_printf(out, "%s, batch %lld, length %lld, %s, %d threads\n", profile->subject->name, (long long)profile->settings.batch, (long long)profile->settings.length,
+               profile->settings.forward ? "forward" : "forward and backward", bfm_pool_threads(profile->pool));
+    str_printf(out, "step         %8.4f s  (%d steps, quartiles %.4f … %.4f)  %.2f GFLOP, %.1f GFLOP/s: %.0f %% of sgemm's %.1f in this run\n", steps->median, steps->count,
+               steps->low, steps->high, report->total.flops * 1e-9, rate, report->rate > 0 ? 100 * rate / report->rate : 0.0, report->rate);
+    str_printf(out, "memory       %8.1f MB of parameters and inputs, %.1f MB planned for the rest (%.1f unshared); %.1f MB resident at the peak\n",
+               1e-6 * (double)bfm_instance_formal_bytes(profile->instance), 1e-6 * (double)bfm_instance_peak_bytes(profile->instance),
+               1e-6 * (double)bfm_instance_total_bytes(profile->instance), 1e-6 * report->resident);
+    str_append(out, "first step, from the text on\n");
+    times_print("cold", &profile->cold, out);
+    times_print("warm", &profile->warm, out);
+    costs_print(report, "sub-layer", report->parts, report->part_count, report->part_count, out);
+    costs_print(report, "kernel", report->kernels, report->kernel_count, report->kernel_count < KERNELS_SHOWN ? report->kernel_count : KERNELS_SHOWN, out);
+}
+
+/* ---- the verb ---- */
+
+static bool report_measure(Report *report, BfmError *error)
+{
+    report->kernel_count = (int)report->profile->compiled->plan->kernels.count;
+    report->kernel_seconds = ARENA_ARRAY(report->driver->arena, double, report->kernel_count + 1);
+    if (option_flag(report->driver->options, OPT_PACED) && !samples_serve(report, error))
+        return false;
+    tell(report, "compiled; measuring the rate of matrix products");
+    report->rate = bfm_gemm_measure(report->profile->pool, rate_s);
+    tell(report, "measuring steps");
+    if (!steps_measure(report, error))
+        return false;
+    const double again = bfm_gemm_measure(report->profile->pool, rate_s);
+    report->rate = again > report->rate ? again : report->rate;
+    costs_count(report);
+    return true;
+}
+
+static int report_write(const Report *report)
+{
+    if (report->driver->json)
+        return report_print(report->driver, report_json(report), CODE_OK);
+    Str out = {0};
+    report_text(report, &out);
+    const int code = driver_print(report->driver, &out);
+    str_free(&out);
+    return code;
+}
+
+static bool settings_read(const Options *options, ProfileSettings *settings)
+{
+    *settings = (ProfileSettings){.batch = option_whole(options, OPT_BATCH, 8), .length = option_whole(options, OPT_LENGTH, 0), .width = option_whole(options, OPT_WIDTH, 0),
+                                  .forward = option_flag(options, OPT_FORWARD), .seed = (uint64_t)option_whole(options, OPT_SEED, 1)};
+    return settings->batch > 0 && settings->length >= 0 && settings->width >= 0 && option_whole(options, OPT_STEPS, 1) > 0 && option_whole(options, OPT_STEPS, 1) < 1000000 &&
+           (settings->length > 0 || !option_given(options, OPT_LENGTH)) && (settings->width > 0 || !option_given(options, OPT_WIDTH));
+}
+
+int verb_profile(Driver *driver)
+{
+    Report report = {.driver = driver, .begin = seconds_now()};
+    ProfileSettings settings;
+    BfmError error;
+    if (!settings_read(driver->options, &settings))
+        return driver_usage(driver, "--batch, --length, --width and --steps take positive numbers");
+    BfmPool *pool = bfm_pool_new((int)option_whole(driver->options, OPT_THREADS, 0));
+    int code = CODE_OK;
+    report.profile = profile_new(driver, &settings, pool, &code);
+    if (report.profile) {
+        code = driver_diagnostics(driver);
+        code = report_measure(&report, &error) ? report_write(&report) : driver_fail(driver, &error);
+    }
+    profile_free(report.profile);
+    bfm_pool_free(pool);
+    return code;
+}
