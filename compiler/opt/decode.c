@@ -1,5 +1,7 @@
 #include "opt/decode.h"
 
+#include "opt/flatten.h"
+#include "opt/opt.h"
 #include "opt/rewrite.h"
 #include "support/bug.h"
 #include "support/vec.h"
@@ -452,6 +454,17 @@ static void copy_formals(Decoder *dec, const Binding *bindings)
     for (int i = 0; i < dec->from->formal_count && !dec->message; i++)
         if (dec->plans[dec->from->formals[i]].kept)
             extend_cache(dec, dec->from->formals[i]);
+}
+
+Unit *decode_forward(Program *program, int output)
+{
+    Unit *flat = unit_flatten(program, program->main);
+    flat->outputs[0] = flat->outputs[output];
+    flat->output_count = 1;
+    opt_simplify_unit(flat, &(OptOptions){.phase = OPT_BEFORE_GRAD});
+    (void)opt_raise(flat);
+    opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
+    return flat;
 }
 
 Program *decode_program(Program *old, const Unit *unit, const Binding *bindings, const char **message)

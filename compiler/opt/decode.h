@@ -12,6 +12,10 @@
 
 #include "ir/ir.h"
 
+/* What decoders are derived from and compared with: the main unit flat, with this output alone, simplified, streams raised. Neither it nor a decoder
+   is to be simplified again, or they might no longer be scheduled alike. */
+Unit *decode_forward(Program *program, int output);
+
 /* `unit` belongs to `program`, whose bindings name its formals. NULL and *message (which tensor, why) where no decoder can be derived. */
 Program *decode_program(Program *program, const Unit *unit, const Binding *bindings, const char **message);
 
