@@ -38,6 +38,15 @@ bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelPr
     return lower(driver, model, mode, code);
 }
 
+void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified)
+{
+    Lowered *lowered = model->lowered;
+    if (lowered->result == lowered->program->main->output_count - 1)                         /* scores that nobody asks for are never stored */
+        opt_drop_outputs(lowered->program->main, OUTPUT_RESULT), lowered->result = -1;
+    if (forward && simplified)
+        opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD});              /* opt/: as before a derivative that does not come */
+}
+
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code)
 {
     Program *program = model->lowered->program;

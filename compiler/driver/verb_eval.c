@@ -77,6 +77,7 @@ static bool evaluate(Eval *eval, BfmError *error)
     if (eval->model.lowered->vocab > 0 && bfm_tokens_info(tokens)->vocab > eval->model.lowered->vocab)
         return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
                              (long long)eval->model.lowered->vocab);
+    pipeline_losses_only(&eval->model, true, engine_kind(option_text(options, OPT_ENGINE))->simplified);
     eval->store = store_new(driver->arena, eval->model.lowered, false, error);
     if (!eval->store || !store_load(eval->store, eval->checkpoint->model, error) || !load_states(eval, error))
         return false;

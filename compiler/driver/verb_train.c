@@ -87,6 +87,8 @@ static int compile_model(Train *train, BfmError *error)
     const EngineKind *kind = engine_kind(option_text(driver->options, OPT_ENGINE));
     int code = CODE_OK;
     train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
+    pipeline_losses_only(&train->model, false, kind->simplified);
+    pipeline_losses_only(&train->eval_model, true, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
         return code;
     train->store = store_new(driver->arena, train->model.lowered, false, error);
