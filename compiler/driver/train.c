@@ -3,25 +3,13 @@
 #include "driver/train.h"
 
 #include "checkpoint/json_file.h"
+#include "driver/stop.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 enum { METRICS_EVERY = 50, METRIC_ELEMENTS = 256 }; /* steps; elements of one metric that are logged */
-
-/* SIGINT and SIGTERM are blocked by verb_train and picked up here, between steps. */
-static bool signal_came(void)
-{
-    sigset_t set;
-    const struct timespec none = {0, 0};
-    sigemptyset(&set);
-    sigaddset(&set, SIGINT);
-    sigaddset(&set, SIGTERM);
-    return sigtimedwait(&set, NULL, &none) > 0;
-}
 
 /* ---- checkpoints ---- */
 
@@ -256,7 +244,7 @@ static bool after_step(Train *train, const StepResult *result, double seconds, B
 static StopReason steps(Train *train, BfmError *error)
 {
     while (train->meta.step < train->recipe.steps) {
-        if (signal_came())
+        if (stop_asked())
             return STOP_SIGNAL;
         if (budget_left(train) <= 0)
             return STOP_BUDGET;

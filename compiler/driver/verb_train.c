@@ -4,11 +4,11 @@
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
+#include "driver/stop.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
 
 #include <math.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -283,11 +283,7 @@ static int train_model(Train *train)
 int verb_train(Driver *driver)
 {
     Train train = {.driver = driver, .checkpointed = -1, .evaluated = -1};
-    sigset_t stop; /* picked up between steps; threads started from here on inherit the mask */
-    sigemptyset(&stop);
-    sigaddset(&stop, SIGINT);
-    sigaddset(&stop, SIGTERM);
-    sigprocmask(SIG_BLOCK, &stop, NULL);
+    stop_listen();
     const int code = train_model(&train);
     bfm_log_close(train.log);
     bfm_log_close(train.eval_log);
