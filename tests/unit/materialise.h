@@ -35,6 +35,8 @@ typedef struct Materialise {
     VEC(int64_t) guarded_words;
     uint64_t cut;              /* state of the random cuts of ranges; 0: one call for all */
     const void *kept;          /* what a SET extends */
+    bool check;                /* each operation's result, against the interpreter given this engine's own operands */
+    int64_t checked;           /* elements so far */
     char message[512];         /* "" = fine */
 } Materialise;
 
@@ -165,6 +167,84 @@ static inline void run_top(Materialise *m, const Unit *unit, const Op *op, const
     }
 }
 
+static inline Value value_of(Arena *arena, const Tensor *tensor, const void *buffer, const DimEnv *env)
+{
+    Value value = {.count = tensor_elements(tensor, env)};
+    if (tensor->type == T_INT)
+        value.integer = ARENA_ARRAY(arena, int32_t, value.count + 1);
+    else
+        value.real = ARENA_ARRAY(arena, double, value.count + 1);
+    for (int64_t i = 0; i < value.count; i++)
+        if (tensor->type == T_INT)
+            value.integer[i] = ((const int32_t *)buffer)[i];
+        else
+            value.real[i] = (double)((const float *)buffer)[i];
+    return value;
+}
+
+/* ---- one operation against the interpreter ---- */
+
+/* Where the interpreter has no value (NaN) a kernel may put 0. */
+static inline int64_t first_difference(const Value *expected, const Value *found)
+{
+    for (int64_t i = 0; i < expected->count; i++) {
+        if (expected->integer && expected->integer[i] != found->integer[i])
+            return i;
+        double a = expected->real ? expected->real[i] : 0, b = found->real ? found->real[i] : 0;
+        bool near = a != a ? b != b || b == 0 : a == b || fabs(a - b) <= 3e-5 * fmax(1, fmax(fabs(a), fabs(b)));
+        if (!near)
+            return i;
+    }
+    return -1;
+}
+
+/* The operation alone, as a callee whose path is `path` (draws depend on it), on this engine's operands. */
+static inline const char *interpret_alone(Materialise *m, Arena *arena, const Unit *unit, const Op *op, const char *path, void **tensors,
+                                          InterpPrecision precision, Value *result)
+{
+    const KernelCode *code = code_for(m, op);
+    int count = 0, *formals = ARENA_ARRAY(arena, int, code->buffer_count + 1);
+    for (int i = 1; i < code->buffer_count; i++)
+        formals[count++] = code->tensors[i];
+    if (m->kept)
+        formals[count++] = op->init.tensor;
+    Value *values = ARENA_ARRAY(arena, Value, count + 1);
+    for (int i = 0; i < count; i++)
+        values[i] = value_of(arena, &unit->tensors[formals[i]], tensors[formals[i]], &m->context->env);
+    Output output = {.tensor = op->out.tensor};
+    Op one = *op, call = {.kind = OP_CALL, .path = path, .arg_count = count, .args = formals, .result_count = 1, .results = &output.tensor};
+    Unit callee = *unit, caller = *unit;
+    callee.ops = &one;
+    caller.ops = &call;
+    callee.op_count = caller.op_count = callee.output_count = caller.output_count = 1;
+    callee.outputs = caller.outputs = &output;
+    callee.formals = caller.formals = formals;
+    callee.formal_count = caller.formal_count = count;
+    call.callee = &callee;
+    InterpContext context = *m->context;
+    context.precision = precision;
+    context.replay = NULL;
+    return interp_run(arena, &caller, &context, values, result, NULL);
+}
+
+static inline void check_operation(Materialise *m, const Unit *unit, const Op *op, const char *path, void **tensors)
+{
+    Arena *arena = arena_new();
+    Value expected, found = value_of(arena, &unit->tensors[op->out.tensor], tensors[op->out.tensor], &m->context->env);
+    const char *message = interpret_alone(m, arena, unit, op, path, tensors, INTERP_F64, &expected);
+    int64_t at = message ? -1 : first_difference(&expected, &found);
+    if (at >= 0) { /* a choice within the operation may turn on a rounding: then the interpreter in single precision must agree */
+        message = interpret_alone(m, arena, unit, op, path, tensors, INTERP_F32, &expected);
+        at = message ? -1 : first_difference(&expected, &found);
+    }
+    m->checked += found.count;
+    if ((message || at >= 0) && !m->message[0])
+        (void)snprintf(m->message, sizeof m->message, "%s: %s[%" PRId64 "] is %.9g, expected %.9g %s", unit->name, unit->tensors[op->out.tensor].name, at,
+                       at < 0 ? 0 : found.real ? found.real[at] : found.integer[at], at < 0 ? 0 : expected.real ? expected.real[at] : expected.integer[at],
+                       message ? message : "");
+    arena_free(arena);
+}
+
 static inline void materialise_unit(Materialise *m, const Unit *unit, const char *path, void **tensors);
 
 static inline void run_unit_call(Materialise *m, const Op *op, const char *path, void **tensors)
@@ -196,6 +276,8 @@ static inline void materialise_unit(Materialise *m, const Unit *unit, const char
             run_top(m, unit, op, path, tensors);
         else
             run_kernel(m, op, path, tensors[op->out.tensor], count, tensors);
+        if (m->check)
+            check_operation(m, unit, op, path, tensors);
     }
 }
 
@@ -208,21 +290,6 @@ static inline void *buffer_of(Materialise *m, const Value *value)
         else
             buffer[i] = (float)value->real[i];
     return buffer;
-}
-
-static inline Value value_of(Arena *arena, const Tensor *tensor, const void *buffer, const DimEnv *env)
-{
-    Value value = {.count = tensor_elements(tensor, env)};
-    if (tensor->type == T_INT)
-        value.integer = ARENA_ARRAY(arena, int32_t, value.count + 1);
-    else
-        value.real = ARENA_ARRAY(arena, double, value.count + 1);
-    for (int64_t i = 0; i < value.count; i++)
-        if (tensor->type == T_INT)
-            value.integer[i] = ((const int32_t *)buffer)[i];
-        else
-            value.real[i] = (double)((const float *)buffer)[i];
-    return value;
 }
 
 /* Runs `unit` as interp_run does; values of all of its tensors by id (count 0 where there is none). false: m->message or `error` says why. */
