@@ -1,85 +1,51 @@
-/* bfmc check: every error of a file, and what its models cost. */
-#include "driver/ledger.h"
-#include "driver/pipeline.h"
+/* bfmc check: every error of a file, what its models read, and what they cost. */
+#include "driver/report_check.h"
 #include "driver/verbs.h"
 
-#include <stdio.h>
+enum { WIDTH_FALLBACK = 0, CONTEXT_FALLBACK = 1024 };
 
-static void human(double value, Str *out)
+static bool is_model(const Node *item)
 {
-    static const char suffix[] = {0, 'K', 'M', 'G', 'T', 'P'};
-    int power = 0;
-    while (value >= 999.5 && power < 5) {
-        value /= 1000;
-        power++;
-    }
-    str_printf(out, power == 0 || value >= 99.95 ? "%.0f" : value >= 9.995 ? "%.1f" : "%.2f", value);
-    if (suffix[power])
-        str_printf(out, " %c", suffix[power]);
+    return item->kind == NODE_MODEL;
 }
 
-static void columns(Str *out, const char *path, double parameters, double activated, double flops)
+/* A block or a layer stands on a stream of its own. */
+static const Lowered *lower_item(const Driver *driver, const Module *module, const Node *item, Mode mode)
 {
-    const double values[] = {parameters, activated, flops};
-    str_printf(out, "  %-40s", path);
-    for (int i = 0; i < 3; i++) {
-        Str number = {0};
-        human(values[i], &number);
-        str_printf(out, "%13s", str_text(&number));
-        str_free(&number);
-    }
-    str_push(out, '\n');
+    const LowerOptions options = {.mode = mode};
+    return is_model(item) ? lower_model(module, item, &options) : lower_block(module, item, WIDTH_FALLBACK, option_whole(driver->options, OPT_LENGTH, CONTEXT_FALLBACK), &options);
 }
 
-static void ledger_print(const Ledger *ledger, const char *model, int64_t batch, int64_t length, Str *out)
+static void check_item(Driver *driver, const Module *module, const Node *item, Str *out, json_t *models)
 {
-    str_printf(out, "model %s, forward pass of %lld sequences of %lld\n", model, (long long)batch, (long long)length);
-    str_printf(out, "  %-40s%13s%13s%13s\n", "", "parameters", "activated", "flop");
-    for (int i = 0; i < ledger->row_count; i++)
-        columns(out, ledger->rows[i].path, (double)ledger->rows[i].parameters, ledger->rows[i].activated, ledger->rows[i].flops);
-    columns(out, "total", (double)ledger->parameters, ledger->activated, ledger->flops);
-}
-
-static json_t *ledger_json(const Ledger *ledger, const char *model, int64_t batch, int64_t length)
-{
-    json_t *rows = json_array();
-    for (int i = 0; i < ledger->row_count; i++) {
-        const LedgerRow *row = &ledger->rows[i];
-        json_array_append_new(rows, json_pack("{s:s, s:s?, s:I, s:f, s:f}", "path", row->path, "definition", row->definition, "parameters", (json_int_t)row->parameters,
-                                              "activated", row->activated, "flops", row->flops));
-    }
-    return json_pack("{s:s, s:I, s:I, s:I, s:f, s:f, s:o}", "model", model, "batch", (json_int_t)batch, "length", (json_int_t)length, "parameters",
-                     (json_int_t)ledger->parameters, "activated", ledger->activated, "flops", ledger->flops, "lines", rows);
-}
-
-static void check_model(Driver *driver, const Module *module, const Node *model, Str *out, json_t *models)
-{
-    const LowerOptions options = {.mode = MODE_TRAIN};
-    const Lowered *lowered = lower_model(module, model, &options);
-    if (!lowered)
+    const Lowered *lowered = lower_item(driver, module, item, MODE_TRAIN), *evaluated = lowered ? lower_item(driver, module, item, MODE_EVAL) : NULL;
+    if (!evaluated)
         return;
-    const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), fallback = lowered->context ? lowered->context : 128;
-    const int64_t length = option_whole(driver->options, OPT_LENGTH, fallback);
-    const Ledger ledger = ledger_count(lowered, batch > 0 ? batch : 1, length > 0 ? length : 1);
-    if (out->length > 0)
-        str_push(out, '\n');
-    ledger_print(&ledger, model->name, batch, length, out);
-    json_array_append_new(models, ledger_json(&ledger, model->name, batch, length));
+    const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
+    report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, out, models);
+}
+
+/* The model, block or layer of the name. */
+static const Node *pick_item(Driver *driver, const Module *module, const Target *target, int *code)
+{
+    const Symbol name = intern(driver->interner, target->name);
+    const Node *block = module_find(module, name, NODE_BLOCK, -1), *layer = module_find(module, name, NODE_DEFINITION, AST_DEF_LAYER);
+    return block ? block : layer ? layer : driver_pick(driver, module, target, NODE_MODEL, code);
 }
 
 static int check_models(Driver *driver, const Module *module, const Target *target, Str *out, json_t *models)
 {
     int code = CODE_OK;
     if (target->name) {
-        const Node *model = driver_pick(driver, module, target, NODE_MODEL, &code);
+        const Node *model = pick_item(driver, module, target, &code);
         if (!model)
             return code;
-        check_model(driver, module, model, out, models);
+        check_item(driver, module, model, out, models);
     } else {
         const Node *items = module->files[0].root->kids[FILE_ITEMS];
         for (int i = 0; i < list_count(items); i++)
-            if (list_at(items, i)->kind == NODE_MODEL)
-                check_model(driver, module, list_at(items, i), out, models);
+            if (is_model(list_at(items, i)))
+                check_item(driver, module, list_at(items, i), out, models);
     }
     return CODE_OK;
 }

@@ -22,6 +22,7 @@ typedef struct UnitCounter {
     bool *varies;          /* [tensor]: real, and depends on a parameter or on the stream */
     bool *adjoint;         /* [tensor]: a result or loss depends on it in a way that has a derivative */
     bool **vocabulary;     /* [tensor][axis]: made along the vocabulary */
+    bool *normalised;      /* [tensor]: a log-sum-exp runs over it, or over a map of it: made again in the backward pass */
 } UnitCounter;
 
 static double dim_number(const UnitCounter *uc, Dim dim)
@@ -169,11 +170,26 @@ static void find_vocabulary(UnitCounter *uc)
     }
 }
 
+/* ---- what is not kept ---- */
+
+static void find_normalised(UnitCounter *uc)
+{
+    const Unit *unit = uc->unit;
+    for (int o = unit->op_count - 1; o >= 0; o--) {
+        const Op *op = &unit->ops[o];
+        if (op->kind != OP_NEST || (op->reducer != REDUCE_LSE && !(op->reducer == REDUCE_SET && uc->normalised[op->out.tensor])))
+            continue;
+        for (int e = 0; e < op->expr_count; e++)
+            if (op->exprs[e].kind == EXPR_READ && index_set_access(&op->exprs[e].access) == index_set_all(op))
+                uc->normalised[op->exprs[e].access.tensor] = true;
+    }
+}
+
 /* ---- parameters ---- */
 
 static IndexSet written_indices(const Op *op)
 {
-    return access_indices_used(&op->out);
+    return index_set_access(&op->out);
 }
 
 /* Indices that run over the batch or the positions themselves. */
@@ -210,11 +226,11 @@ static int formal_of(const Unit *unit, int tensor)
 static void product_factor(UnitCounter *uc, const Op *op, const Access *access)
 {
     const int formal = formal_of(uc->unit, access->tensor);
-    const IndexSet own = access_indices_used(access), tokens = token_indices(uc, op);
+    const IndexSet own = index_set_access(access), tokens = token_indices(uc, op);
     if (formal < 0 || uc->unit->tensors[access->tensor].role != TENSOR_PARAM || !(own & ~written_indices(op)))
         return;
     ParamCost *param = &uc->cost->formals[formal];
-    const double met = op_points(op, own | tokens, &uc->all->env) / tokens_of(uc, op);
+    const double met = volume_points(op, own | tokens, &uc->all->env) / tokens_of(uc, op);
     param->use = PARAM_PRODUCT;
     param->activated = fmin((double)param->elements, fmax(param->activated, met));
 }
@@ -302,11 +318,11 @@ static double backward_flops(const UnitCounter *uc, const Op *op, const IndexSet
     for (int e = 0; e < op->expr_count; e++)
         for (int a = 0; varies[e] && a < scalar_arity(op->exprs[e].kind); a++)
             if (varies[op->exprs[e].arg[a]])
-                flops += edge_flops(op->exprs[e].kind) * op_points(op, sets[e], env);
+                flops += edge_flops(op->exprs[e].kind) * volume_points(op, sets[e], env);
     if (varies[op->body] && op->reducer == REDUCE_LSE)
-        flops += (2 + scalar_flops(EXPR_EXP)) * op_points(op, op_all_indices(op), env);
+        flops += (2 + scalar_flops(EXPR_EXP)) * volume_points(op, index_set_all(op), env);
     if (op->kind == OP_RECUR)
-        flops += 2 * op_points(op, op_all_indices(op), env);
+        flops += 2 * volume_points(op, index_set_all(op), env);
     return flops;
 }
 
@@ -323,19 +339,19 @@ static void op_work(UnitCounter *uc, const Op *op)
     Work *work = &uc->cost->work;
     const DimEnv *env = &uc->all->env;
     IndexSet *sets = ARENA_ARRAY(uc->all->arena, IndexSet, op->expr_count + 1);
-    const double points = op_points(op, op_all_indices(op), env);
+    const double points = volume_points(op, index_set_all(op), env);
     double forward = points * reduce_flops(uc, op);
-    expr_indices_used(op, sets);
+    index_set_exprs(op, sets);
     for (int e = 0; e < op->expr_count; e++)
         if (scalar_flops(op->exprs[e].kind) > 0)
-            forward += scalar_flops(op->exprs[e].kind) * op_points(op, sets[e], env);
+            forward += scalar_flops(op->exprs[e].kind) * volume_points(op, sets[e], env);
     work->forward += forward;
     if (op->kind == OP_NEST && op->reducer == REDUCE_SUM && product_factors(uc, op, op->body, false) > 1)
         work->products += 2 * points;
     if (op->kind != OP_TOP && uc->adjoint[op->out.tensor] && uc->varies[op->out.tensor])
         work->backward += backward_flops(uc, op, sets);
     const bool stored = op->kind != OP_NEST || op->reducer != REDUCE_SET || uc->unit->tensors[op->out.tensor].type == T_INT;
-    if (stored && !over_pairs_of_positions(uc, &uc->unit->tensors[op->out.tensor]))
+    if (stored && !uc->normalised[op->out.tensor] && !over_pairs_of_positions(uc, &uc->unit->tensors[op->out.tensor]))
         work->kept_bytes += 4 * tensor_size(uc, op->out.tensor);
 }
 
@@ -407,11 +423,13 @@ static void unit_cost(const Counter *all, const Unit *unit, UnitCost *cost)
 {
     Arena *arena = all->arena;
     UnitCounter uc = {.all = all, .unit = unit, .cost = cost, .live = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .varies = ARENA_ARRAY(arena, bool, unit->tensor_count + 1),
-                      .adjoint = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .vocabulary = ARENA_ARRAY(arena, bool *, unit->tensor_count + 1)};
+                      .adjoint = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .vocabulary = ARENA_ARRAY(arena, bool *, unit->tensor_count + 1),
+                      .normalised = ARENA_ARRAY(arena, bool, unit->tensor_count + 1)};
     *cost = (UnitCost){.unit = unit, .formals = ARENA_ARRAY(arena, ParamCost, unit->formal_count + 1)};
     find_live(&uc);
     find_varying(&uc);
     find_vocabulary(&uc);
+    find_normalised(&uc);
     classify(&uc);
     fixed_metrics(&uc);
     for (int o = 0; o < unit->op_count; o++) {

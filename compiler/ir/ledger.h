@@ -24,7 +24,8 @@ typedef struct ParamCost {
 typedef struct Work {
     double forward, backward; /* floating-point operations */
     double products;          /* of the forward ones, those in sums of products */
-    double kept_bytes;        /* results of reductions, rankings and recurrences, what a backward pass wants kept; not those over pairs of positions */
+    double kept_bytes;        /* results of reductions, rankings and recurrences, and integers: what a backward pass wants kept; not those over pairs of
+                                 positions, nor those that a log-sum-exp runs over, which are made again */
 } Work;
 
 /* A metric that reads nothing but sizes. */

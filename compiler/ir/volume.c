@@ -8,20 +8,20 @@ enum { WALK_MAX = 1 << 20, TOGETHER_MAX = 8 };
 
 /* ---- indices used ---- */
 
-IndexSet access_indices_used(const Access *access)
+IndexSet index_set_access(const Access *access)
 {
     IndexSet used = 0;
     for (int i = 0; i < access->count; i++) {
         const Sub *sub = &access->subs[i];
         if (sub->read)
-            used |= access_indices_used(sub->read);
+            used |= index_set_access(sub->read);
         for (int k = 0; !sub->read && k < sub->affine.count; k++)
             used |= (IndexSet)1 << sub->affine.terms[k].index;
     }
     return used;
 }
 
-void expr_indices_used(const Op *op, IndexSet *sets)
+void index_set_exprs(const Op *op, IndexSet *sets)
 {
     for (int e = 0; e < op->expr_count; e++) {
         const Expr *node = &op->exprs[e];
@@ -29,7 +29,7 @@ void expr_indices_used(const Op *op, IndexSet *sets)
         if (node->kind == EXPR_POS)
             sets[e] = (IndexSet)1 << node->index;
         if (node->kind == EXPR_READ || node->kind == EXPR_DRAW)
-            sets[e] = access_indices_used(&node->access);
+            sets[e] = index_set_access(&node->access);
         for (int a = 0; a < scalar_arity(node->kind); a++)
             sets[e] |= sets[node->arg[a]];
     }
@@ -138,7 +138,7 @@ static double together_points(const Op *op, IndexSet together, const IndexSet *c
     return part_points(&part);
 }
 
-double op_points(const Op *op, IndexSet indices, const DimEnv *env)
+double volume_points(const Op *op, IndexSet indices, const DimEnv *env)
 {
     IndexSet conds[64] = {0}, left = indices;
     double points = 1;

@@ -9,12 +9,12 @@ enum { VOLUME_INDICES_MAX = 64 };
 typedef uint64_t IndexSet; /* bit i: index i of the operation */
 
 /* The indices that an access, or an expression with all it is made of, depends on. `sets` (expr_count of them) is filled. */
-IndexSet access_indices_used(const Access *access);
-void expr_indices_used(const Op *op, IndexSet *sets);
+IndexSet index_set_access(const Access *access);
+void index_set_exprs(const Op *op, IndexSet *sets);
 
 /* Points of the box over these indices that satisfy the conditions among them; conditions on others are left out, and so are guards. Exact for what
    lowering makes (triangles, bands, windows); where counting would take more than a million steps the box is taken. */
-double op_points(const Op *op, IndexSet indices, const DimEnv *env);
-static inline IndexSet op_all_indices(const Op *op) { return op->index_count >= VOLUME_INDICES_MAX ? ~(IndexSet)0 : ((IndexSet)1 << op->index_count) - 1; }
+double volume_points(const Op *op, IndexSet indices, const DimEnv *env);
+static inline IndexSet index_set_all(const Op *op) { return op->index_count >= VOLUME_INDICES_MAX ? ~(IndexSet)0 : ((IndexSet)1 << op->index_count) - 1; }
 
 #endif

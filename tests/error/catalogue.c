@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "lower/lower.h"
+#include "lower/verdict.h"
 #include "parse/parse.h"
 
 #include <stdio.h>
@@ -27,7 +28,11 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
     if (diag_errors(diags) > 0) return;
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
     for (int i = 0; i < items->count; i++)
-        if (items->kids[i]->kind == NODE_MODEL) lower_model(module, items->kids[i], &options);
+        if (items->kids[i]->kind == NODE_MODEL) {
+            const Lowered *lowered = lower_model(module, items->kids[i], &options);
+            const Verdict verdict = lowered ? verdict_of(arena, lowered) : (Verdict){.step_count = 0};
+            if (lowered) verdict_warn(module, lowered, &verdict);
+        }
 }
 
 /* A line of source or carets: blanks and digits, then `|`; or a gap. */

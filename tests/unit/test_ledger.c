@@ -183,16 +183,16 @@ static void test_points(void **state) {
         DimEnv env = {.value = {[DIM_B] = 2, [DIM_L] = 7}};
         begin(&s, OP_NEST, REDUCE_SUM, cases[k].indices);
         for (int c = 0; c < 3 && cases[k].conds[c]; c++) cond(&s, cases[k].conds[c]);
-        assert_number(op_points(&s.op.op, op_all_indices(&s.op.op), &env), points_one_by_one(&s.op.op, &env));
+        assert_number(volume_points(&s.op.op, index_set_all(&s.op.op), &env), points_one_by_one(&s.op.op, &env));
         sketch_free(&s);
     }
     Sketch s = sketch_new(); /* long axes: a triangle of 10^5 takes no time */
     const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 100000}};
     begin(&s, OP_NEST, REDUCE_SUM, "i:l j:l e:64");
     cond(&s, "i-j");
-    assert_number(op_points(&s.op.op, op_all_indices(&s.op.op), &env), 64.0 * 100000 * 100001 / 2);
-    assert_number(op_points(&s.op.op, 3, &env), 100000.0 * 100001 / 2);
-    assert_number(op_points(&s.op.op, 1, &env), 100000);
+    assert_number(volume_points(&s.op.op, index_set_all(&s.op.op), &env), 64.0 * 100000 * 100001 / 2);
+    assert_number(volume_points(&s.op.op, 3, &env), 100000.0 * 100001 / 2);
+    assert_number(volume_points(&s.op.op, 1, &env), 100000);
     sketch_free(&s);
 }
 

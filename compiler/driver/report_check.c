@@ -1,0 +1,353 @@
+/* The report of `check`: a verdict on what the model reads, then a table of its lines. Repetitions that cost the same share a row. */
+#include "driver/report_check.h"
+
+#include "ir/ledger.h"
+#include "lower/verdict.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+/* A line of the model, or a scope with all that stands in it. */
+typedef struct Row {
+    const LineInfo *line;
+    Counts counts;
+    double activated;
+    Work work;
+    const UnitCost *cost; /* NULL for scopes */
+    Effect effect;        /* in evaluation; of lines only */
+    Str path;             /* repetitions folded: pair_0[0..2].ffn_0 */
+    int64_t repeats;
+} Row;
+
+typedef struct Report {
+    const Module *module;
+    const Lowered *lowered;
+    Arena *arena;
+    const ProgramCost *cost;
+    Verdict verdict, training;
+    int row_count;
+    Row *rows;
+} Report;
+
+/* ---- rows ---- */
+
+static bool path_inside(const char *path, const char *scope)
+{
+    const size_t length = strlen(scope);
+    return strncmp(path, scope, length) == 0 && (path[length] == '\0' || path[length] == '.');
+}
+
+static void row_add(Row *row, const CallCost *call)
+{
+    row->counts.products += call->first.products;
+    row->counts.tables += call->first.tables;
+    row->counts.others += call->first.others;
+    row->activated += call->activated;
+    row->work.forward += call->cost->work.forward;
+    row->work.backward += call->cost->work.backward;
+    row->work.products += call->cost->work.products;
+    row->work.kept_bytes += call->cost->work.kept_bytes;
+}
+
+static Effect line_effect(const Verdict *verdict, const Unit *unit)
+{
+    const UnitEffects *effects = effects_of(verdict->effects, unit);
+    for (int o = 0; effects && o < unit->output_count; o++)
+        if (unit->outputs[o].kind == OUTPUT_RESULT)
+            return effects->outputs[o];
+    return effect_none();
+}
+
+/* A line is its call; a scope all calls below its path: those of `parallel` and `at` have some of their own. */
+static void make_rows(Report *report, const Lowered *evaluated)
+{
+    report->rows = ARENA_ARRAY(report->arena, Row, report->lowered->line_count + 1);
+    report->row_count = report->lowered->line_count;
+    for (int i = 0; i < report->row_count; i++) {
+        Row *row = &report->rows[i];
+        const LineInfo *line = &report->lowered->lines[i];
+        *row = (Row){.line = line, .repeats = 1};
+        for (int c = 0; c < report->cost->call_count; c++) {
+            const CallCost *call = &report->cost->calls[c];
+            if (line->call < 0 ? path_inside(call->path, line->path) : call->op == line->call)
+                row_add(row, call);
+            if (call->op == line->call)
+                row->cost = call->cost;
+        }
+        const int other = i < evaluated->line_count ? evaluated->lines[i].call : -1;
+        if (line->call >= 0 && other >= 0)
+            row->effect = line_effect(&report->verdict, evaluated->program->main->ops[other].callee);
+    }
+}
+
+/* ---- repetitions ---- */
+
+/* pair_0[12].ffn_0 → pair_0[].ffn_0: what repetitions have in common. */
+static bool same_but_repetition(const char *a, const char *b)
+{
+    while (*a && *b) {
+        if (*a == '[' && *b == '[') {
+            a = strchr(a, ']');
+            b = strchr(b, ']');
+            if (!a || !b)
+                return false;
+        }
+        if (*a++ != *b++)
+            return false;
+    }
+    return *a == *b;
+}
+
+static bool same_cost(const Row *a, const Row *b)
+{
+    return a->counts.products == b->counts.products && a->counts.tables == b->counts.tables && a->counts.others == b->counts.others && a->work.forward == b->work.forward &&
+           a->cost == b->cost && a->line->depth == b->line->depth;
+}
+
+/* The row that this one repeats, if any; both cost the same. */
+static Row *first_of(Report *report, int number)
+{
+    for (int i = 0; i < number; i++)
+        if (report->rows[i].repeats > 0 && same_but_repetition(report->rows[i].line->path, report->rows[number].line->path) && same_cost(&report->rows[i], &report->rows[number]))
+            return &report->rows[i];
+    return NULL;
+}
+
+static void fold_rows(Report *report)
+{
+    for (int i = 0; i < report->row_count; i++) {
+        Row *first = first_of(report, i);
+        if (!first)
+            continue;
+        first->repeats++;
+        report->rows[i].repeats = 0;
+    }
+}
+
+/* ---- numbers ---- */
+
+static const char *scaled(const Report *report, double value, const char *units)
+{
+    int power = 0;
+    while (value >= 999.95 && units[power + 1]) {
+        value /= 1000;
+        power++;
+    }
+    const char *format = power == 0 && value == (double)(int64_t)value ? "%.0f" : value >= 99.995 ? "%.1f" : value >= 9.9995 ? "%.2f" : "%.3f";
+    char text[48];
+    (void)snprintf(text, sizeof text, format, value);
+    return power ? arena_printf(report->arena, "%s %c", text, units[power]) : arena_strdup(report->arena, text);
+}
+
+static const char *count_text(const Report *report, double value) { return scaled(report, value, " KMBT"); }
+static const char *size_text(const Report *report, double value) { return scaled(report, value, " KMGTP"); }
+
+/* ---- text ---- */
+
+static void print_place(const Report *report, Span span, Str *out)
+{
+    const Source *source = span.file >= 0 ? diag_source(report->module->diags, span.file) : NULL;
+    int line, column;
+    if (!source)
+        return;
+    const char *name = strrchr(source->path, '/');
+    diag_position(source, span.begin, &line, &column);
+    str_printf(out, "%s:%d", name ? name + 1 : source->path, line);
+}
+
+/* by mix_1 at model.bfm:7: later positions are read at library.bfm:78 */
+static void print_leak(const Report *report, const Verdict *verdict, Str *out)
+{
+    if (verdict->step_count == 0)
+        return;
+    const EffectStep *line = &verdict->steps[0], *leak = &verdict->steps[verdict->step_count - 1];
+    str_printf(out, "\n             by %s", line->call ? line->call : line->unit->tensors[line->tensor].name);
+    str_append(out, " at ");
+    print_place(report, line->span, out);
+    if (leak == line)
+        return;
+    str_append(out, ": later positions are read at ");
+    print_place(report, leak->span, out);
+}
+
+static void print_head(const Report *report, Str *out)
+{
+    const ProgramCost *cost = report->cost;
+    const Counts *counts = &cost->counts;
+    const NodeKind kind = report->lowered->model->kind;
+    str_printf(out, "%s %s at %" PRId64 " × %" PRId64 " tokens\n  effects    ", kind == NODE_MODEL ? "model" : kind == NODE_BLOCK ? "block" : "layer",
+               report->lowered->model->name, cost->batch, cost->length);
+    verdict_print(report->verdict.effect, out);
+    print_leak(report, &report->verdict, out);
+    if (effect_causal(report->verdict.effect) && !effect_causal(report->training.effect)) {
+        str_append(out, "\n  training   reads the future; what is evaluated does not");
+        print_leak(report, &report->training, out);
+    }
+    str_printf(out, "\n  parameters %s in products, of which a token meets %s; %s in tables of the vocabulary, %s others\n", count_text(report, (double)counts->products),
+               count_text(report, counts->activated), count_text(report, (double)counts->tables), count_text(report, (double)counts->others));
+    str_printf(out, "  work       %sflop forward, %sflop backward, %s and %s a token\n", size_text(report, cost->work.forward), size_text(report, cost->work.backward),
+               size_text(report, cost->work.forward / (double)(cost->batch * cost->length)), size_text(report, cost->work.backward / (double)(cost->batch * cost->length)));
+    str_printf(out, "  memory     %sB of parameters, %sB kept for the backward pass\n\n", size_text(report, 4 * (double)counts_total(*counts)), size_text(report, cost->work.kept_bytes));
+}
+
+/* Below its scope a line is shown without the scope's path. */
+static const char *shown_path(const Report *report, const Row *row)
+{
+    const char *path = row->line->path;
+    for (int depth = row->line->depth; depth > 0; depth--) {
+        const char *dot = strchr(path, '.');
+        path = dot ? dot + 1 : path;
+    }
+    const char *bracket = strchr(path, '[');
+    const int length = bracket ? (int)(bracket - path) : (int)strlen(path);
+    return row->repeats > 1 ? arena_printf(report->arena, "%*s%" PRId64 " × %.*s", 2 * row->line->depth, "", row->repeats, length, path)
+                            : arena_printf(report->arena, "%*s%s", 2 * row->line->depth, "", path);
+}
+
+/* Columns on a screen: continuation bytes of UTF-8 take none. */
+static int text_width(const char *text)
+{
+    int width = 0;
+    for (; *text; text++)
+        width += ((unsigned char)*text & 0xC0) != 0x80;
+    return width;
+}
+
+static void print_cell(const char *text, int width, Str *out)
+{
+    str_repeat(out, ' ', width - text_width(text));
+    str_append(out, text);
+}
+
+static void print_row(const Report *report, const char *name, int width, double parameters, double activated, const Work *work, double times, Str *out)
+{
+    str_append(out, "  ");
+    str_append(out, name);
+    str_repeat(out, ' ', width - text_width(name));
+    print_cell(count_text(report, times * parameters), 12, out);
+    print_cell(count_text(report, times * activated), 12, out);
+    print_cell(size_text(report, times * work->forward), 12, out);
+    print_cell(size_text(report, times * work->backward), 12, out);
+    print_cell(size_text(report, times * work->kept_bytes), 12, out);
+}
+
+static void print_fixed(const Row *row, Str *out)
+{
+    for (int i = 0; row->cost && i < row->cost->fixed_count; i++)
+        str_printf(out, "%s%s = %.4g", i ? ", " : "  · ", row->cost->fixed[i].name, row->cost->fixed[i].value);
+}
+
+static void print_table(const Report *report, Str *out)
+{
+    int width = 16;
+    for (int i = 0; i < report->row_count; i++)
+        if (report->rows[i].repeats > 0 && text_width(shown_path(report, &report->rows[i])) > width)
+            width = text_width(shown_path(report, &report->rows[i]));
+    str_printf(out, "  %-*s%12s%12s%12s%12s%12s   reads\n", width, "", "parameters", "activated", "forward", "backward", "kept B");
+    for (int i = 0; i < report->row_count; i++) {
+        const Row *row = &report->rows[i];
+        if (row->repeats == 0)
+            continue;
+        print_row(report, shown_path(report, row), width, (double)counts_total(row->counts), row->activated, &row->work, (double)row->repeats, out);
+        if (row->line->call >= 0) {
+            str_append(out, "   ");
+            verdict_print_short(row->effect, out);
+        }
+        print_fixed(row, out);
+        str_push(out, '\n');
+    }
+    print_row(report, "total", width, (double)counts_total(report->cost->counts), report->cost->counts.activated, &report->cost->work, 1, out);
+    str_push(out, '\n');
+}
+
+/* ---- JSON ---- */
+
+static json_t *end_json(int64_t end)
+{
+    return end == EFFECT_INFINITY ? json_string("inf") : end == -EFFECT_INFINITY ? json_string("-inf") : json_integer((json_int_t)end);
+}
+
+static json_t *interval_json(Interval interval)
+{
+    return interval.empty ? json_null() : json_pack("[o, o]", end_json(interval.low), end_json(interval.high));
+}
+
+static json_t *effect_json(Effect effect)
+{
+    Str words = {0};
+    verdict_print_short(effect, &words);
+    json_t *json = json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o}", "verdict", str_text(&words), "token_local", effect_token_local(effect), "causal", effect_causal(effect),
+                             "batch_independent", effect_batch_independent(effect), "length_dependent", effect_length_dependent(effect), "own", interval_json(effect.own), "cross",
+                             interval_json(effect.cross));
+    str_free(&words);
+    return json;
+}
+
+static json_t *path_json(const Report *report, const Verdict *verdict)
+{
+    json_t *path = json_array();
+    for (int i = 0; i < verdict->step_count; i++) {
+        const EffectStep *step = &verdict->steps[i];
+        const Source *source = step->span.file >= 0 ? diag_source(report->module->diags, step->span.file) : NULL;
+        int line = 0, column = 0;
+        if (source)
+            diag_position(source, step->span.begin, &line, &column);
+        json_array_append_new(path, json_pack("{s:s?, s:s, s:s?, s:i, s:i}", "line_path", step->call, "tensor", step->unit->tensors[step->tensor].name, "file",
+                                              source ? source->path : NULL, "line", line, "column", column));
+    }
+    return path;
+}
+
+static json_t *counts_json(const Counts *counts, double activated)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:f}", "total", (json_int_t)counts_total(*counts), "products", (json_int_t)counts->products, "tables", (json_int_t)counts->tables, "others",
+                     (json_int_t)counts->others, "activated", activated);
+}
+
+static json_t *work_json(const Work *work)
+{
+    return json_pack("{s:f, s:f, s:f, s:f}", "forward_flops", work->forward, "backward_flops", work->backward, "product_flops", work->products, "kept_bytes", work->kept_bytes);
+}
+
+static json_t *row_json(const Row *row)
+{
+    json_t *json = json_pack("{s:s, s:s, s:i, s:b, s:o, s:o}", "path", row->line->path, "definition", row->line->definition, "depth", row->line->depth, "scope", row->line->call < 0,
+                             "parameters", counts_json(&row->counts, row->activated), "work", work_json(&row->work));
+    if (row->line->call >= 0)
+        json_object_set_new(json, "effects", effect_json(row->effect));
+    for (int i = 0; row->cost && i < row->cost->fixed_count; i++) {
+        if (i == 0)
+            json_object_set_new(json, "fixed_metrics", json_object());
+        json_object_set_new(json_object_get(json, "fixed_metrics"), row->cost->fixed[i].name, json_real(row->cost->fixed[i].value));
+    }
+    return json;
+}
+
+static json_t *model_json(const Report *report)
+{
+    const ProgramCost *cost = report->cost;
+    json_t *lines = json_array();
+    for (int i = 0; i < report->row_count; i++)
+        json_array_append_new(lines, row_json(&report->rows[i]));
+    json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "model", report->lowered->model->name, "vocab", (json_int_t)report->lowered->vocab, "context",
+                             (json_int_t)report->lowered->context, "batch", (json_int_t)cost->batch, "length", (json_int_t)cost->length, "parameters",
+                             counts_json(&cost->counts, cost->counts.activated), "work", work_json(&cost->work), "effects", effect_json(report->verdict.effect),
+                             "training_effects", effect_json(report->training.effect), "lines", lines);
+    if (report->verdict.step_count > 0)
+        json_object_set_new(json, "leak", path_json(report, &report->verdict));
+    return json;
+}
+
+void report_check(const Module *module, const Lowered *lowered, const Lowered *evaluated, int64_t batch, int64_t length, Str *out, json_t *models)
+{
+    Report report = {.module = module, .lowered = lowered, .arena = module->arena, .cost = program_cost(module->arena, lowered->program, batch, length),
+                     .verdict = verdict_of(module->arena, evaluated), .training = verdict_of(module->arena, lowered)};
+    make_rows(&report, evaluated);
+    verdict_warn(module, evaluated, &report.verdict);
+    json_array_append_new(models, model_json(&report));
+    fold_rows(&report);
+    if (out->length > 0)
+        str_push(out, '\n');
+    print_head(&report, out);
+    print_table(&report, out);
+}
