@@ -369,7 +369,7 @@ static void check_outputs(Verifier *verifier)
         const bool of_formal = output->kind == OUTPUT_NEXT || output->kind == OUTPUT_GRAD;
         if (!check_reads(verifier, output->tensor))
             return;
-        if (of_formal && (output->formal < 0 || output->formal >= unit->formal_count))
+        if (of_formal && (output->formal < (unit == unit->program->main ? 0 : -1) || output->formal >= unit->formal_count)) /* a callee's caller knows */
             fail(verifier, "output %s names no formal", output->name);
         if (output->kind == OUTPUT_LOSS && unit->tensors[output->tensor].rank != 0)
             fail(verifier, "loss %s is not one number", output->name);

@@ -218,7 +218,6 @@ static void verifier_refuses(void **state)
         {"    local y%0: real[4]\n    recur y%0[3 - i$0]\n        over i$0 < 4\n        scan i$0\n        body 1\n", "expected"},
         {"    local y%0: real[4]\n    recur y%0[-i$0 + 3]\n        over i$0 < 4\n        scan i$0\n        body 1\n", "bare index"},
         {"    local y%0: real[4]\n    recur y%0[i$0]\n        over i$0 < 4\n        body 1\n", "along no index"},
-        {"    local y%0: real[4]\n    nest set y%0[i$0]\n        over i$0 < 4\n        body 1\n        factor 2\n", "factor"},
         {"    local y%0: real[2]\n    top y%0[]\n        over i$0 < 4\n        rank 1 for 2\n        body 1\n", "holds numbers"},
         {"    local y%0: int(4)[3]\n    top y%0[]\n        over i$0 < 4\n        rank 1 for 2\n        body 1\n", "number of places"},
         {"    local y%0: real[4]\n    nest set y%0[i$0]\n        over i$0 < 4\n        body 1\n    output loss a = y%0\n", "not one number"},
