@@ -17,6 +17,7 @@ typedef struct Factor {
     int expr;        /* -1: the constant -1 */
     bool inverse;
     IndexSet uses;
+    IndexSet plain;  /* but for indices that stand only in integers' subscripts */
 } Factor;
 
 typedef struct Product {
@@ -24,6 +25,7 @@ typedef struct Product {
     int count;
     Factor factors[FACTORS_MAX];
     IndexSet out, reduced; /* indices of the output subscripts; the others */
+    IndexSet lead;         /* come first in the tensor of an inner sum */
     bool overflow;
 } Product;
 
@@ -42,12 +44,24 @@ static IndexSet affine_indices(Affine affine) {
     return set;
 }
 
+static IndexSet plain_indices(const Access *access) {
+    IndexSet set = 0;
+    for (int k = 0; k < access->count; k++)
+        set |= access->subs[k].read ? 0 : affine_indices(access->subs[k].affine);
+    return set;
+}
+
 static void add_factor(Product *product, int expr, bool inverse) {
     if (product->count == FACTORS_MAX) {
         product->overflow = true;
         return;
     }
-    product->factors[product->count++] = (Factor){expr, inverse, expr < 0 ? 0 : expr_indices(product->op, expr)};
+    Factor factor = {.expr = expr, .inverse = inverse};
+    if (expr >= 0) {
+        factor.uses = expr_indices(product->op, expr);
+        factor.plain = product->op->exprs[expr].kind == EXPR_READ ? plain_indices(&product->op->exprs[expr].access) : factor.uses;
+    }
+    product->factors[product->count++] = factor;
 }
 
 static void collect(Product *product, int expr, bool inverse) {
@@ -71,12 +85,12 @@ static Product product_of(const Op *op, int expr) {
     return product;
 }
 
-/* Two factors share a reduced index and each has an output index that the other lacks. */
+/* Two factors share a reduced index and each has an output index that the other lacks, or has through an integer. */
 static bool is_contraction(const Product *p) {
     for (int a = 0; a < p->count; a++)
         for (int b = 0; b < a; b++) {
-            IndexSet x = p->factors[a].uses, y = p->factors[b].uses;
-            if ((x & y & p->reduced) && (x & ~y & p->out) && (y & ~x & p->out))
+            const Factor *x = &p->factors[a], *y = &p->factors[b];
+            if ((x->uses & y->uses & p->reduced) && (x->uses & ~y->plain & p->out) && (y->uses & ~x->plain & p->out))
                 return true;
         }
     return false;
@@ -171,24 +185,35 @@ static int build_product(Rewrite *rewrite, const Product *p, const bool *chosen,
     return result;
 }
 
-/* New indices for those in `kept`, in order; the others become 0. Returns how many. */
-static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexBy *by, int *positions, Dim *extents) {
+/* New indices for those in `kept`, those in `lead` before the others; what is not kept becomes 0. Returns how many. */
+static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexSet lead, IndexBy *by, int *positions, Dim *extents) {
     Program *program = builder->unit->program;
     int count = 0;
-    for (int i = 0; i < op->index_count; i++) {
-        bool keep = kept >> i & 1;
+    for (int i = 0; i < op->index_count; i++)
         by[i] = (IndexBy){affine_const(program, dim_int(program->dims, 0)), NULL, 1};
-        if (!keep)
-            continue;
-        extents[count] = op->indices[i].extent;
-        positions[count] = op_index(builder, op->indices[i].name, op->indices[i].extent);
-        by[i].affine = affine_index(program, positions[count++]);
-    }
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < op->index_count; i++) {
+            if (!(kept >> i & 1) || (lead >> i & 1) != (pass == 0))
+                continue;
+            extents[count] = op->indices[i].extent;
+            positions[count] = op_index(builder, op->indices[i].name, op->indices[i].extent);
+            by[i].affine = affine_index(program, positions[count++]);
+        }
     return count;
 }
 
+/* Conditions and guards that use none of the indices in `gone`. */
+static void domain_without(Rewrite *rewrite, const Product *p, IndexSet gone) {
+    for (int c = 0; c < p->op->cond_count; c++)
+        if (!(affine_indices(p->op->conds[c]) & gone))
+            op_cond(rewrite->to, rewrite_affine(rewrite, p->op->conds[c]));
+    for (int g = 0; g < p->op->guard_count; g++)
+        if (!(expr_indices(p->op, p->op->guards[g]) & gone))
+            op_guard(rewrite->to, rewrite_expr(rewrite, p->op->guards[g]));
+}
+
 /* inner[outs] sum= (chosen factors == wanted) over outs and reduced. */
-static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet reduced, const bool *chosen, bool wanted, bool domain) {
+static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet reduced, const bool *chosen, bool wanted) {
     const Op *op = p->op;
     IndexBy by[INDICES_MAX], rest[INDICES_MAX];
     int positions[INDICES_MAX], unused[INDICES_MAX];
@@ -196,14 +221,13 @@ static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet red
     OpBuilder builder = op_begin(unit, OP_NEST);
     builder.op.reducer = REDUCE_SUM;
     builder.op.span = op->span;
-    int rank = keep_indices(&builder, op, outs, by, positions, extents);
-    (void)keep_indices(&builder, op, reduced, rest, unused, other);
+    int rank = keep_indices(&builder, op, outs, p->lead, by, positions, extents);
+    (void)keep_indices(&builder, op, reduced, 0, rest, unused, other);
     for (int i = 0; i < op->index_count; i++)
         if (reduced >> i & 1)
             by[i] = rest[i];
     Rewrite rewrite = rewrite_begin(&builder, unit, op, by, NULL, NULL);
-    if (domain)
-        rewrite_domain(&rewrite);
+    domain_without(&rewrite, p, ~(outs | reduced));
     builder.op.body = build_product(&rewrite, p, chosen, wanted);
     Symbol name = symbol_suffix(unit->program, unit->tensors[op->out.tensor].name, ".sum");
     int sum = unit_tensor(unit, name, T_REAL, TENSOR_LOCAL, rank, extents, NULL);
@@ -216,19 +240,12 @@ static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet red
 static int read_inner(Rewrite *rewrite, const Product *p, int sum, IndexSet outs) {
     Program *program = rewrite->unit->program;
     Access access = access_new(program, sum, rewrite->unit->tensors[sum].rank);
-    for (int i = 0, k = 0; i < p->op->index_count; i++)
-        if (outs >> i & 1)
-            access.subs[k++] = sub_affine(rewrite->by[i].affine, 1);
+    int k = 0;
+    for (int pass = 0; pass < 2; pass++)
+        for (int i = 0; i < p->op->index_count; i++)
+            if ((outs >> i & 1) && (p->lead >> i & 1) == (pass == 0))
+                access.subs[k++] = sub_affine(rewrite->by[i].affine, 1);
     return expr_read(rewrite->to, access);
-}
-
-static void domain_without(Rewrite *rewrite, const Product *p, IndexSet gone) {
-    for (int c = 0; c < p->op->cond_count; c++)
-        if (!(affine_indices(p->op->conds[c]) & gone))
-            op_cond(rewrite->to, rewrite_affine(rewrite, p->op->conds[c]));
-    for (int g = 0; g < p->op->guard_count; g++)
-        if (!(expr_indices(p->op, p->op->guards[g]) & gone))
-            op_guard(rewrite->to, rewrite_expr(rewrite, p->op->guards[g]));
 }
 
 /* out[α] sum= (factors not summed) · inner over the indices that are left. Returns its position. */
@@ -239,7 +256,7 @@ static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet out
     OpBuilder builder = op_begin(unit, OP_NEST);
     builder.op.reducer = REDUCE_SUM;
     builder.op.span = p->op->span;
-    (void)keep_indices(&builder, p->op, kept, by, positions, extents);
+    (void)keep_indices(&builder, p->op, kept, 0, by, positions, extents);
     Rewrite rewrite = rewrite_begin(&builder, unit, p->op, by, NULL, NULL);
     domain_without(&rewrite, p, ~kept);
     int factors = build_product(&rewrite, p, chosen, wanted);
@@ -255,6 +272,25 @@ static bool writes_through_data(const Op *op) {
     return false;
 }
 
+/* All indices of conditions and guards that cut reduced indices: they stay inside the sum. */
+static IndexSet domain_reduced(const Product *p) {
+    IndexSet set = 0;
+    for (int c = 0; c < p->op->cond_count; c++)
+        if (affine_indices(p->op->conds[c]) & p->reduced)
+            set |= affine_indices(p->op->conds[c]);
+    for (int g = 0; g < p->op->guard_count; g++)
+        if (expr_indices(p->op, p->op->guards[g]) & p->reduced)
+            set |= expr_indices(p->op, p->op->guards[g]);
+    return set;
+}
+
+static IndexSet rest_indices(const Product *p, const bool *pulled) {
+    IndexSet set = 0;
+    for (int f = 0; f < p->count; f++)
+        set |= pulled[f] ? 0 : p->factors[f].uses;
+    return set;
+}
+
 /* Σ f·rest = f·Σ rest; a sum that is scattered through an integer is first summed where it stands. */
 static bool pull_factors(Rebuild *rebuild, int old) {
     Unit *unit = rebuild->unit;
@@ -265,8 +301,49 @@ static bool pull_factors(Rebuild *rebuild, int old) {
     int count = choose_pulled(unit, &p, scatter, pulled);
     if (count == p.count || (count == 0 && !(scatter && is_contraction(&p))))
         return false;
-    int sum = build_inner(unit, &p, p.out, p.reduced, pulled, false, true);
-    rebuild_replace(rebuild, old, build_outer(unit, &p, p.out, p.out, sum, pulled, true));
+    IndexSet outs = p.out & (domain_reduced(&p) | rest_indices(&p, pulled));
+    int sum = build_inner(unit, &p, outs, p.reduced, pulled, false);
+    rebuild_replace(rebuild, old, build_outer(unit, &p, p.out, outs, sum, pulled, true));
+    return true;
+}
+
+/* ---- sums over integers' own indices ---------------------------------------------------------------------------------------------- */
+
+static IndexSet subscript_indices(const Op *op, const Access *access, bool inside) {
+    IndexSet set = 0;
+    for (int k = 0; k < access->count; k++) {
+        if (access->subs[k].read)
+            set |= subscript_indices(op, access->subs[k].read, true);
+        else if (inside)
+            set |= affine_indices(access->subs[k].affine);
+    }
+    return set;
+}
+
+/* Σ over k and f of u[k, f]·w[key[k], f, i]: one contraction by key per k, then the sum over k. */
+static bool split_keyed(Rebuild *rebuild, int old) {
+    Unit *unit = rebuild->unit;
+    Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
+    if (p.overflow || !is_contraction(&p))
+        return false;
+    IndexSet keyed = 0; /* that integers' subscripts use: their place is a row of its own */
+    for (int id = 0; id < p.op->expr_count; id++)
+        if (p.op->exprs[id].kind == EXPR_READ)
+            keyed |= subscript_indices(p.op, &p.op->exprs[id].access, false);
+    p.lead = keyed;
+    keyed &= p.reduced;
+    IndexSet summed = p.reduced & ~keyed, outs = p.out | keyed;
+    bool chosen[FACTORS_MAX];
+    for (int f = 0; f < p.count; f++)
+        chosen[f] = true;
+    Product inner = p;
+    inner.out = outs;
+    inner.reduced = summed;
+    if (keyed == 0 || summed == 0 || !is_contraction(&inner))
+        return false;
+    int sum = build_inner(unit, &p, outs, summed, chosen, true);
+    bool none[FACTORS_MAX] = {false};
+    rebuild_replace(rebuild, old, build_outer(unit, &p, outs, outs, sum, none, true));
     return true;
 }
 
@@ -305,7 +382,7 @@ static bool split_chain(Rebuild *rebuild, int old) {
     if (best < 0)
         return false;
     (void)summed_first(&p, best, chosen, &rest);
-    int sum = build_inner(unit, &p, rest, (IndexSet)1 << best, chosen, true, true);
+    int sum = build_inner(unit, &p, rest, (IndexSet)1 << best, chosen, true);
     IndexSet kept = (p.out | p.reduced) & ~((IndexSet)1 << best);
     rebuild_replace(rebuild, old, build_outer(unit, &p, kept, rest, sum, chosen, false));
     return true;
@@ -363,7 +440,7 @@ bool opt_factor(Unit *unit) {
         for (int i = 0; i < rebuild.old_count; i++) {
             const Op *op = &rebuild.old[i];
             bool sum = op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->group == 0 && op->index_count <= INDICES_MAX;
-            if (sum && (split_terms(&rebuild, i) || pull_factors(&rebuild, i) || split_chain(&rebuild, i)))
+            if (sum && (split_terms(&rebuild, i) || pull_factors(&rebuild, i) || split_keyed(&rebuild, i) || split_chain(&rebuild, i)))
                 again = true;
             else
                 (void)rebuild_keep(&rebuild, i);

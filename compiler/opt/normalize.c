@@ -43,6 +43,44 @@ static bool drop_conditions(Unit *unit, Op *op) {
     return true;
 }
 
+typedef struct SubscriptQuery {
+    const Access *wanted;
+    bool found;
+} SubscriptQuery;
+
+static void query_subscript(void *user, const Access *access, AccessUse use) {
+    SubscriptQuery *query = user;
+    if (use == ACCESS_SUBSCRIPT && access_equal(access, query->wanted))
+        query->found = true;
+}
+
+/* exists(e) where e is a number for certain, or an integer that is a subscript anyway: then its none leaves the point out already. */
+static bool guard_idle(const Op *op, int guard) {
+    const Expr *e = &op->exprs[guard];
+    if (e->kind != EXPR_EXISTS)
+        return false;
+    const Expr *inner = &op->exprs[e->arg[0]];
+    if (inner->kind == EXPR_POS || inner->kind == EXPR_DIM)
+        return true;
+    if (inner->kind != EXPR_READ)
+        return false;
+    SubscriptQuery query = {&inner->access, false};
+    op_visit(op, query_subscript, &query);
+    return query.found;
+}
+
+static bool drop_guards(Unit *unit, Op *op) {
+    int *guards = ARENA_ARRAY(unit->program->arena, int, op->guard_count + 1), count = 0;
+    for (int g = 0; g < op->guard_count; g++)
+        if (!guard_idle(op, op->guards[g]))
+            guards[count++] = op->guards[g];
+    if (count == op->guard_count)
+        return false;
+    op->guards = guards;
+    op->guard_count = count;
+    return true;
+}
+
 static bool index_used(const Op *op, int index) {
     for (int c = 0; c < op->cond_count; c++)
         if (affine_has_index(op->conds[c], index))
@@ -129,11 +167,101 @@ static void reindex(Unit *unit, Op *op, int k, int axis, int term) {
     *op = builder_take(&builder);
 }
 
+/* ---- mixed radix: out[16*s + i] over all s and i --------------------------------------------------------------------------------- */
+
+/* The index stands in one subscript of the output only. */
+static bool in_one_sub(const Op *op, int index) {
+    int count = 0;
+    for (int k = 0; k < op->out.count; k++) {
+        const Sub *sub = &op->out.subs[k];
+        count += sub->read ? access_has_index(sub->read, index) : affine_has_index(sub->affine, index);
+    }
+    return count == 1;
+}
+
+/* The subscript counts through its axis once: |coefficients| 1, e1, e1*e2, …, in some order. Negative ones count from the end. */
+static bool counts_through(Unit *unit, const Op *op, const Sub *sub, Dim extent) {
+    Program *program = unit->program;
+    Dim stride = dim_int(program->dims, 1), base = dim_int(program->dims, 0);
+    for (int done = 0; done < sub->affine.count; done++) {
+        int found = -1;
+        bool negative = false;
+        for (int t = 0; t < sub->affine.count; t++) {
+            Dim coef = sub->affine.terms[t].coef, opposite = dim_sub(program->dims, dim_int(program->dims, 0), coef);
+            if (coef != stride && opposite != stride)
+                continue;
+            if (found >= 0)
+                return false; /* an axis of extent 1: left to other steps */
+            found = t;
+            negative = opposite == stride;
+        }
+        if (found < 0 || !in_one_sub(op, sub->affine.terms[found].index))
+            return false;
+        Dim count = op->indices[sub->affine.terms[found].index].extent;
+        if (negative)
+            base = dim_add(program->dims, base, dim_mul(program->dims, stride, dim_sub(program->dims, count, dim_int(program->dims, 1))));
+        stride = dim_mul(program->dims, stride, count);
+    }
+    return stride == extent && base == sub->affine.base;
+}
+
+/* Every point of the full box writes an element of its own and every element is written. */
+static bool writes_once(Unit *unit, const Op *op) {
+    const Tensor *out = &unit->tensors[op->out.tensor];
+    int terms = 0;
+    for (int k = 0, axis = 0; k < op->out.count; axis += op->out.subs[k].span, k++) {
+        const Sub *sub = &op->out.subs[k];
+        if (sub->read || sub->span != 1 || !counts_through(unit, op, sub, out->extent[axis]))
+            return false;
+        terms += sub->affine.count;
+    }
+    for (int i = 0; i < op->index_count; i++)
+        if (!access_has_index(&op->out, i))
+            return false;
+    return terms == op->index_count && op_full_box(op);
+}
+
+/* Such a nest stores what it has. */
+static bool store_once(Unit *unit, Op *op) {
+    if (op->reducer == REDUCE_SET || unit->tensors[op->out.tensor].type != T_REAL || !writes_once(unit, op))
+        return false;
+    op->reducer = REDUCE_SET;
+    return true;
+}
+
+/* out[16 - 16*s + i]: s is turned round. */
+static bool count_forwards(Unit *unit, Op *op) {
+    Program *program = unit->program;
+    const Tensor *out = &unit->tensors[op->out.tensor];
+    for (int k = 0, axis = 0; k < op->out.count; axis += op->out.subs[k].span, k++) {
+        const Sub *sub = &op->out.subs[k];
+        if (sub->read || sub->span != 1 || !counts_through(unit, op, sub, out->extent[axis]))
+            continue;
+        for (int t = 0; t < sub->affine.count; t++) {
+            int index = sub->affine.terms[t].index;
+            if (dim_proves_nonnegative(sub->affine.terms[t].coef))
+                continue;
+            OpBuilder builder = op_begin(unit, OP_NEST);
+            builder_indices(&builder, op);
+            IndexBy *by = identity(program, op->index_count);
+            Affine last = affine_const(program, dim_sub(program->dims, op->indices[index].extent, dim_int(program->dims, 1)));
+            by[index].affine = affine_sub(program, last, affine_index(program, index));
+            Rewrite rewrite = rewrite_begin(&builder, unit, op, by, NULL, NULL);
+            rewrite_nest(&rewrite);
+            *op = builder_take(&builder);
+            return true;
+        }
+    }
+    return false;
+}
+
 static bool gather_form(Unit *unit, Op *op) {
     for (int k = 0, axis = 0; k < op->out.count; axis += op->out.subs[k].span, k++) {
         const Sub *sub = &op->out.subs[k];
         if (sub->read || sub->span != 1 || sub->affine.count == 0 || affine_is_index(sub->affine, NULL))
             continue;
+        if (counts_through(unit, op, sub, unit->tensors[op->out.tensor].extent[axis]))
+            continue; /* a flat axis in parts: as good as bare */
         int term = replaceable_term(unit, op, k, axis);
         if (term < 0)
             continue;
@@ -229,7 +357,7 @@ static bool pin_index(Unit *unit, Op *op) {
 }
 
 static bool normalize_nest(Unit *unit, Op *op) {
-    static const Step steps[] = {drop_conditions, drop_index, gather_form, order_indices, pin_index, reduce_nothing};
+    static const Step steps[] = {drop_conditions, drop_guards, drop_index, count_forwards, store_once, gather_form, order_indices, pin_index, reduce_nothing};
     bool changed = false;
     for (size_t s = 0; s < sizeof steps / sizeof *steps;) {
         if (steps[s](unit, op)) {

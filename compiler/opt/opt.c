@@ -8,6 +8,7 @@ void opt_simplify_unit(Unit *unit, const OptOptions *options) {
     (void)opt_dce(unit);
     (void)opt_normalize(unit);
     (void)opt_factor(unit);
+    (void)opt_hoist(unit, options->phase);
     for (int round = 0; round < 4; round++) {
         bool changed = opt_normalize(unit);
         changed = opt_cse(unit) || changed;

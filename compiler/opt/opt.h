@@ -27,6 +27,7 @@ bool opt_cse(Unit *unit);                                  /* cse.c */
 bool opt_normalize(Unit *unit);                            /* normalize.c */
 bool opt_factor(Unit *unit);                               /* factor.c */
 bool opt_inline(Unit *unit, const OptOptions *options);    /* inline.c */
+bool opt_hoist(Unit *unit, OptPhase phase);                /* hoist.c */
 int opt_raise(Unit *unit);                                 /* raise.c: the number of groups found */
 
 #endif

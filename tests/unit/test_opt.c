@@ -164,19 +164,50 @@ static void odd_program(Sketch *s) {
     loss_of(s, e, "j:4 i:3", "j,i");
 }
 
-static const Sketcher PROGRAMS[] = {layer_program, pair_program, score_program, head_program, odd_program};
-enum { PROGRAM_COUNT = 5 };
+/* Each place has two slots with a key; a flat axis read in two halves, one of them mirrored; angles and slopes that vary with few indices. */
+static void keyed_program(Sketch *s) {
+    int x = param(s, "x", "b,l,4"), w = param(s, "w", "3,4,6"), v = param(s, "v", "3,6,4"), gate = param(s, "gate", "b,l,2"), base = param(s, "base", "3");
+    int key = integers(s, "key", "b,l,2", 3, true), u = local(s, "u", "b,l,2,6"), q = local(s, "q", "b,l,2,2,3"), a = local(s, "a", "l,3");
+    int o = local(s, "o", "b,l,2,4"), y = local(s, "y", "b,l,4");
+    char subs[64];
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l c:2 f:6 i:4");
+    (void)snprintf(subs, sizeof subs, "@%d(b,l,c),i,f", key);
+    (void)end(s, u, "b,l,c,f", mul(s, rd(s, x, "b,l,i"), rd(s, w, subs)));
+    begin(s, OP_NEST, REDUCE_SET, "l:l i:3");
+    (void)end(s, a, "l,i", mul(s, pos(s, "l"), bin(s, EXPR_POW, num(s, 0.3), pos(s, "i"))));
+    begin(s, OP_NEST, REDUCE_SET, "b:b l:l c:2 s:2 i:3");
+    Access low = at(s, u, "b,l,c,0"), high = at(s, u, "b,l,c,3");
+    Affine s3 = affine_scale(s->program, affine_index(s->program, 3), dim_int(s->program->dims, 3)), i = affine_index(s->program, 4);
+    low.subs[3].affine = affine_add(s->program, s3, i);
+    high.subs[3].affine = affine_add(s->program, affine_sub(s->program, high.subs[3].affine, s3), i);
+    int side = bin(s, EXPR_SUB, mul(s, num(s, 2), pos(s, "s")), num(s, 1)), slope = bin(s, EXPR_POW, rd(s, base, "i"), num(s, 3));
+    int rotated = add(s, mul(s, expr_read(&s->op, low), un(s, EXPR_COS, rd(s, a, "l,i"))), mul(s, mul(s, side, expr_read(&s->op, high)), un(s, EXPR_SIN, rd(s, a, "l,i"))));
+    op_guard(&s->op, un(s, EXPR_EXISTS, rd(s, key, "b,l,c")));
+    (void)end(s, q, "b,l,c,s,i", mul(s, rotated, slope));
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l c:2 o:4 s:2 i:3");
+    op_guard(&s->op, un(s, EXPR_EXISTS, rd(s, key, "b,l,c")));
+    Access third = at(s, v, "@%d(b,l,c),0,o", key);
+    third.subs[1].affine = affine_add(s->program, affine_scale(s->program, affine_index(s->program, 4), dim_int(s->program->dims, 3)), affine_index(s->program, 5));
+    (void)end(s, o, "b,l,c,o", mul(s, rd(s, q, "b,l,c,s,i"), expr_read(&s->op, third)));
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l o:4 c:2");
+    (void)end(s, y, "b,l,o", mul(s, rd(s, gate, "b,l,c"), rd(s, o, "b,l,c,o")));
+    loss_of(s, y, "b:b l:l o:4", "b,l,o");
+}
+
+static const Sketcher PROGRAMS[] = {layer_program, pair_program, score_program, head_program, odd_program, keyed_program};
+enum { PROGRAM_COUNT = 6 };
 
 /* ---- passes ------------------------------------------------------------------------------------------------------------------- */
 
 static bool pass_inline_before(Unit *unit) { return opt_inline(unit, &(OptOptions){.phase = OPT_BEFORE_GRAD}); }
 static bool pass_inline_after(Unit *unit) { return opt_inline(unit, &(OptOptions){.phase = OPT_AFTER_GRAD}); }
 static bool pass_inline_all(Unit *unit) { return opt_inline(unit, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true}); }
+static bool pass_hoist(Unit *unit) { return opt_hoist(unit, OPT_AFTER_GRAD); }
 static bool pass_raise(Unit *unit) { return opt_raise(unit) > 0; }
 
 static void test_each_pass(void **state) {
     (void)state;
-    bool (*passes[])(Unit *) = {opt_dce, opt_cse, opt_normalize, opt_factor, pass_inline_before, pass_inline_after, pass_inline_all, pass_raise};
+    bool (*passes[])(Unit *) = {opt_dce, opt_cse, opt_normalize, opt_factor, pass_inline_before, pass_inline_after, pass_inline_all, pass_hoist, pass_raise};
     for (int p = 0; p < PROGRAM_COUNT; p++)
         for (size_t k = 0; k < sizeof passes / sizeof *passes; k++) {
             Sketch sketch = sketch_new(), *s = &sketch;
