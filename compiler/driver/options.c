@@ -61,6 +61,13 @@ int64_t option_whole(const Options *options, OptionId option, int64_t absent)
     return text && whole_parse(text, &value) ? value : absent;
 }
 
+double option_real(const Options *options, OptionId option)
+{
+    const char *text = option_text(options, option);
+    double value;
+    return text && real_parse(text, &value) ? value : NAN;
+}
+
 bool option_flag(const Options *options, OptionId option) { return option_given(options, option); }
 
 bool budget_parse(const char *text, Budget *budget)

@@ -76,6 +76,7 @@ ParseResult options_parse(Arena *arena, int argc, const char *const *argv, Optio
 bool option_given(const Options *options, OptionId option);
 const char *option_text(const Options *options, OptionId option);               /* the fallback if not given; NULL without one */
 int64_t option_whole(const Options *options, OptionId option, int64_t absent);  /* absent: without a fallback */
+double option_real(const Options *options, OptionId option);                     /* NaN without a fallback */
 bool option_flag(const Options *options, OptionId option);
 
 /* ---- help.c: what else is made from the table ---- */

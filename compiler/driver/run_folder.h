@@ -1,6 +1,7 @@
 /* A run: the folder that training fills and that eval, generate and reports read.
      run.json      what was asked for: model, data, recipe, engine, seed, hashes; how it ended
      model.bfm     the model and its recipe as they were, overrides applied, without anything else but the library
+     tokenizer.json  what its tokens mean
      log.jsonl     one object a step      eval.jsonl  one an evaluation      router.jsonl  metrics of the model's definitions
      ckpt/STEP/    checkpoints */
 #ifndef BFM_DRIVER_RUN_FOLDER_H

@@ -194,6 +194,7 @@ static bool write_folder(Train *train, BfmError *error)
     json_t *json = run_json(train);
     run_model_text(train->model.module, &text);
     const bool ok = bfm_directory_make(train->folder.path, error) && bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) &&
+                    bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) &&
                     bfm_json_write(train->folder.json, json, error);
     json_decref(json);
     str_free(&text);

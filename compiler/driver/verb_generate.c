@@ -1,0 +1,234 @@
+/* bfmc generate: text that a trained model writes. */
+#include "checkpoint/json_file.h"
+#include "driver/generate.h"
+#include "driver/progress.h"
+#include "driver/verbs.h"
+#include "generate/sampler.h"
+#include "generate/text_stream.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { WAIT_SECONDS = 2 };
+
+typedef struct Writing {
+    Driver *driver;
+    Generator generator;
+    BfmTokenizer *tokenizer;
+    BfmSampler *sampler;
+    BfmIds prompt;
+    BfmTextStream stream;
+    BfmBytes piece;          /* what is shown next */
+    Str text;                /* all that was written, for --json */
+    int64_t wanted, written; /* tokens */
+    uint64_t seed;
+    double began, first;     /* seconds_now(): at the start, and when the prompt was read */
+    Verification verification;
+} Writing;
+
+/* ---- waiting ---- */
+
+/* Compiling and reading the prompt say nothing; after a while, that they go on. */
+static void say_waiting(int number)
+{
+    static const char text[] = "compiling the decoder and reading the prompt\n";
+    (void)number;
+    (void)!write(STDERR_FILENO, text, sizeof text - 1);
+}
+
+static void waiting_begin(const Driver *driver)
+{
+    struct sigaction action = {.sa_handler = say_waiting, .sa_flags = SA_RESTART};
+    if (driver->quiet)
+        return;
+    sigaction(SIGALRM, &action, NULL);
+    alarm(WAIT_SECONDS);
+}
+
+static void waiting_end(void)
+{
+    alarm(0);
+    signal(SIGALRM, SIG_DFL);
+}
+
+/* ---- text ---- */
+
+/* Without --prompt a text begins where a line does. */
+static const char *prompt_text(const Driver *driver) { return option_given(driver->options, OPT_PROMPT) ? option_text(driver->options, OPT_PROMPT) : "\n"; }
+
+static bool read_prompt(Writing *writing, BfmError *error)
+{
+    const char *text = prompt_text(writing->driver);
+    if (!bfm_tokenizer_encode(writing->tokenizer, (BfmText){text, strlen(text)}, &writing->prompt, error))
+        return false;
+    if (writing->prompt.count == 0)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "the prompt has no tokens: a text needs one to begin with");
+    return bfm_text_stream_init(&writing->stream, writing->tokenizer, writing->prompt.data, writing->prompt.count, error);
+}
+
+static bool feed_prompt(Writing *writing, BfmError *error)
+{
+    Generator *generator = &writing->generator;
+    const int64_t context = generator->context, half = context > 1 ? context / 2 : 1;
+    const int64_t count = writing->prompt.count > context ? half : writing->prompt.count;
+    if (count < writing->prompt.count)
+        driver_note(writing->driver, "note: the prompt has %lld tokens and the model's context is %lld; its last %lld are read", (long long)writing->prompt.count, (long long)context,
+                    (long long)count);
+    return generator_feed(generator, writing->prompt.data + (writing->prompt.count - count), count, error);
+}
+
+static bool show(Writing *writing, const char *text, size_t bytes, BfmError *error)
+{
+    if (writing->driver->json) {
+        str_append_n(&writing->text, text, bytes);
+        return true;
+    }
+    if (fwrite(text, 1, bytes, stdout) != bytes || fflush(stdout) != 0)
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "standard output cannot be written");
+    return true;
+}
+
+static bool show_token(Writing *writing, int32_t id, BfmError *error)
+{
+    writing->piece.length = 0;
+    return bfm_text_stream_push(&writing->stream, id, &writing->piece, error) && show(writing, writing->piece.data ? writing->piece.data : "", writing->piece.length, error);
+}
+
+/* A full window is compared while its logits are there, then begun again. */
+static bool make_room(Writing *writing, BfmError *error)
+{
+    Generator *generator = &writing->generator;
+    if (!generator_is_full(generator))
+        return true;
+    return (!generator->compared || generator_verify(generator, &writing->verification, error)) && generator_slide(generator, error);
+}
+
+static bool write_tokens(Writing *writing, BfmError *error)
+{
+    while (writing->written < writing->wanted) {
+        const int32_t id = bfm_sampler_next(writing->sampler, writing->generator.logits, writing->prompt.count + writing->written, error);
+        if (id < 0 || !show_token(writing, id, error))
+            return false;
+        if (++writing->written < writing->wanted && (!make_room(writing, error) || !generator_feed(&writing->generator, &id, 1, error)))
+            return false;
+    }
+    return true;
+}
+
+/* ---- the verb ---- */
+
+static bool prepare(Writing *writing, BfmError *error)
+{
+    Driver *driver = writing->driver;
+    const Options *options = driver->options;
+    const Generator *generator = &writing->generator;
+    writing->seed = (uint64_t)option_whole(options, OPT_SEED, 1);
+    writing->wanted = option_whole(options, OPT_NUMBER, 0);
+    writing->sampler = bfm_sampler_new(generator->vocab, option_real(options, OPT_TEMPERATURE), option_real(options, OPT_TOP_P), writing->seed, error);
+    writing->tokenizer = writing->sampler ? trained_tokenizer(driver, &generator->trained, error) : NULL;
+    if (!writing->tokenizer)
+        return false;
+    if (bfm_tokenizer_vocab(writing->tokenizer) != generator->vocab)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "the tokenizer has %lld ids and the model's vocab is %lld: only a token of both can be written",
+                             (long long)bfm_tokenizer_vocab(writing->tokenizer), (long long)generator->vocab);
+    return read_prompt(writing, error) && feed_prompt(writing, error);
+}
+
+static bool write_text(Writing *writing, BfmError *error)
+{
+    const char *prompt = prompt_text(writing->driver);
+    writing->first = seconds_now();
+    if (!writing->driver->json && option_given(writing->driver->options, OPT_PROMPT) && !show(writing, prompt, strlen(prompt), error))
+        return false;
+    const bool ok = write_tokens(writing, error);
+    if (!writing->driver->json && writing->written > 0)
+        (void)show(writing, "\n", 1, error);
+    return ok && (!writing->generator.compared || generator_verify(&writing->generator, &writing->verification, error));
+}
+
+static json_t *verification_json(const Verification *v)
+{
+    json_t *json = json_pack("{s:I, s:I, s:b}", "positions", (json_int_t)v->positions, "differences", (json_int_t)v->differences, "same", v->differences == 0);
+    if (v->differences > 0) {
+        json_object_set_new(json, "position", json_integer(v->position));
+        json_object_set_new(json, "token", json_integer(v->token));
+        json_object_set_new(json, "largest", bfm_json_number(v->largest));
+    }
+    return json;
+}
+
+static void say_verification(const Writing *writing)
+{
+    const Verification *v = &writing->verification;
+    if (v->differences == 0)
+        fprintf(stderr, "verified: at %lld positions decoding and the forward pass agree in every bit of %lld logits each\n", (long long)v->positions,
+                (long long)writing->generator.vocab);
+    else
+        fprintf(stderr, "decoding and the forward pass differ in %lld of %lld logits, by %.3g at most; first at position %lld, token %lld: decoded %.9g, computed %.9g\n",
+                (long long)v->differences, (long long)(v->positions * writing->generator.vocab), v->largest, (long long)v->position, (long long)v->token, (double)v->decoded,
+                (double)v->computed);
+}
+
+static int report(Writing *writing, double ended)
+{
+    Driver *driver = writing->driver;
+    const Options *options = driver->options;
+    const bool verified = writing->generator.compared != NULL;
+    const int code = verified && writing->verification.differences > 0 ? CODE_BUG : CODE_OK;
+    if (!driver->json) {
+        if (verified)
+            say_verification(writing);
+        return code;
+    }
+    BfmBytes prompt = {0};
+    BfmError error;
+    const char *text = prompt_text(driver);
+    if (!bfm_text_clean((BfmText){text, strlen(text)}, &prompt, &error))
+        return driver_fail(driver, &error);
+    json_t *report = report_new(driver);
+    json_object_set_new(report, "step", json_integer(writing->generator.trained.checkpoint->meta.step));
+    json_object_set_new(report, "prompt", json_stringn(prompt.data, prompt.length));
+    json_object_set_new(report, "text", json_stringn(str_text(&writing->text), writing->text.length));
+    json_object_set_new(report, "tokens", json_integer(writing->written));
+    json_object_set_new(report, "seed", json_integer((json_int_t)writing->seed));
+    json_object_set_new(report, "temperature", json_real(option_real(options, OPT_TEMPERATURE)));
+    json_object_set_new(report, "top_p", json_real(option_real(options, OPT_TOP_P)));
+    json_object_set_new(report, "windows", json_integer(writing->generator.windows));
+    json_object_set_new(report, "seconds_to_first", json_real(writing->first - writing->began));
+    json_object_set_new(report, "tokens_per_second", bfm_json_number((double)writing->written / (ended - writing->first)));
+    if (verified)
+        json_object_set_new(report, "verify", verification_json(&writing->verification));
+    bfm_bytes_deinit(&prompt);
+    return report_print(driver, report, code);
+}
+
+static int generate(Writing *writing)
+{
+    Driver *driver = writing->driver;
+    BfmError error;
+    waiting_begin(driver);
+    const int code = generator_open(driver, driver->options->arguments[0], option_flag(driver->options, OPT_VERIFY), &writing->generator);
+    const bool ready = code == CODE_OK && prepare(writing, &error);
+    waiting_end();
+    if (code != CODE_OK)
+        return code;
+    if (!ready || !write_text(writing, &error))
+        return driver_fail(driver, &error);
+    return report(writing, seconds_now());
+}
+
+int verb_generate(Driver *driver)
+{
+    Writing writing = {.driver = driver, .began = seconds_now()};
+    const int code = generate(&writing);
+    bfm_text_stream_deinit(&writing.stream);
+    bfm_bytes_deinit(&writing.piece);
+    str_free(&writing.text);
+    bfm_ids_deinit(&writing.prompt);
+    bfm_sampler_free(writing.sampler);
+    bfm_tokenizer_free(writing.tokenizer);
+    generator_close(&writing.generator);
+    return code;
+}
