@@ -104,12 +104,27 @@ static bool build_lower(Build *build, int *code)
     return fine(build, code);
 }
 
+/* What training does not ask for is not computed: logits, where there is a loss. */
+static void result_drop(Unit *main)
+{
+    int kept = 0;
+    bool loss = false;
+    for (int o = 0; o < main->output_count; o++)
+        loss = loss || main->outputs[o].kind == OUTPUT_LOSS;
+    for (int o = 0; o < main->output_count && loss; o++)
+        if (main->outputs[o].kind != OUTPUT_RESULT)
+            main->outputs[kept++] = main->outputs[o];
+    if (loss)
+        main->output_count = kept;
+}
+
 /* Losses of a model by its parameters; the result of a block, weighed by a random adjoint, also by its stream. */
 static bool build_differentiate(Build *build, int *code)
 {
     Program *program = build->profile->lowered->program;
     const bool model = build->profile->subject->kind == NODE_MODEL;
     const char *message = NULL;
+    result_drop(program->main);
     opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
     const Unit *unit = program->main;
     bool *wanted = ARENA_ARRAY(build->driver.arena, bool, unit->formal_count + 1);

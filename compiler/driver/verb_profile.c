@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <time.h>
 
 enum { STEPS_LEAST = 5, STEPS_MOST = 200, KERNELS_SHOWN = 24, WIDE = 52 };
 static const double sample_s = 0.2, measure_s = 3, rate_s = 0.3, quiet_s = 2;
@@ -97,22 +98,24 @@ static bool steps_measure(Report *report, BfmError *error)
     return true;
 }
 
-/* One sample, of at least sample_s, for each line of standard input: its seconds a step, as a line of JSON. */
+/* One sample, of at least sample_s, for each line of standard input: its seconds a step, of the clock and of all CPUs, as a line of JSON. */
 static bool samples_serve(Report *report, BfmError *error)
 {
     char line[64];
+    const double tick = 1.0 / CLOCKS_PER_SEC;
     printf("{\"ready\": true}\n");
     (void)fflush(stdout);
     while (fgets(line, sizeof line, stdin)) {
         double total = 0;
         int count = 0;
+        const clock_t begin = clock();
         for (; total < sample_s; count++) {
             const double seconds = profile_run(report->profile, 1, error);
             if (seconds < 0)
                 return false;
             total += seconds;
         }
-        printf("{\"step_s\": %.9f, \"steps\": %d}\n", total / count, count);
+        printf("{\"step_s\": %.9f, \"cpu_s\": %.9f, \"steps\": %d}\n", total / count, tick * (double)(clock() - begin) / count, count);
         (void)fflush(stdout);
     }
     return true;
