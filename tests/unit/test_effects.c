@@ -3,6 +3,8 @@
 #include "lowered.h"
 #include "perturb.h"
 
+#include "lower/verdict.h"
+
 static void assert_effect(const char *what, Effect effect, const char *expected) {
     Str text = {0};
     effect_print(effect, &text);
@@ -345,6 +347,35 @@ static void test_path(void **state) {
     loaded_free(&loaded);
 }
 
+static void assert_words(const char *lines, Mode mode, const char *brief, const char *words, bool leaky) {
+    Loaded loaded = loaded_lines(lines);
+    const Lowered *lowered = lowered_model(&loaded, "m", mode);
+    const Verdict verdict = verdict_of(loaded.arena, lowered);
+    Str text = {0};
+    verdict_print_short(verdict.effect, &text);
+    assert_string_equal(str_text(&text), brief);
+    str_free(&text);
+    verdict_print(verdict.effect, &text);
+    assert_string_equal(str_text(&text), words);
+    str_free(&text);
+    assert_int_equal(verdict_is_leaky(lowered, &verdict), leaky);
+    verdict_warn(loaded.module, lowered, &verdict);
+    assert_int_equal(diag_warnings(loaded.diags), leaky);
+    loaded_free(&loaded);
+}
+
+static void test_words(void **state) {
+    (void)state;
+    assert_words("ffn()", MODE_TRAIN, "token-local", "token-local: every position for itself; rows do not see each other; the length does not matter", false);
+    assert_words("attention(heads = 2)", MODE_TRAIN, "causal", "causal: no position sees a later one; rows do not see each other; the length does not matter", false);
+    assert_words("moe(experts = 4, router = expert_choice(group = position))", MODE_TRAIN, "token-local, other rows",
+                 "token-local: every position for itself; depends on the other rows of the batch; the length does not matter", false);
+    assert_words("moe(experts = 4, router = expert_choice(group = sequence))", MODE_TRAIN, "future, length",
+                 "reads the future; rows do not see each other; depends on the length", true);
+    assert_words("moe(experts = 4, router = expert_threshold())", MODE_EVAL, "token-local",
+                 "token-local: every position for itself; rows do not see each other; the length does not matter", false);
+}
+
 /* ---- random programs ---- */
 
 static void test_random_programs(void **state) {
@@ -367,7 +398,7 @@ int main(void) {
         cmocka_unit_test(test_past), cmocka_unit_test(test_window), cmocka_unit_test(test_strict_past_and_future), cmocka_unit_test(test_whole_axis_and_rows),
         cmocka_unit_test(test_reversed), cmocka_unit_test(test_recurrences), cmocka_unit_test(test_ranking), cmocka_unit_test(test_guarded_index),
         cmocka_unit_test(test_integer_beyond_its_bound), cmocka_unit_test(test_shifted_axis), cmocka_unit_test(test_joined_axes), cmocka_unit_test(test_composition),
-        cmocka_unit_test(test_whole_argument), cmocka_unit_test(test_layers), cmocka_unit_test(test_models), cmocka_unit_test(test_path), cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_whole_argument), cmocka_unit_test(test_layers), cmocka_unit_test(test_models), cmocka_unit_test(test_path), cmocka_unit_test(test_words), cmocka_unit_test(test_random_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
