@@ -191,9 +191,10 @@ static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexSe
     int count = 0;
     for (int i = 0; i < op->index_count; i++)
         by[i] = (IndexBy){affine_const(program, dim_int(program->dims, 0)), NULL, 1};
+    const IndexSet turn[2] = {kept & lead, kept & ~lead}; /* as sets: GCC 12 gets the comparison of both bits with the pass wrong at -O2 */
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < op->index_count; i++) {
-            if (!(kept >> i & 1) || (lead >> i & 1) != (pass == 0))
+            if (!(turn[pass] >> i & 1))
                 continue;
             extents[count] = op->indices[i].extent;
             positions[count] = op_index(builder, op->indices[i].name, op->indices[i].extent);
@@ -240,10 +241,11 @@ static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet red
 static int read_inner(Rewrite *rewrite, const Product *p, int sum, IndexSet outs) {
     Program *program = rewrite->unit->program;
     Access access = access_new(program, sum, rewrite->unit->tensors[sum].rank);
+    const IndexSet turn[2] = {outs & p->lead, outs & ~p->lead};
     int k = 0;
     for (int pass = 0; pass < 2; pass++)
         for (int i = 0; i < p->op->index_count; i++)
-            if ((outs >> i & 1) && (p->lead >> i & 1) == (pass == 0))
+            if (turn[pass] >> i & 1)
                 access.subs[k++] = sub_affine(rewrite->by[i].affine, 1);
     return expr_read(rewrite->to, access);
 }
