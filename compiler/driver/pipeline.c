@@ -61,3 +61,15 @@ bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified
         opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});     /* opt/: cse, dce, save or recompute */
     return true;
 }
+
+const Compiled *pipeline_compile(Driver *driver, ModelProgram *model, Mode mode, int *code)
+{
+    BfmError error;
+    const bool train = mode == MODE_TRAIN && model->lowered->cross_entropy >= 0;
+    pipeline_losses_only(model, !train, true);
+    if (train && !pipeline_differentiate(driver, model, true, code))
+        return NULL;
+    const Compiled *compiled = compile_program(driver->arena, NULL, model->lowered->program, NULL, &error); /* opt/flatten, opt/schedule, codegen/: plan and functions */
+    *code = compiled ? CODE_OK : driver_fail(driver, &error);
+    return compiled;
+}

@@ -2,6 +2,7 @@
 #ifndef BFM_DRIVER_PIPELINE_H
 #define BFM_DRIVER_PIPELINE_H
 
+#include "codegen/compile.h"
 #include "driver/driver.h"
 #include "ir/ir.h"
 #include "lower/lower.h"
@@ -23,5 +24,7 @@ bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelPr
 /* Appends the derivative of all losses with respect to every parameter to the main unit. `simplified`: with the passes that engines other than
    the interpreter want around it; the interpreter takes the definitions as they are. */
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code);
+/* What `train` (mode train) or `eval` runs, scheduled and its functions collected, but not linked. NULL: told, *code is the exit code. */
+const Compiled *pipeline_compile(Driver *driver, ModelProgram *model, Mode mode, int *code);
 
 #endif

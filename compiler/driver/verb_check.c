@@ -1,4 +1,5 @@
 /* bfmc check: every error of a file, what its models read, and what they cost. */
+#include "driver/pipeline.h"
 #include "driver/report_check.h"
 #include "driver/verbs.h"
 
@@ -16,13 +17,31 @@ static const Lowered *lower_item(const Driver *driver, const Module *module, con
     return is_model(item) ? lower_model(module, item, &options) : lower_block(module, item, WIDTH_FALLBACK, option_whole(driver->options, OPT_LENGTH, CONTEXT_FALLBACK), &options);
 }
 
-static void check_item(Driver *driver, const Module *module, const Node *item, Str *out, json_t *models)
+/* What its training step stores and why, for --explain-schedule. */
+static void explain_schedule(Driver *driver, Module *module, const Node *item, Str *out)
+{
+    const LowerOptions options = {.mode = MODE_TRAIN};
+    ModelProgram model = {module, item, is_model(item) ? lower_model(module, item, &options) : NULL};
+    const int64_t batch = option_whole(driver->options, OPT_BATCH, 8);
+    int code;
+    const Compiled *compiled = model.lowered ? pipeline_compile(driver, &model, MODE_TRAIN, &code) : NULL;
+    if (!compiled)
+        return;
+    const int64_t length = option_whole(driver->options, OPT_LENGTH, model.lowered->context ? model.lowered->context : CONTEXT_FALLBACK);
+    const DimEnv env = {.value = {[DIM_B] = batch, [DIM_L] = length, [DIM_N] = 1}};
+    str_push(out, '\n');
+    schedule_explain(compiled->schedule, &env, out);
+}
+
+static void check_item(Driver *driver, Module *module, const Node *item, Str *out, json_t *models)
 {
     const Lowered *lowered = lower_item(driver, module, item, MODE_TRAIN), *evaluated = lowered ? lower_item(driver, module, item, MODE_EVAL) : NULL;
     if (!evaluated)
         return;
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
     report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, out, models);
+    if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
+        explain_schedule(driver, module, item, out);
 }
 
 /* The model, block or layer of the name. */
@@ -33,7 +52,7 @@ static const Node *pick_item(Driver *driver, const Module *module, const Target 
     return block ? block : layer ? layer : driver_pick(driver, module, target, NODE_MODEL, code);
 }
 
-static int check_models(Driver *driver, const Module *module, const Target *target, Str *out, json_t *models)
+static int check_models(Driver *driver, Module *module, const Target *target, Str *out, json_t *models)
 {
     int code = CODE_OK;
     if (target->name) {

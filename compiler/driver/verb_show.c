@@ -1,5 +1,6 @@
 /* bfmc show: a stage of the compilation as text. */
 #include "ast/dump.h"
+#include "codegen/compile.h"
 #include "driver/pipeline.h"
 #include "driver/verbs.h"
 
@@ -35,22 +36,54 @@ static int show_ir(Driver *driver, Str *out)
     if (option_flag(driver->options, OPT_GRAD) && !pipeline_differentiate(driver, &model, false, &code))
         return code;
     program_print(model.lowered->program, out);
+    return CODE_OK;
+}
+
+static int show_code(Driver *driver, const Compiled *compiled, CodegenText form, Str *out)
+{
+    BfmError error;
+    return codegen_print(compiled->codegen, form, out, &error) ? CODE_OK : driver_fail(driver, &error);
+}
+
+/* Stages after the derivative: of what a training step or an evaluation runs. */
+static int show_compiled(Driver *driver, const char *stage, Str *out)
+{
+    ModelProgram model;
+    int code;
+    const Mode mode = mode_of(option_text(driver->options, OPT_MODE));
+    if (!pipeline_model(driver, driver->options->arguments[0], mode, &model, &code))
+        return code;
+    const Compiled *compiled = pipeline_compile(driver, &model, mode, &code);
+    if (!compiled)
+        return code;
+    if (strcmp(stage, "schedule") == 0)
+        schedule_print(compiled->schedule, out);
+    else
+        return show_code(driver, compiled, strcmp(stage, "llvm") == 0 ? CODEGEN_LLVM : CODEGEN_ASM, out);
+    return CODE_OK;
+}
+
+static int show_text(Driver *driver, Str *out, int code)
+{
     if (!driver->json)
-        return CODE_OK;
+        return driver_print(driver, out);
     json_t *report = report_new(driver);
     json_object_set_new(report, "text", json_stringn(str_text(out), out->length));
-    out->length = 0;
-    return report_print(driver, report, CODE_OK);
+    return report_print(driver, report, code);
 }
 
 int verb_show(Driver *driver)
 {
     Str out = {0};
-    const bool ast = strcmp(option_text(driver->options, OPT_EMIT), "ast") == 0;
-    int code = ast ? show_ast(driver, &out) : show_ir(driver, &out);
-    if (out.length > 0 && (code == CODE_OK || ast)) {
-        const int printed = driver_print(driver, &out);
+    const char *stage = option_text(driver->options, OPT_EMIT);
+    int code;
+    if (strcmp(stage, "ast") == 0) {
+        code = show_ast(driver, &out);
+        const int printed = out.length > 0 ? driver_print(driver, &out) : CODE_OK;
         code = code == CODE_OK ? printed : code;
+    } else {
+        code = strcmp(stage, "ir") == 0 ? show_ir(driver, &out) : show_compiled(driver, stage, &out);
+        code = code == CODE_OK ? show_text(driver, &out, code) : code;
     }
     str_free(&out);
     return code;
