@@ -53,7 +53,8 @@ static LTensor *formal_tensor(Lower *lw, Symbol name, int id, int rank, const Ax
 {
     LTensor *tensor = ltensor_new(lw, name, id);
     tensor->rank = rank;
-    memcpy(tensor->axes, axes, (size_t)rank * sizeof *axes);
+    if (rank > 0)
+        memcpy(tensor->axes, axes, (size_t)rank * sizeof *axes);
     tensor->span = span;
     return tensor;
 }
