@@ -108,12 +108,12 @@ Scope scope_enter(Emit *e)
 {
     const KernelForm *form = e->form;
     Scope scope = {e->live, e->mask, e->lanes, e->skip, e->access, e->expr};
-    e->access = arena_memdup(e->arena, scope.access, (size_t)form->access_count * sizeof *scope.access + 1);
-    e->expr = arena_memdup(e->arena, scope.expr, (size_t)form->expr_count * sizeof *scope.expr + 1);
+    e->access = arena_memdup(e->arena, scope.access, (size_t)form->access_count * sizeof *scope.access);
+    e->expr = arena_memdup(e->arena, scope.expr, (size_t)form->expr_count * sizeof *scope.expr);
     for (int i = 0; i < form->access_count; i++) {
         size_t size = (size_t)form->accesses[i].count * sizeof(V);
-        e->access[i].sub = arena_memdup(e->arena, scope.access[i].sub, size + 1);
-        e->access[i].sub_step = arena_memdup(e->arena, scope.access[i].sub_step, size + 1);
+        e->access[i].sub = arena_memdup(e->arena, scope.access[i].sub, size);
+        e->access[i].sub_step = arena_memdup(e->arena, scope.access[i].sub_step, size);
     }
     return scope;
 }

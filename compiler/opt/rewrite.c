@@ -117,8 +117,12 @@ Access rewrite_subs(Rewrite *rewrite, const Access *access, int tensor) {
             count++;
             k++;
         } else if (rewrite->by && affine_is_index(sub->affine, &index) && (rewrite->by[index].read || rewrite->by[index].joint != 1)) {
-            if (rewrite->by[index].joint == 0)
-                rewrite->failed = true; /* without the indices before it */
+            if (rewrite->by[index].joint == 0) { /* without the indices before it: no affine to take */
+                rewrite->failed = true;
+                out.subs[count++] = sub_affine(affine_const(program, dim_int(program->dims, 0)), sub->span);
+                k++;
+                continue;
+            }
             k += take_joint(rewrite, access, k, index, &out.subs[count++]);
         } else {
             out.subs[count++] = sub_affine(rewrite_affine(rewrite, sub->affine), sub->span);

@@ -220,7 +220,7 @@ static void copy_domain(Copy *copy, uint64_t conds, uint64_t guards) {
 
 static Access copy_access(Copy *copy, const Access *access) {
     Access result = *access;
-    result.subs = arena_memdup(copy->scheduler->arena, access->subs, ((size_t)access->count + 1) * sizeof *access->subs);
+    result.subs = arena_memdup(copy->scheduler->arena, access->subs, (size_t)access->count * sizeof *access->subs);
     for (int s = 0; s < access->count; s++) {
         Sub *sub = &result.subs[s];
         if (sub->read == NULL) {

@@ -39,7 +39,7 @@ static Value value_of(Arena *arena, const void *memory, int64_t count, bool real
         for (int64_t i = 0; i < count; i++)
             value.real[i] = (double)((const float *)memory)[i];
     } else {
-        value.integer = arena_memdup(arena, memory, (size_t)count * sizeof *value.integer + 4);
+        value.integer = arena_memdup(arena, memory, (size_t)count * sizeof *value.integer);
     }
     return value;
 }

@@ -529,10 +529,11 @@ static void add_outputs(Generator *gen)
             (void)unit_output(unit, unit->tensors[known.tensor].name, OUTPUT_RESULT, known.tensor);
     }
     Draft loss = draft_begin(gen, OP_NEST, REDUCE_SUM);
-    const int terms = reals.count < 3 ? reals.count : 3;
-    int sums[3];
-    for (int i = 0; i < terms; i++)
-        sums[i] = summed(gen, reals.items[reals.count - 1 - (i == 0 ? 0 : gen_below(gen, reals.count))]);
+    enum { TERMS_MAX = 10 };
+    int sums[TERMS_MAX], terms = 0;
+    for (int i = reals.count - 1; i >= 0 && terms < TERMS_MAX; i--) /* the last ones first: the others are mostly read by them */
+        if (i == reals.count - 1 || gen_chance(gen, 60))
+            sums[terms++] = summed(gen, reals.items[i]);
     int body = expr_const(&loss.b, 0);
     for (int i = 0; i < terms; i++)
         body = expr_op(&loss.b, EXPR_ADD, body, expr_read(&loss.b, access_new(gen->program, sums[i], 0)), -1);

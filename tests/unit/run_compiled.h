@@ -48,7 +48,7 @@ static inline float **compiled_run(Sketch *s, const Engine *engine, const Compil
     int count = (int)compiled->plan->outputs.count;
     float **results = ARENA_ARRAY(s->arena, float *, count + 1);
     for (int o = 0; o < count; o++) {
-        results[o] = arena_memdup(s->arena, bfm_instance_output(instance, o), (size_t)bfm_instance_output_count(instance, o) * sizeof(float) + 16);
+        results[o] = arena_memdup(s->arena, bfm_instance_output(instance, o), (size_t)bfm_instance_output_count(instance, o) * sizeof(float));
     }
     bfm_instance_free(instance);
     return results;
