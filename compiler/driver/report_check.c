@@ -37,12 +37,13 @@ static bool path_inside(const char *path, const char *scope)
     return strncmp(path, scope, length) == 0 && (path[length] == '\0' || path[length] == '.');
 }
 
+/* A scope counts what is shared inside it once. */
 static void row_add(Row *row, const CallCost *call)
 {
     row->counts.products += call->first.products;
     row->counts.tables += call->first.tables;
     row->counts.others += call->first.others;
-    row->activated += call->activated;
+    row->activated += row->line->call < 0 ? call->first.activated : call->activated;
     row->work.forward += call->cost->work.forward;
     row->work.backward += call->cost->work.backward;
     row->work.products += call->cost->work.products;
