@@ -194,8 +194,26 @@ static void keyed_program(Sketch *s) {
     loss_of(s, y, "b:b l:l o:4", "b,l,o");
 }
 
-static const Sketcher PROGRAMS[] = {layer_program, pair_program, score_program, head_program, odd_program, keyed_program};
-enum { PROGRAM_COUNT = 6 };
+/* Mean, variance, a scaled and shifted residual: sums whose bodies are differences. */
+static void moments_program(Sketch *s) {
+    int x = param(s, "x", "b,l,4"), z = param(s, "z", "b,l,4"), g = param(s, "g", "4"), m = local(s, "m", "b,l"), v = local(s, "v", "b,l"), r = local(s, "r", "b,l");
+    int y = local(s, "y", "b,l,4");
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l i:4");
+    (void)end(s, m, "b,l", bin(s, EXPR_DIV, add(s, rd(s, x, "b,l,i"), rd(s, z, "b,l,i")), num(s, 4)));
+    begin(s, OP_NEST, REDUCE_SUM, "b:b l:l i:4");
+    int centred = bin(s, EXPR_SUB, add(s, rd(s, x, "b,l,i"), rd(s, z, "b,l,i")), rd(s, m, "b,l"));
+    (void)end(s, v, "b,l", bin(s, EXPR_DIV, mul(s, centred, centred), num(s, 4)));
+    begin(s, OP_NEST, REDUCE_SET, "b:b l:l");
+    (void)end(s, r, "b,l", un(s, EXPR_RSQRT, add(s, rd(s, v, "b,l"), num(s, 1e-6))));
+    begin(s, OP_NEST, REDUCE_SET, "b:b l:l o:4");
+    centred = bin(s, EXPR_SUB, add(s, rd(s, x, "b,l,o"), rd(s, z, "b,l,o")), rd(s, m, "b,l"));
+    (void)end(s, y, "b,l,o", mul(s, mul(s, centred, rd(s, r, "b,l")), rd(s, g, "o")));
+    output(s, "y", OUTPUT_RESULT, y);
+    loss_of(s, y, "b:b l:l i:4", "b,l,i");
+}
+
+static const Sketcher PROGRAMS[] = {layer_program, pair_program, score_program, head_program, odd_program, keyed_program, moments_program};
+enum { PROGRAM_COUNT = 7 };
 
 /* ---- passes ------------------------------------------------------------------------------------------------------------------- */
 
