@@ -27,6 +27,7 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
     assert_non_null(module);
     if (diag_errors(diags) > 0) return;
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
+    lower_declarations(module);
     for (int i = 0; i < items->count; i++)
         if (items->kids[i]->kind == NODE_MODEL) {
             const Lowered *lowered = lower_model(module, items->kids[i], &options);
