@@ -26,7 +26,7 @@ typedef LLVMValueRef V;
 typedef struct Tables {
     LLVMContextRef context;
     LLVMModuleRef module;
-    LLVMTypeRef i64, ptr;
+    LLVMTypeRef i64, real, ptr;
 } Tables;
 
 static V global_constant(Tables *t, V value, unsigned alignment)
@@ -45,6 +45,23 @@ static V global_bytes(Tables *t, const void *bytes, size_t size, bool terminate)
 }
 
 static V number(Tables *t, uint64_t value) { return LLVMConstInt(t->i64, value, 0); }
+
+static V text_constant(Tables *t, const char *text) { return global_bytes(t, text, strlen(text), true); }
+static V real(Tables *t, double value) { return LLVMConstReal(t->real, value); }
+
+static V numbers(Tables *t, const int64_t *values, int count)
+{
+    V items[BFM_MODEL_RANK];
+    for (int i = 0; i < count; i++)
+        items[i] = number(t, (uint64_t)values[i]);
+    return LLVMConstArray2(t->i64, items, (uint64_t)count);
+}
+
+/* Rows of one structure, NULL where there are none. */
+static V row_table(Tables *t, V *rows, int count)
+{
+    return count > 0 ? global_constant(t, LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)count), 8) : LLVMConstNull(t->ptr);
+}
 
 static V function_table(Tables *t, const BfmPlan *plan)
 {
@@ -83,33 +100,70 @@ static void entry_function(Tables *t, const char *prefix, const char *name, V pl
     LLVMDisposeBuilder(builder);
 }
 
-static bool build_tables(Tables *t, const AotOptions *options, const AotEntry *entries, int count)
+static V entry_table(Tables *t, const char *prefix, const AotEntry *entries, int count, Arena *arena)
 {
-    V *rows = calloc((size_t)count + 1, sizeof *rows);
-    if (!rows)
-        return false;
+    V *rows = ARENA_ARRAY(arena, V, count + 1);
     for (int i = 0; i < count; i++) {
         const BfmPlan *plan = entries[i].plan;
         V bytes = global_bytes(t, plan, plan->bytes, false), functions = function_table(t, plan);
-        V fields[5] = {global_bytes(t, entries[i].name, strlen(entries[i].name), true), bytes, number(t, plan->bytes), functions,
-                       number(t, plan->functions.count)};
-        rows[i] = LLVMConstStructInContext(t->context, fields, 5, 0);
-        entry_function(t, options->prefix, entries[i].name, bytes, functions);
+        V fields[] = {text_constant(t, entries[i].name), bytes, number(t, plan->bytes), functions, number(t, plan->functions.count)};
+        rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
+        entry_function(t, prefix, entries[i].name, bytes, functions);
     }
-    LLVMTypeRef row = LLVMStructTypeInContext(t->context, (LLVMTypeRef[]){t->ptr, t->ptr, t->i64, t->ptr, t->i64}, 5, 0);
-    V table = global_constant(t, LLVMConstArray2(row, rows, (uint64_t)count), 8);
-    free(rows);
-    const char *description = options->description ? options->description : "{}";
-    V fields[5] = {LLVMConstStringInContext2(t->context, BFM_MODEL_MAGIC, 8, 1), number(t, BFM_MODEL_VERSION), table, number(t, (uint64_t)count),
-                   global_bytes(t, description, strlen(description), true)};
-    V model = LLVMConstStructInContext(t->context, fields, 5, 0);
-    Str symbol = {0};
-    str_printf(&symbol, "%s_model", options->prefix);
-    V global = LLVMAddGlobal(t->module, LLVMTypeOf(model), str_text(&symbol));
-    str_free(&symbol);
+    return row_table(t, rows, count);
+}
+
+static V tensor_table(Tables *t, const AotOptions *options, Arena *arena)
+{
+    V *rows = ARENA_ARRAY(arena, V, options->tensor_count + 1);
+    for (int i = 0; i < options->tensor_count; i++) {
+        const BfmModelTensor *tensor = &options->tensors[i];
+        size_t elements = 1;
+        for (uint64_t a = 0; a < tensor->rank; a++)
+            elements *= (size_t)tensor->shape[a];
+        V values = tensor->values ? global_bytes(t, tensor->values, elements * sizeof(float), false) : LLVMConstNull(t->ptr);
+        V fields[] = {text_constant(t, tensor->path), number(t, tensor->role), number(t, tensor->rank), numbers(t, tensor->shape, BFM_MODEL_RANK), number(t, tensor->init),
+                      number(t, tensor->stream), real(t, tensor->mean), real(t, tensor->std), values};
+        rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
+    }
+    return row_table(t, rows, options->tensor_count);
+}
+
+static V state_table(Tables *t, const BfmModelUpdate *update, Arena *arena)
+{
+    V *rows = ARENA_ARRAY(arena, V, (int)update->state_count + 1);
+    for (int i = 0; i < (int)update->state_count; i++) {
+        V fields[] = {text_constant(t, update->states[i].path), number(t, update->states[i].elements), real(t, update->states[i].value)};
+        rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
+    }
+    return row_table(t, rows, (int)update->state_count);
+}
+
+static V update_table(Tables *t, const AotOptions *options, Arena *arena)
+{
+    V *rows = ARENA_ARRAY(arena, V, options->update_count + 1);
+    for (int i = 0; i < options->update_count; i++) {
+        const BfmModelUpdate *update = &options->updates[i];
+        V fields[] = {number(t, update->tensor), number(t, update->entry), numbers(t, update->extent, 3), real(t, update->rate), state_table(t, update, arena),
+                      number(t, update->state_count)};
+        rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
+    }
+    return row_table(t, rows, options->update_count);
+}
+
+static void build_tables(Tables *t, const AotOptions *options, const AotEntry *entries, int count)
+{
+    Arena *arena = arena_new();
+    V fields[] = {LLVMConstStringInContext2(t->context, BFM_MODEL_MAGIC, 8, 1), number(t, BFM_MODEL_VERSION),
+                  entry_table(t, options->prefix, entries, count, arena), number(t, (uint64_t)count),
+                  text_constant(t, options->description ? options->description : "{}"),
+                  tensor_table(t, options, arena), number(t, (uint64_t)options->tensor_count),
+                  update_table(t, options, arena), number(t, (uint64_t)options->update_count), real(t, options->clip_norm)};
+    V model = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
+    V global = LLVMAddGlobal(t->module, LLVMTypeOf(model), arena_printf(arena, "%s_model", options->prefix));
     LLVMSetInitializer(global, model);
     LLVMSetGlobalConstant(global, 1);
-    return true;
+    arena_free(arena);
 }
 
 static bool table_object(const AotOptions *options, const AotEntry *entries, int count, ObjectCode *object, BfmError *error)
@@ -120,8 +174,10 @@ static bool table_object(const AotOptions *options, const AotEntry *entries, int
     Tables t = {.context = compiler_context(compiler)};
     t.module = LLVMModuleCreateWithNameInContext(options->prefix, t.context);
     t.i64 = LLVMInt64TypeInContext(t.context);
+    t.real = LLVMDoubleTypeInContext(t.context);
     t.ptr = LLVMPointerTypeInContext(t.context, 0);
-    bool ok = build_tables(&t, options, entries, count) && compiler_module_object(compiler, t.module, object, error);
+    build_tables(&t, options, entries, count);
+    bool ok = compiler_module_object(compiler, t.module, object, error);
     LLVMDisposeModule(t.module);
     compiler_free(compiler);
     return ok;
@@ -146,19 +202,6 @@ static bool move_into_place(const char *beside, const char *path, BfmError *erro
     bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s cannot be written: %s", path, strerror(errno));
     (void)unlink(beside);
     return false;
-}
-
-bool aot_write_object(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error)
-{
-    ObjectCode object;
-    if (!table_object(options, entries, count, &object, error))
-        return false;
-    Str beside = {0};
-    str_printf(&beside, "%s.tmp%ld", path, (long)getpid());
-    bool ok = write_bytes(str_text(&beside), object.bytes, object.size, error) && move_into_place(str_text(&beside), path, error);
-    str_free(&beside);
-    free(object.bytes);
-    return ok;
 }
 
 /* The linker's command and the files made for it, all in one folder. */
@@ -228,7 +271,8 @@ static bool run_command(char *const *command, BfmError *error)
     return false;
 }
 
-static bool link_run(Link *link, const char *path, const AotOptions *options, BfmError *error)
+/* Of a relocatable object nothing is resolved and all symbols stay. */
+static bool link_run(Link *link, const char *path, const AotOptions *options, bool shared, BfmError *error)
 {
     const char *script = arena_printf(link->arena, "%s/exports", link->folder);
     const char *beside = arena_printf(link->arena, "%s.tmp%ld", path, (long)getpid());
@@ -236,13 +280,13 @@ static bool link_run(Link *link, const char *path, const AotOptions *options, Bf
     if (!write_bytes(script, text, strlen(text), error))
         return false;
     vec_push(&link->command, "cc");
-    vec_push(&link->command, "-shared");
+    vec_push(&link->command, shared ? "-shared" : "-r");
     vec_push(&link->command, "-o");
     vec_push(&link->command, beside);
-    vec_push(&link->command, arena_printf(link->arena, "-Wl,--version-script=%s", script));
+    vec_push(&link->command, shared ? arena_printf(link->arena, "-Wl,--version-script=%s", script) : "-nostdlib");
     for (int i = 0; i < link->files.count; i++)
         vec_push(&link->command, link->files.items[i]);
-    for (int i = 0; options->libraries && options->libraries[i]; i++)
+    for (int i = 0; shared && options->libraries && options->libraries[i]; i++)
         vec_push(&link->command, options->libraries[i]);
     vec_push(&link->command, NULL);
     bool ok = run_command((char *const *)(uintptr_t)link->command.items, error);
@@ -252,7 +296,7 @@ static bool link_run(Link *link, const char *path, const AotOptions *options, Bf
     return ok && move_into_place(beside, path, error);
 }
 
-bool aot_write_shared(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error)
+static bool write_linked(const char *path, const AotOptions *options, const AotEntry *entries, int count, bool shared, BfmError *error)
 {
     Link link = {.arena = arena_new(), .folder = "/tmp/bfm-link-XXXXXX"};
     if (!mkdtemp(link.folder)) {
@@ -261,7 +305,7 @@ bool aot_write_shared(const char *path, const AotOptions *options, const AotEntr
         return false;
     }
     bool ok = link_kernels(&link, options, entries, count, error) && link_tables(&link, options, entries, count, error) &&
-              link_run(&link, path, options, error);
+              link_run(&link, path, options, shared, error);
     for (int i = 0; i < link.files.count; i++)
         (void)unlink(link.files.items[i]);
     (void)rmdir(link.folder);
@@ -269,4 +313,14 @@ bool aot_write_shared(const char *path, const AotOptions *options, const AotEntr
     vec_free(&link.command);
     arena_free(link.arena);
     return ok;
+}
+
+bool aot_write_object(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error)
+{
+    return write_linked(path, options, entries, count, false, error);
+}
+
+bool aot_write_shared(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error)
+{
+    return write_linked(path, options, entries, count, true, error);
 }

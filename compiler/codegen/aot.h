@@ -4,7 +4,7 @@
 #define BFM_CODEGEN_AOT_H
 
 #include "bfm/error.h"
-#include "bfm/plan.h"
+#include "bfm/model.h"
 #include "codegen/codegen.h"
 
 /* One entry point: "forward", "step", … */
@@ -18,12 +18,17 @@ typedef struct AotOptions {
     const char *prefix;       /* of the exported symbols: a C identifier */
     const char *description;  /* JSON text for whoever opens the object; NULL = {} */
     const char *cache;        /* as in jit.h */
+    const BfmModelTensor *tensors; /* what the formals want (bfm/model.h) */
+    int tensor_count;
+    const BfmModelUpdate *updates; /* their entries count positions in `entries` */
+    int update_count;
+    double clip_norm;
     const char *const *libraries; /* arguments for the linker after the objects, NULL-terminated: the runtime library and what it needs */
 } AotOptions;
 
-/* Writes `path`, a relocatable object with everything but the kernels, … */
+/* Writes `path`, a relocatable object with everything, by way of `cc -r`, … */
 bool aot_write_object(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error);
-/* … or a shared object with them, by way of `cc -shared`; it appears whole or not at all. */
+/* … or a shared object, by way of `cc -shared`. Either appears whole or not at all. */
 bool aot_write_shared(const char *path, const AotOptions *options, const AotEntry *entries, int count, BfmError *error);
 
 #endif

@@ -44,8 +44,7 @@ struct Optimizer {
 
 static bool same_overrides(const Node *a, const Node *b) { return a && b ? node_equal(a, b) : a == b; }
 
-/* How a parameter's axes are the form's: leading ones together, then those the form looks at. */
-static void form_extents(const StoreEntry *entry, int form_rank, int64_t extent[3])
+void optimizer_extents(const StoreEntry *entry, int form_rank, int64_t extent[3])
 {
     extent[0] = extent[1] = extent[2] = 1;
     for (int i = 0; i < entry->rank; i++) {
@@ -75,7 +74,7 @@ static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *e
         made.lowered = lower_optimizer(optimizer->module, optimizer->recipe->optimizer, overrides, rank, &made.rate);
     if (!made.lowered)
         return NULL;
-    form_extents(entry, made.lowered->rank, made.extent);
+    optimizer_extents(entry, made.lowered->rank, made.extent);
     for (int i = 0; i < optimizer->forms.count; i++)
         if (optimizer->forms.items[i]->lowered == made.lowered && memcmp(optimizer->forms.items[i]->extent, made.extent, sizeof made.extent) == 0)
             return optimizer->forms.items[i];

@@ -27,6 +27,9 @@ double optimizer_norm(const Optimizer *optimizer);
 /* One update of every parameter: gradients times `scale`, rates times `factor`. */
 bool optimizer_apply(Optimizer *optimizer, double scale, double factor, int64_t step, BfmError *error);
 
+/* How a parameter's axes are those of a form that looks at the last `form_rank` of them: the others together are s0, then come s1 and s2. */
+void optimizer_extents(const StoreEntry *entry, int form_rank, int64_t extent[3]);
+
 int optimizer_state_count(const Optimizer *optimizer);
 const OptimizerState *optimizer_state(const Optimizer *optimizer, int index);
 double optimizer_rate(const Optimizer *optimizer); /* of the optimiser as the recipe has it, unscheduled */

@@ -1,0 +1,15 @@
+/* Everything a program needs that runs a compiled model: include this, or the header that `bfmc build` writes, which does. */
+#ifndef BFM_RUNTIME_H
+#define BFM_RUNTIME_H
+
+#include "bfm/error.h"
+#include "bfm/model.h"
+#include "bfm/plan.h"
+#include "checkpoint/safetensors.h"
+#include "generate/decoder.h"
+#include "memory/buffer.h"
+#include "model/model.h"
+#include "pool/pool.h"
+#include "templates/executor.h"
+
+#endif

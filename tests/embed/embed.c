@@ -1,0 +1,126 @@
+/* A program around a compiled model called `m`, as test_build.py wants it: reads tokens, runs every entry, writes what they gave.
+   embed WEIGHTS|- TOKENS B L OUT: tokens are raw int32 [b, l + 1]; - stands for initial values of seed 7. */
+#include MODEL_HEADER
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static BfmError error;
+
+static void *need(void *pointer)
+{
+    if (!pointer) {
+        fprintf(stderr, "%s\n", error.message);
+        exit(1);
+    }
+    return pointer;
+}
+
+static void must(bool ok) { (void)need(ok ? &error : NULL); }
+
+static void dump(const char *out, const char *name, const void *data, int64_t elements)
+{
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/%s", out, name);
+    FILE *file = need(fopen(path, "wb"));
+    must(fwrite(data, 4, (size_t)elements, file) == (size_t)elements && fclose(file) == 0);
+}
+
+static void read_tokens(const char *path, int64_t b, int64_t l, int32_t *tokens, int32_t *targets)
+{
+    FILE *file = need(fopen(path, "rb"));
+    for (int64_t row = 0; row < b; row++)
+        for (int64_t i = 0; i <= l; i++) {
+            int32_t id;
+            must(fread(&id, 4, 1, file) == 1);
+            if (i < l)
+                tokens[row * l + i] = id;
+            if (i > 0)
+                targets[row * l + i - 1] = id;
+        }
+    (void)fclose(file);
+}
+
+#ifdef WITH_STEP
+static void steps(BfmTensors *tensors, BfmPool *pool, BfmInstance *backward, const char *out)
+{
+    BfmUpdater *updater = need(bfm_updater_new(tensors, pool, &error));
+    float losses[20];
+    for (int step = 0; step < 20; step++) {
+        double norm;
+        must(bfm_instance_run(backward, 1, (uint64_t)step, &error));
+        losses[step] = *(const float *)bfm_instance_output(backward, M_BACKWARD_LOSS_HEAD_0_CROSS_ENTROPY);
+        must(m_step(updater, backward, 1, step, &norm, &error));
+        if (step == 0)
+            dump(out, "after_one", bfm_tensors_find(tensors, "ffn_0.w_in"), bfm_instance_output_count(backward, M_BACKWARD_GRAD_FFN_0_W_IN));
+        if (step == 0)
+            dump(out, "gradient", bfm_instance_output(backward, M_BACKWARD_GRAD_FFN_0_W_IN), bfm_instance_output_count(backward, M_BACKWARD_GRAD_FFN_0_W_IN));
+    }
+    dump(out, "losses", losses, 20);
+    bfm_updater_free(updater);
+}
+#endif
+
+int main(int argc, char **argv)
+{
+    if (argc != 6)
+        return 2;
+    const int64_t b = atoll(argv[3]), l = atoll(argv[4]);
+    const char *out = argv[5];
+    int32_t *tokens = bfm_buffer_new((size_t)(b * l) * 4), *targets = bfm_buffer_new((size_t)(b * l) * 4);
+    BfmPool *pool = need(bfm_pool_new(2));
+    BfmTensors *tensors = need(bfm_tensors_new(&m_model, &error));
+    if (strcmp(argv[1], "-") == 0)
+        m_init(tensors, 7);
+    else
+        must(bfm_tensors_load(tensors, argv[1], &error));
+    read_tokens(argv[2], b, l, tokens, targets);
+
+    BfmInstance *forward = need(m_forward(pool, &error));
+    must(bfm_tensors_bind(tensors, "forward", forward, &error));
+    bfm_instance_set_formal(forward, M_FORWARD_TOKENS, tokens);
+    must(bfm_model_bind(forward, b, l, &error) && bfm_instance_run(forward, 1, 0, &error));
+    dump(out, "logits", bfm_instance_output(forward, M_FORWARD_OUT_LOGITS), bfm_instance_output_count(forward, M_FORWARD_OUT_LOGITS));
+
+    BfmInstance *backward = need(m_backward(pool, &error));
+    must(bfm_tensors_bind(tensors, "backward", backward, &error));
+    bfm_instance_set_formal(backward, M_BACKWARD_TOKENS, tokens);
+    bfm_instance_set_formal(backward, M_BACKWARD_TARGETS, targets);
+    must(bfm_model_bind(backward, b, l, &error) && bfm_instance_run(backward, 1, 0, &error));
+    dump(out, "cross_entropy", bfm_instance_output(backward, M_BACKWARD_LOSS_HEAD_0_CROSS_ENTROPY), 1);
+    dump(out, "table_gradient", bfm_instance_output(backward, M_BACKWARD_GRAD_EMBED_0_TABLE), bfm_instance_output_count(backward, M_BACKWARD_GRAD_EMBED_0_TABLE));
+
+    BfmDecoder *decoder = need(bfm_tensors_decoder(tensors, pool, b, l, &error));
+    const int64_t vocab = bfm_instance_output_count(forward, M_FORWARD_OUT_LOGITS) / (b * l);
+    float *decoded = bfm_buffer_new((size_t)(b * l * vocab) * 4);
+    int32_t *column = bfm_buffer_new((size_t)b * 4);
+    for (int64_t i = 0; i < l; i++) {
+        const float *result = NULL;
+        for (int64_t row = 0; row < b; row++)
+            column[row] = tokens[row * l + i];
+        must(bfm_decoder_feed(decoder, column, 1, &result, &error));
+        for (int64_t row = 0; row < b; row++)
+            memcpy(decoded + (row * l + i) * vocab, result + row * vocab, (size_t)vocab * 4);
+    }
+    dump(out, "decoded", decoded, b * l * vocab);
+    char path[4096];
+    (void)snprintf(path, sizeof path, "%s/saved.safetensors", out);
+    must(bfm_tensors_save(tensors, path, &error));
+#ifdef WITH_STEP
+    steps(tensors, pool, backward, out);
+#else
+    if (bfm_updater_new(tensors, pool, &error))
+        return 1;
+#endif
+    bfm_decoder_free(decoder);
+    bfm_instance_free(forward);
+    bfm_instance_free(backward);
+    bfm_tensors_free(tensors);
+    bfm_pool_free(pool);
+    bfm_buffer_free(tokens);
+    bfm_buffer_free(targets);
+    bfm_buffer_free(decoded);
+    bfm_buffer_free(column);
+    return 0;
+}

@@ -1,0 +1,131 @@
+"""bfmc build: shared objects run by a C program that is compiled as the header says. Usage: test_build.py BFMC GOLDEN [C FLAGS…]"""
+import json, os, shlex, struct, subprocess, sys, tempfile
+import numpy as np
+
+BFMC, GOLDEN, FLAGS = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
+HERE = os.path.dirname(os.path.abspath(__file__))
+
+RECIPE_MODEL = """use std.layers
+use std.optimizers
+
+model m {
+    vocab   = 256
+    context = 16
+    embed(d = 32)
+    attention(heads = 2, head_dim = 16)
+    ffn(hidden = 64, act = gelu)
+    rms_norm()
+    head(tied = true)
+}
+
+recipe still {
+    optimizer = adamw(rate = 0, weight_decay = 0)
+    batch     = 2
+    steps     = 1
+    seed      = 7
+}
+
+recipe moving {
+    optimizer = adamw(rate = 0.01, weight_decay = 0)
+    batch     = 2
+    steps     = 100
+}
+"""
+
+
+def run(*command, code=0, **more):
+    done = subprocess.run([str(c) for c in command], capture_output=True, text=True, **more)
+    assert done.returncode == code, f"{command} gave {done.returncode}, not {code}:\n{done.stdout}{done.stderr}"
+    return done
+
+
+def safetensors(path):
+    data = open(path, "rb").read()
+    size = struct.unpack("<Q", data[:8])[0]
+    kinds = {"F32": np.float32, "F64": np.float64}
+    return {name: np.frombuffer(data[8 + size + t["data_offsets"][0]:8 + size + t["data_offsets"][1]], kinds[t["dtype"]]).reshape(t["shape"])
+            for name, t in json.loads(data[8:8 + size]).items() if name != "__metadata__"}
+
+
+def compile_embedder(folder, *defines):
+    """With exactly the words of the header's command line."""
+    line = next(line.strip() for line in open(f"{folder}/libx.h") if line.strip().startswith("cc main.c"))
+    words = shlex.split(line)
+    assert words[:3] == ["cc", "main.c", "libx.so"], words
+    run("cc", "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, *defines, '-DMODEL_HEADER="libx.h"', "-I.", f"{HERE}/embed.c", *words[2:], "-o", "embed", cwd=folder)
+
+
+def embed(folder, weights, tokens):
+    tokens.astype("<i4").tofile(f"{folder}/tokens")
+    run(f"{folder}/embed", weights, f"{folder}/tokens", tokens.shape[0], tokens.shape[1] - 1, folder)
+    return lambda name: np.fromfile(f"{folder}/{name}", np.float32)
+
+
+def largest(a, b):
+    return np.abs(a.ravel() - b.ravel()).max() / max(np.abs(b).max(), 1e-30)
+
+
+def check_golden(case):
+    with tempfile.TemporaryDirectory() as folder:
+        model, weights, tokens = (f"{GOLDEN}/{case}/{name}" for name in ("model.bfm", "weights.safetensors", "tokens.npy"))
+        report = json.loads(run(BFMC, "build", model, "-o", f"{folder}/libx.so", "--emit=so,header,obj,llvm", "--json").stdout)
+        assert report["entries"] == ["forward", "backward", "decode"] and not report["step"], report
+        assert sorted(os.listdir(folder)) == ["libx.h", "libx.ll", "libx.o", "libx.so"], os.listdir(folder)
+        assert "There is no `step`" in open(f"{folder}/libx.h").read()
+        compile_embedder(folder)
+        got, expected = embed(folder, weights, np.load(tokens)), safetensors(f"{GOLDEN}/{case}/expected.safetensors")
+        run(BFMC, "grad", model, "--weights", weights, "--tokens", tokens, "--out", f"{folder}/g.safetensors")
+        jit = safetensors(f"{folder}/g.safetensors")
+        assert largest(got("logits"), expected["logits"]) < 3e-4
+        assert largest(got("cross_entropy"), expected["cross_entropy"]) < 3e-4
+        assert largest(got("table_gradient"), expected["embed_0.table"]) < 3e-4
+        same = {name: bool((got(name).view(np.int32) == jit[of].ravel().view(np.int32)).all()) for name, of in
+                (("logits", "logits"), ("cross_entropy", "cross_entropy"))}
+        assert same == {"logits": True, "cross_entropy": True}, f"{case}: not the JIT's bits: {same}"
+        assert largest(got("table_gradient"), jit["embed_0.table"]) < 1e-5 # `grad` keeps the logits, `backward` streams them: other sums
+        assert (got("decoded").view(np.int32) == got("logits").view(np.int32)).all(), f"{case}: decode differs from forward"
+        assert all((safetensors(f"{folder}/saved.safetensors")[name] == value).all() for name, value in safetensors(weights).items())
+
+
+def check_init_and_step():
+    with tempfile.TemporaryDirectory() as folder:
+        model, tokens = f"{folder}/model.bfm", np.random.default_rng(1).integers(0, 256, (2, 17))
+        open(model, "w").write(RECIPE_MODEL)
+        open(f"{folder}/text", "w").write("\n\n".join(f"line {i} of some text to train on" for i in range(400)))
+        assert "several recipes" in run(BFMC, "build", model, "-o", f"{folder}/libx.so").stderr
+        run(BFMC, "build", model, "-o", f"{folder}/libx.so", "--recipe", "moving")
+        compile_embedder(folder, "-DWITH_STEP")
+        got = embed(folder, "-", tokens)
+        run(BFMC, "data", "pack", f"{folder}/text", "--out", f"{folder}/data")
+        run(BFMC, "train", model, f"{folder}/data", "--recipe", "still", "--out", f"{folder}/run")
+        trained, begun = safetensors(f"{folder}/run/ckpt/1/model.safetensors"), safetensors(f"{folder}/saved.safetensors")
+        assert sorted(trained) == sorted(begun)
+        for name, value in trained.items(): # one step of rate 0: the initial values
+            assert (value.view(np.int32) == begun[name].view(np.int32)).all(), name
+        gradient, losses = got("gradient"), got("losses")
+        moved = got("after_one") - begun["ffn_0.w_in"].ravel() # the first step of Adam: the rate against the sign
+        clear = np.abs(gradient) > 1e-5
+        assert clear.mean() > 0.5 and np.allclose(moved[clear], -0.01 * np.sign(gradient[clear]), atol=2e-4)
+        assert np.isfinite(losses).all() and losses[-1] < losses[0] - 1, losses
+
+
+def check_errors():
+    model = f"{GOLDEN}/dense_rope/model.bfm"
+    with tempfile.TemporaryDirectory() as folder:
+        for arguments, code, says in (
+                ([model, "-o", f"{folder}/none/libx.so"], 3, "cannot be written"),
+                ([model, "-o", f"{folder}/x.o"], 1, "must end in .so"),
+                ([f"{model}:nothing", "-o", f"{folder}/libx.so"], 1, "nothing"),
+                ([f"{folder}/no.bfm", "-o", f"{folder}/libx.so"], 1, "no.bfm"),
+                ([model, "-o", f"{folder}/libx.so", "--emit=exe"], 2, "exe"),
+                ([model, "-o", f"{folder}/libx.so", "--recipe", "nothing"], 1, "nothing")):
+            done = run(BFMC, "build", *arguments, code=code)
+            assert says in done.stderr, done.stderr
+            assert os.listdir(folder) == [], os.listdir(folder)
+
+
+check_errors()
+for case in ("dense_rope", "dense_untied"):
+    check_golden(case)
+check_init_and_step()
+print("ok")
