@@ -366,10 +366,11 @@ static void check_outputs(Verifier *verifier)
     const Unit *unit = verifier->unit;
     for (int i = 0; i < unit->output_count && !verifier->message; i++) {
         const Output *output = &unit->outputs[i];
-        const bool of_formal = output->kind == OUTPUT_NEXT || output->kind == OUTPUT_GRAD;
+        /* An adjoint unit's gradients speak of the formals of the unit it belongs to. */
+        const bool of_formal = output->kind == OUTPUT_NEXT || (output->kind == OUTPUT_GRAD && unit == unit->program->main);
         if (!check_reads(verifier, output->tensor))
             return;
-        if (of_formal && (output->formal < (unit == unit->program->main ? 0 : -1) || output->formal >= unit->formal_count)) /* a callee's caller knows */
+        if (of_formal && (output->formal < 0 || output->formal >= unit->formal_count))
             fail(verifier, "output %s names no formal", output->name);
         if (output->kind == OUTPUT_LOSS && unit->tensors[output->tensor].rank != 0)
             fail(verifier, "loss %s is not one number", output->name);
