@@ -4,8 +4,8 @@
    breaks     positions of operations; definitions that nobody reads any more are left for dce
 
    Always inlined: renamings, constants and index values. A definition with one reader goes there if it is then evaluated no more often than before.
-   After differentiation cheap ones also go into all their readers at once, into contractions only if the options say so; never is a transcendental
-   function evaluated more often than before. */
+   After differentiation cheap ones also go into all their readers at once, into contractions only products and only if the options say so; never is a
+   transcendental function evaluated more often than before. */
 #include "opt/opt.h"
 
 #include "opt/rewrite.h"
@@ -118,14 +118,26 @@ static bool multiplies(const Op *reader, const Access *access) {
     return false;
 }
 
+/* A product of reads and constants: part of an operand's packing. Sums of tensors are better stored once than packed by every reader. */
+static bool is_product(const Op *op, int id) {
+    const Expr *e = &op->exprs[id];
+    if (e->kind == EXPR_MUL || e->kind == EXPR_DIV)
+        return is_product(op, e->arg[0]) && is_product(op, e->arg[1]);
+    if (e->kind == EXPR_NEG)
+        return is_product(op, e->arg[0]);
+    return e->kind == EXPR_READ || e->kind == EXPR_CONST || e->kind == EXPR_DIM;
+}
+
 static bool all_readers_take(const Inliner *in, int tensor) {
     if (in->uses[tensor].pinned)
         return false;
+    const Op *producer = &in->unit->ops[in->unit->tensors[tensor].def];
+    bool operand = in->options->prologues && is_product(producer, producer->body);
     for (int i = 0; i < in->unit->op_count; i++) {
         AccessQuery query = {.tensor = tensor};
         const Op *op = &in->unit->ops[i];
         op_visit(op, query_access, &query);
-        if (query.count > 0 && !in->options->prologues && multiplies(op, query.access))
+        if (query.count > 0 && !operand && multiplies(op, query.access))
             return false;
     }
     return true;
@@ -275,6 +287,7 @@ static bool substitute(Inliner *in, Op *op, int tensor) {
     to->reduced = op->reduced;
     to->top_k = op->top_k;
     to->span = op->span;
+    rewrite_keep_none(&rewrite);
     if (rewrite.failed)
         return false;
     *op = builder_take(&builder);
