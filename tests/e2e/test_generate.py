@@ -1,0 +1,84 @@
+"""bfmc generate: decoding agrees with the forward pass in every bit, bits do not depend on threads, what cannot be written is refused."""
+import shutil
+import unittest
+
+from harness import Case, steps
+
+MODEL = """use std.layers
+use std.routers
+use std.optimizers
+
+model m {
+    vocab   = 256
+    context = 32
+    embed(d = 32)
+    repeat 2 {
+        attention(heads = 2, head_dim = 16, conv = 3)
+        moe(experts = 4, hidden = 32, act = gelu, router = %s)
+        ffn(hidden = 48, act = geglu)
+    }
+    rms_norm()
+    head(tied = true)
+}
+
+recipe few {
+    optimizer = adamw(rate = 0.003)
+    batch     = 4
+    context   = 32
+    steps     = 6
+    seed      = 1
+}
+"""
+
+
+class Generate(Case):
+    def train(self, router, code=0, *more):
+        model = self.write("model.bfm", MODEL % router)
+        self.ok("train", model, self.pack(), "--out", self.path("run"), "-q", *more, code=code)
+        return self.path("run")
+
+    def text(self, run, *more):
+        return self.ok("generate", run, "-n", 90, "--seed", 3, *more).stdout
+
+    def test_decoding_is_the_forward_pass(self):
+        run = self.train("top2(capacity = 1)")
+        done = self.ok("generate", run, "--prompt", "The naïve fox", "-n", 90, "--seed", 3, "--verify")
+        self.assertTrue(done.stdout.startswith("The naïve fox"))
+        self.assertIn("agree in every bit", done.stderr)
+        self.assertGreater(len(done.stdout), 60)
+
+        # The same seed writes the same text: on any number of threads, from the checkpoint by name.
+        for threads in (1, 2, 3):
+            self.assertEqual(self.text(run, "--prompt", "The naïve fox", "--threads", threads), done.stdout)
+        self.assertEqual(self.text(f"{run}/ckpt/{steps(run)[-1]}", "--prompt", "The naïve fox"), done.stdout)
+        self.assertNotEqual(self.ok("generate", run, "--prompt", "The naïve fox", "-n", 90, "--seed", 4).stdout, done.stdout)
+        cold = [self.ok("generate", run, "-n", 30, "--temperature", 0, "--seed", seed).stdout for seed in (1, 2)]
+        self.assertEqual(*cold)
+
+        # A prompt longer than the context, texts of several contexts, a report.
+        report = self.json("generate", run, "--prompt", "All the world's a stage, and all the men and women merely players.", "-n", 100, "--verify")
+        self.assertEqual((report["tokens"], report["verify"]["same"], report["verify"]["differences"]), (100, True, 0))
+        self.assertGreater(report["windows"], 4)
+        self.assertGreater(report["verify"]["positions"], 100)
+        self.assertEqual(self.ok("generate", run, "-n", 0).stdout, "")
+
+        # What cannot be asked.
+        self.fails(1, "temperature", "generate", run, "--temperature", "-1")
+        self.fails(1, "top-p", "generate", run, "--top-p", "1.5")
+        self.fails(1, "no tokens", "generate", run, "--prompt", "")
+        self.fails(1, "neither a run", "generate", f"{run}/ckpt/5")
+        self.fails(2, "whole number", "generate", run, "-n", "many")
+        shutil.copytree(run, self.path("broken"))
+        with open(self.path("broken", "ckpt", str(steps(run)[-1]), "model.safetensors"), "r+b") as file:
+            file.seek(5000)
+            file.write(b"x")
+        self.fails(1, "model.safetensors", "generate", f"{self.path('broken')}/ckpt/{steps(run)[-1]}")
+
+    def test_what_reads_the_future_is_refused(self):
+        run = self.train("expert_choice(group = sequence)", 75, "--budget", "1step")
+        self.fails(1, ["reads the future", "moe_0", "best reads later positions"], "generate", run)
+        self.fails(1, "neither a run", "generate", self.path("nothing"))
+
+
+if __name__ == "__main__":
+    unittest.main()
