@@ -315,7 +315,11 @@ static void keep_none(void *user, const Access *access, AccessUse use) {
     if (use != ACCESS_SUBSCRIPT)
         return;
     OpBuilder *to = query->rewrite->to;
-    Access copy = rewrite_access(query->rewrite, access);
+    Sub by;
+    bool replaced = query->rewrite->subscript && query->rewrite->subscript(query->rewrite, access, 1, &by);
+    if (replaced && !by.read)
+        return; /* an affine always is an index */
+    Access copy = replaced ? *by.read : rewrite_access(query->rewrite, access);
     NoneQuery search = {.wanted = &copy};
     op_visit(&to->op, query_access, &search);
     if (!search.found)
