@@ -45,8 +45,6 @@ const Node *recipe_pick(Driver *driver, const Module *module, int *code)
     const char *path = module->files[0].path, *name = option_text(driver->options, OPT_RECIPE);
     int count = 0;
     const Node *found = name ? module_find(module, intern(driver->interner, name), NODE_RECIPE, -1) : only_recipe(module->files[0].root, &count);
-    if (!name && count == 0)
-        found = module_find(module, intern(driver->interner, "adamw"), NODE_RECIPE, -1);
     if (found && count <= 1)
         return found;
     const Symbol similar = name ? module_similar(module, name, NODE_RECIPE, -1) : NULL;

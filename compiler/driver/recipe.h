@@ -16,7 +16,7 @@ typedef struct Recipe {
     const Node **groups;    /* ON nodes, in the order of the text */
 } Recipe;
 
-/* The recipe called --recipe, else the only one of the file, else `adamw` where the file uses a module that has it. NULL: told, *code is the exit code. */
+/* The recipe called --recipe, else the only one of the file. NULL: told, *code is the exit code. */
 const Node *recipe_pick(Driver *driver, const Module *module, int *code);
 /* Reads the settings; what is wrong is a diagnostic. `lowered`: the model's context is the default. False after errors. */
 bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe);

@@ -1,0 +1,133 @@
+"""What docs/architecture.md promises about the source, looked up in the source."""
+import os
+import re
+import subprocess
+import unittest
+
+SOURCE = os.environ.get("BFM_SOURCE", os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
+BUILD = os.environ.get("BFM_BUILD")
+
+# Words of layers. The layers are programs in stdlib/: C that names one knows one.
+WORDS = re.compile(r"(attention|expert|moe\b|moe_|gelu|geglu|adam|adafactor|\brope\b|softmax|top2|rms_norm|layer_norm|\bffn\b|swiglu|alibi)", re.IGNORECASE)
+
+# Where such a word stands in C all the same: file, what may stand there, why.
+ALLOWED = [
+    ("compiler/support/diagnostics.def", r".*", "examples of the catalogue are .bfm texts that use the library"),
+    ("compiler/lower/declarations.c", r"adamw\(rate = 0\.\d+\)", "an example in a message"),
+    ("compiler/lower/model.c", r"`ffn\(hidden = 512\)`", "an example in a message"),
+    ("compiler/driver/options.def", r'"[^"]*"', "help texts"),
+    ("compiler/lower/model.c", r'"rms_norm"', "the default norm of a line, which language.md section 1 fixes"),
+    ("compiler/lower/", r'softmax', "softmax[j](s) is syntax of the language (language.md section 3, rule 4): a map over an index, like the reductions"),
+    ("grammar/", r'softmax', "the same"),
+    ("compiler/ast/", r'softmax', "the same"),
+    ("compiler/parse/", r'softmax', "the same"),
+]
+
+# What a folder of compiler/ may include besides itself.
+BELOW = {
+    "support": set(),
+    "ast": {"support"},
+    "parse": {"support", "ast"},
+    "sema": {"support", "ast", "parse"},
+    "ir": {"support"},
+    "opt": {"support", "ir"},
+    "grad": {"support", "ir", "opt"},
+    "lower": {"support", "ast", "parse", "sema", "ir"},
+    "codegen": {"support", "ir", "opt"},
+}
+RUNTIME = {name for name in os.listdir(os.path.join(SOURCE, "runtime")) if os.path.isdir(os.path.join(SOURCE, "runtime", name))} - {"include"}
+# The runtime's headers that compiler folders see: the ABI, and for codegen what runs its plans.
+RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "codegen": {"bfm", "templates", "rng", "gemm", "pool", "memory", "checkpoint"}}
+OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/gemm/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}
+ENDS = {"compiler/driver/main.c", "compiler/support/bug.c"}
+STATE = {"stop.c.o": {"asked"}}  # compiler/driver/stop.c says why
+
+
+def files(*folders, endings=(".c", ".h", ".re", ".y", ".def")):
+    for folder in folders:
+        for where, _, names in os.walk(os.path.join(SOURCE, folder)):
+            for name in sorted(names):
+                if name.endswith(endings):
+                    path = os.path.join(where, name)
+                    with open(path, encoding="utf-8") as file:
+                        yield os.path.relpath(path, SOURCE), file.read()
+
+
+def code(text):
+    """Without comments, which may speak of anything; lines keep their numbers."""
+    pattern = re.compile(r'"(?:\\.|[^"\\\n])*"|\'(?:\\.|[^\'\\\n])*\'|/\*.*?\*/|//[^\n]*', re.DOTALL)
+    return pattern.sub(lambda m: m.group(0) if m.group(0)[0] in "\"'" else "\n" * m.group(0).count("\n"), text)
+
+
+class Purity(unittest.TestCase):
+    maxDiff = None
+
+    def test_no_layer_in_c(self):
+        found = []
+        for path, text in files("compiler", "runtime", "grammar"):
+            for number, line in enumerate(code(text).splitlines(), 1):
+                rest = line
+                for where, what, _ in ALLOWED:
+                    if path.startswith(where):
+                        rest = re.sub(what, "", rest)
+                if WORDS.search(rest):
+                    found.append(f"{path}:{number}: {line.strip()[:120]}")
+        self.assertEqual(found, [], "layers belong into stdlib/; if C must say the word, ALLOWED says why")
+
+    def test_direction_of_includes(self):
+        found = []
+        for path, text in files("compiler", "runtime"):
+            top, folder = path.split("/")[:2]
+            for name in re.findall(r'^\s*#\s*include\s+["<]([^">]+)[">]', text, re.MULTILINE):
+                for header, owner in OWNERS.items():
+                    if name.startswith(header) and not path.startswith(owner):
+                        found.append(f"{path}: {name} belongs to {owner}")
+                target = name.split("/")[0]
+                if "/" not in name or target == folder:
+                    continue
+                if top == "runtime" and target in BELOW and target not in RUNTIME:
+                    found.append(f"{path}: the runtime contains no compiler, and this includes {name}")
+                if top == "compiler" and folder in BELOW:
+                    if target in BELOW and target not in BELOW[folder]:
+                        found.append(f"{path}: {folder} may not include {name}")
+                    if target in RUNTIME | {"bfm"} and target not in RUNTIME_SEEN.get(folder, set()):
+                        found.append(f"{path}: {folder} does not see the runtime's {name}")
+                    if target == "driver":
+                        found.append(f"{path}: nothing includes the driver")
+        self.assertEqual(found, [])
+
+    def test_only_main_ends_the_process(self):
+        found = [f"{path}: {call}" for path, text in files("compiler", "runtime", endings=(".c", ".h")) if path not in ENDS
+                 for call in re.findall(r"\b(?:exit|_exit|_Exit|abort|quick_exit)\s*\(", code(text))]
+        self.assertEqual(found, [])
+
+    def test_no_changing_state_of_file_scope(self):
+        """The sections .data and .bss of our objects are empty."""
+        if not BUILD:
+            self.skipTest("BFM_BUILD is not set")
+        found = []
+        for where, _, names in os.walk(BUILD):
+            if not re.search(r"CMakeFiles/(bfm_\w+|bfmc)\.dir", where):
+                continue
+            for name in names:
+                if not name.endswith(".c.o"):
+                    continue
+                listing = subprocess.run(["objdump", "-t", os.path.join(where, name)], capture_output=True, text=True).stdout
+                for line in listing.splitlines():
+                    match = re.search(r"\sO\s+(\.data|\.bss|\.tdata|\.tbss)\S*\s+[0-9a-f]+\s+(?:\.hidden\s+)?(\S+)$", line)
+                    if match and not match.group(1).startswith(".data.rel.ro") and ".data.rel.ro" not in line and match.group(2) not in STATE.get(name, set()) \
+                            and not match.group(2).startswith(("__gcov", "__asan", "*.L", ".L")):
+                        found.append(f"{os.path.relpath(os.path.join(where, name), BUILD)}: {match.group(2)} in {match.group(1)}")
+        self.assertEqual(found, [])
+
+    def test_size_of_files_and_nothing_left_over(self):
+        long, left = [], []
+        for path, text in files("compiler", "runtime", "grammar"):
+            if text.count("\n") > 900:
+                long.append(path)
+            left += [f"{path}: {word}" for word in re.findall(r"\b(TODO|FIXME|XXX|HACK)\b", text)]
+        self.assertEqual((long, left), ([], []))
+
+
+if __name__ == "__main__":
+    unittest.main()
