@@ -391,7 +391,7 @@ static void test_refused(void **state)
     reads_the_future("moe(experts = 2, hidden = 8, router = expert_choice(group = sequence, capacity = 1))", "best");
     reads_the_future("moe(experts = 2, hidden = 8, router = top2(capacity = 1, order = choice))", "seen_before");
     refused("moe(experts = 2, hidden = 8, router = expert_choice(group = sequence, capacity = 1))", "no incremental decoder: moe_0.", "");
-    refused("moe(experts = 2, hidden = 8, router = top2(capacity = 1, order = choice))", "no incremental decoder: moe_0.router.seen", "recurrence");
+    refused("moe(experts = 2, hidden = 8, router = top2(capacity = 1, order = choice))", "no incremental decoder: moe_0.seen", "recurrence");
 }
 
 int main(void)
