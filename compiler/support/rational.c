@@ -5,7 +5,7 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-typedef __int128 Wide;
+__extension__ typedef __int128 Wide; /* products of two 64-bit numbers */
 static const Rational INVALID = {0, 0};
 
 static Wide wide_gcd(Wide a, Wide b)

@@ -46,7 +46,7 @@ bool bfm_shape_count(int32_t rank, const int64_t *shape, int64_t *count)
 
 bool bfm_tensor_bytes(const BfmTensor *tensor, int64_t *bytes)
 {
-    int64_t count;
+    int64_t count = 0;
     return bfm_shape_count(tensor->rank, tensor->shape, &count) && !__builtin_mul_overflow(count, (int64_t)DTYPES[tensor->dtype].bytes, bytes);
 }
 
@@ -134,7 +134,7 @@ static void copy_bits(void *out, const void *data, size_t bytes)
 
 bool bfm_tensor_read_f32(const BfmTensor *tensor, float *out, BfmError *error)
 {
-    int64_t count;
+    int64_t count = 0;
     if (!readable(tensor, &count, error))
         return false;
     if (tensor->dtype == BFM_DTYPE_F32)
@@ -147,7 +147,7 @@ bool bfm_tensor_read_f32(const BfmTensor *tensor, float *out, BfmError *error)
 
 bool bfm_tensor_read_f64(const BfmTensor *tensor, double *out, BfmError *error)
 {
-    int64_t count;
+    int64_t count = 0;
     if (!readable(tensor, &count, error))
         return false;
     if (tensor->dtype == BFM_DTYPE_F64)

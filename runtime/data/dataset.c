@@ -119,7 +119,7 @@ bool bfm_dataset_show(const BfmDataset *dataset, int64_t count, uint64_t seed, F
         part++;
     for (int64_t i = 0; i < count; i++) {
         BfmBytes text = {0};
-        BfmSample sample;
+        BfmSample sample = {0};
         bool decoded = bfm_dataset_sample(dataset, part, i, BFM_SAMPLE_TOKENS, seed, &sample, &text, error);
         if (decoded) {
             (void)fprintf(out, "\n-- %s, document %" PRId64 ", tokens %" PRId64 " to %" PRId64 "\n", PART_NAMES[part], sample.document, sample.start,
