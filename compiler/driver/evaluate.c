@@ -3,6 +3,7 @@
 
 #include "checkpoint/json_file.h"
 #include "data/batches.h"
+#include "lower/verdict.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -32,6 +33,12 @@ static Evaluation finish(const Sums *sums, const BfmTokens *tokens)
     const double bytes = bfm_tokens_bytes_per_token(bfm_tokens_info(tokens)), nats = sums->weighted / sums->targets;
     return (Evaluation){.tokens = (int64_t)sums->targets, .nats = nats, .interval = n > 1 ? 1.96 * sqrt(fmax(0, variance) / n) : NAN, .perplexity = exp(nats),
                         .bits_per_byte = bytes > 0 ? nats / (bytes * log(2)) : NAN};
+}
+
+bool evaluate_is_leaky(Arena *arena, const Lowered *lowered)
+{
+    const Verdict verdict = verdict_of(arena, lowered);
+    return verdict_is_leaky(lowered, &verdict);
 }
 
 bool evaluate_part(Runner *runner, const BfmTokens *tokens, int64_t batch, int64_t length, int64_t most_tokens, uint64_t seed, Evaluation *evaluation, BfmError *error)
@@ -64,6 +71,6 @@ bool evaluate_part(Runner *runner, const BfmTokens *tokens, int64_t batch, int64
 
 json_t *evaluation_json(const Evaluation *evaluation)
 {
-    return json_pack("{s:I, s:o, s:o, s:o, s:o}", "tokens", (json_int_t)evaluation->tokens, "nats_per_token", bfm_json_number(evaluation->nats), "interval",
-                     bfm_json_number(evaluation->interval), "perplexity", bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte));
+    return json_pack("{s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)evaluation->tokens, "nats_per_token", bfm_json_number(evaluation->nats), "interval",
+                     bfm_json_number(evaluation->interval), "perplexity", bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte), "leaky", (int)evaluation->leaky);
 }

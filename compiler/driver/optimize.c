@@ -24,7 +24,8 @@ typedef struct Slot {
     StoreEntry *entry;
     Form *form;
     int first_state;        /* of form->lowered->state_count ones */
-    float *gradient;
+    float *gradient;        /* of the engine, or `sum` */
+    float *sum;             /* over micro-batches; NULL until there are several */
 } Slot;
 
 struct Optimizer {
@@ -117,9 +118,12 @@ static bool slot_new(Optimizer *optimizer, StoreEntry *entry, BfmError *error)
     Slot slot = {.entry = entry, .form = form_get(optimizer, entry, error)};
     if (!slot.form)
         return false;
-    slot.gradient = bfm_buffer_new((size_t)entry->elements * sizeof(float));
+    const bool several = optimizer->recipe->accumulate > 1;
+    slot.sum = several ? bfm_buffer_new((size_t)entry->elements * sizeof(float)) : NULL;
     vec_push(&optimizer->slots, slot);
-    return slot.gradient ? states_new(optimizer, &vec_last(&optimizer->slots), error) : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the gradients");
+    if (several && !slot.sum)
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the gradients");
+    return states_new(optimizer, &vec_last(&optimizer->slots), error);
 }
 
 static bool frozen(const Options *options, const char *path)
@@ -166,7 +170,7 @@ void optimizer_free(Optimizer *optimizer)
     for (int i = 0; i < optimizer->forms.count; i++)
         executable_free(optimizer->forms.items[i]->executable);
     for (int i = 0; i < optimizer->slots.count; i++)
-        bfm_buffer_free(optimizer->slots.items[i].gradient);
+        bfm_buffer_free(optimizer->slots.items[i].sum);
     for (int i = 0; i < optimizer->states.count; i++)
         bfm_buffer_free(optimizer->states.items[i].data);
     bfm_buffer_free(optimizer->scaled);
@@ -177,7 +181,7 @@ void optimizer_free(Optimizer *optimizer)
 
 /* ---- a step ---- */
 
-static const float *gradient_of(const Runner *runner, const StoreEntry *entry)
+static float *gradient_of(const Runner *runner, const StoreEntry *entry)
 {
     for (int o = 0; o < runner->unit->output_count; o++) {
         const Output *output = &runner->unit->outputs[o];
@@ -191,9 +195,11 @@ void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight
 {
     for (int s = 0; s < optimizer->slots.count; s++) {
         Slot *slot = &optimizer->slots.items[s];
-        const float *from = gradient_of(runner, slot->entry), factor = (float)weight;
-        for (int64_t i = 0; from && i < slot->entry->elements; i++)
-            slot->gradient[i] = first ? factor * from[i] : slot->gradient[i] + factor * from[i];
+        float *from = gradient_of(runner, slot->entry);
+        const float factor = (float)weight;
+        slot->gradient = slot->sum ? slot->sum : from;
+        for (int64_t i = 0; slot->sum && i < slot->entry->elements; i++)
+            slot->sum[i] = first ? factor * from[i] : slot->sum[i] + factor * from[i];
     }
 }
 

@@ -20,7 +20,7 @@ typedef struct OptimizerState {
 Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code);
 void optimizer_free(Optimizer *optimizer); /* NULL is allowed */
 
-/* Adds the gradients of the runner's last run, weighted; the first of a step overwrites. */
+/* Adds the gradients of the runner's last run, weighted; the first of a step overwrites. Without accumulation they stay where they are, until the next run. */
 void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight, bool first);
 /* The norm of all collected gradients together; NaN or infinite where one of them is. */
 double optimizer_norm(const Optimizer *optimizer);

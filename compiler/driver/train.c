@@ -190,12 +190,14 @@ static bool evaluate(Train *train, BfmError *error)
                        &train->evaluation, error))
         return false;
     train->evaluated = train->meta.step;
+    train->evaluation.leaky = train->leaky;
     json_t *record = json_pack("{s:I, s:o}", "step", (json_int_t)train->meta.step, "seconds", bfm_json_number(seconds_now() - before)), *values = evaluation_json(&train->evaluation);
     json_object_update(record, values);
     json_decref(values);
     progress_end(&train->progress);
     if (train->evaluation.bits_per_byte > 0)
-        driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte", (long long)train->meta.step, train->evaluation.nats, train->evaluation.bits_per_byte);
+        driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte%s", (long long)train->meta.step, train->evaluation.nats, train->evaluation.bits_per_byte,
+                    train->leaky ? " (leaky)" : "");
     return bfm_log_write(train->eval_log, record, error);
 }
 

@@ -37,6 +37,7 @@ typedef struct Train {
     Progress progress;
     double loss;              /* of the last step */
     Evaluation evaluation;    /* the last one */
+    bool leaky;               /* the model sees what it predicts */
     int64_t evaluated;        /* at which step, -1 = never */
     const char *bad;          /* STOP_BAD_NUMBER: the tensor */
 } Train;

@@ -34,12 +34,15 @@ static bool evaluate(Eval *eval, BfmError *error)
     if (eval->trained.model.lowered->vocab > 0 && bfm_tokens_info(tokens)->vocab > eval->trained.model.lowered->vocab)
         return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
                              (long long)eval->trained.model.lowered->vocab);
+    const bool leaky = evaluate_is_leaky(driver->arena, eval->trained.model.lowered);
     pipeline_losses_only(&eval->trained.model, true, engine_kind(option_text(options, OPT_ENGINE))->simplified);
     if (!trained_load(driver, &eval->trained, error))
         return false;
     eval->engine = engine_new(driver->arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);
     eval->runner = eval->engine ? runner_new(driver->arena, eval->engine, eval->trained.model.lowered, eval->trained.store, error) : NULL;
-    return eval->runner && evaluate_part(eval->runner, tokens, batch, context, option_whole(options, OPT_EVAL_TOKENS, 0), (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error);
+    const bool ok = eval->runner && evaluate_part(eval->runner, tokens, batch, context, option_whole(options, OPT_EVAL_TOKENS, 0), (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error);
+    eval->evaluation.leaky = leaky;
+    return ok;
 }
 
 static int report(Eval *eval)
@@ -61,6 +64,8 @@ static int report(Eval *eval)
     str_printf(&out, "\nperplexity      %.3f\n", e->perplexity);
     if (isfinite(e->bits_per_byte))
         str_printf(&out, "bits per byte   %.4f\n", e->bits_per_byte);
+    if (e->leaky)
+        str_append(&out, "leaky: the model reads the future and sees what it predicts; `bfmc check` shows the way\n");
     const int code = driver_print(driver, &out);
     str_free(&out);
     return code;

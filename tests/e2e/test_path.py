@@ -60,6 +60,8 @@ class Way(Case):
         model = self.write("leaky.bfm", TINY.replace("attention(heads = 2, head_dim = 8)", "attention(heads = 2, head_dim = 8, causal = false)"))
         data, run = self.pack(), self.path("run")
         self.ok("train", model, data, "--out", run)
+        self.assertTrue(self.json("eval", run, data)["leaky"])
+        self.assertIn("leaky", self.ok("eval", run, data).stdout)
         self.fails(1, "future", "generate", run, "-n", "20")
         self.assertIn("W0501", self.ok("check", model).stderr)
 
