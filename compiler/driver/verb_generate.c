@@ -126,13 +126,15 @@ static bool prepare(Writing *writing, BfmError *error)
     const Generator *generator = &writing->generator;
     writing->seed = (uint64_t)option_whole(options, OPT_SEED, 1);
     writing->wanted = option_whole(options, OPT_NUMBER, 0);
-    writing->sampler = bfm_sampler_new(generator->vocab, option_real(options, OPT_TEMPERATURE), option_real(options, OPT_TOP_P), writing->seed, error);
-    writing->tokenizer = writing->sampler ? trained_tokenizer(driver, &generator->trained, error) : NULL;
+    writing->tokenizer = trained_tokenizer(driver, &generator->trained, error);
     if (!writing->tokenizer)
         return false;
-    if (bfm_tokenizer_vocab(writing->tokenizer) != generator->vocab)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "the tokenizer has %lld ids and the model's vocab is %lld: only a token of both can be written",
-                             (long long)bfm_tokenizer_vocab(writing->tokenizer), (long long)generator->vocab);
+    const int64_t ids = bfm_tokenizer_vocab(writing->tokenizer); /* a model may have room for more: those are never drawn */
+    if (ids > generator->vocab)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "the tokenizer has %lld ids and the model's vocab is %lld", (long long)ids, (long long)generator->vocab);
+    writing->sampler = bfm_sampler_new(ids, option_real(options, OPT_TEMPERATURE), option_real(options, OPT_TOP_P), writing->seed, error);
+    if (!writing->sampler)
+        return false;
     return read_prompt(writing, error) && feed_prompt(writing, error);
 }
 
