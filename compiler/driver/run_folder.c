@@ -3,6 +3,7 @@
 
 #include "ast/printer.h"
 #include "checkpoint/file.h"
+#include "driver/defaults.h"
 #include "support/hash.h"
 
 #include <stdlib.h>
@@ -71,7 +72,7 @@ void run_model_text(const Module *module, Str *out)
             if (list_at(items, i)->kind == NODE_USE)
                 continue;
             str_push(out, '\n');
-            ast_print(list_at(items, i), out);
+            ast_print(defaults_written(module->arena, module, list_at(items, i)), out);
             str_push(out, '\n');
         }
     }
@@ -84,11 +85,11 @@ uint64_t run_model_hash(const Module *module)
     uint64_t sum = 0; /* whichever file or order a declaration stands in */
     for (int i = 0; i < module->item_count; i++)
         if (shapes_model(module->items[i].node->kind))
-            sum += hash_mix(0, node_hash(module->items[i].node));
+            sum += hash_mix(0, node_hash(defaults_written(module->arena, module, module->items[i].node)));
     return sum;
 }
 
-uint64_t run_recipe_hash(const Node *recipe) { return node_hash(recipe); }
+uint64_t run_recipe_hash(const Module *module, const Node *recipe) { return node_hash(defaults_written(module->arena, module, recipe)); }
 
 void run_text_difference(const char *was, const char *is, Str *out)
 {

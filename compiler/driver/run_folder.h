@@ -16,11 +16,11 @@ typedef struct RunFolder {
 
 RunFolder run_folder_at(Arena *arena, const char *path);
 
-/* The model's text, as model.bfm holds it: every file of the module but the library's, as one. */
+/* The model's text, as model.bfm holds it: every file of the module but the library's, as one, defaults written out. */
 void run_model_text(const Module *module, Str *out);
-/* What a resume compares: declarations of all files but recipes, spaces, searches and checks; layout and comments do not count. */
+/* What a resume compares: declarations of all files but recipes, spaces, searches and checks; layout, comments and whether a default is written do not count. */
 uint64_t run_model_hash(const Module *module);
-uint64_t run_recipe_hash(const Node *recipe);
+uint64_t run_recipe_hash(const Module *module, const Node *recipe);
 /* The first line in which two texts differ, both sides: "  - was\n  + is"; "" if none does. */
 void run_text_difference(const char *was, const char *is, Str *out);
 

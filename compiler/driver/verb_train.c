@@ -228,7 +228,7 @@ static double machine_rate(const Train *train)
 static bool prepare(Train *train, BfmError *error)
 {
     const bool resume = option_flag(train->driver->options, OPT_RESUME);
-    train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed, .model_hash = run_model_hash(train->model.module), .recipe_hash = run_recipe_hash(train->recipe.node),
+    train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed, .model_hash = run_model_hash(train->model.module), .recipe_hash = run_recipe_hash(train->model.module, train->recipe.node),
                                       .data_hash = train->data->hash};
     train->tokens = malloc((size_t)(train->recipe.batch * (train->recipe.context + 1)) * sizeof *train->tokens);
     if (!train->tokens)

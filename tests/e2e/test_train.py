@@ -96,7 +96,12 @@ class Train(Case):
             other = self.pack(file.read(60000)[30000:], "other")
         self.fails(1, "data", "train", self.model, other, "--out", self.path("run"), "--resume")
         self.write("a.bfm", "// a comment changes nothing\n" + TINY)
-        self.train("run", "--resume")
+        self.train("run", "--resume", "--budget", "4step", code=75)
+        with open(self.path("run", "model.bfm")) as file:
+            self.assertIn("position = rope", file.read())  # a default, written out
+        self.train("run", "--resume", model=self.path("run", "model.bfm"))  # the run holds all that it needs
+        self.train("whole")
+        self.same("whole", "run", 12)
 
     def test_bad_numbers_keep_the_last_checkpoint(self):
         model = self.write("bad.bfm", TINY.replace("adamw(rate = 0.003)", "sgd(rate = 1e30)").replace("    clip_norm = 1\n", ""))
