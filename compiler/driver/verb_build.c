@@ -131,7 +131,7 @@ static bool add_decode(Build *build, const Lowered *lowered, BfmError *error)
 
 /* ---- tables ---- */
 
-static bool add_tensor(Build *build, const StoreEntry *entry, BfmModelTensor *tensor, BfmError *error)
+static bool add_tensor(const StoreEntry *entry, BfmModelTensor *tensor, BfmError *error)
 {
     *tensor = (BfmModelTensor){.path = entry->path, .role = entry->role == TENSOR_PARAM ? BFM_PORT_PARAM : BFM_PORT_STATE, .rank = (uint64_t)entry->rank, .stream = hash_text(entry->path, 0)};
     memcpy(tensor->shape, entry->shape, sizeof tensor->shape);
@@ -162,7 +162,7 @@ static bool add_tensors(Build *build, BfmError *error)
         return false;
     build->tensors = ARENA_ARRAY(build->driver->arena, BfmModelTensor, build->store->count + 1);
     for (int i = 0; i < build->store->count; i++)
-        if (!add_tensor(build, &build->store->entries[i], &build->tensors[i], error))
+        if (!add_tensor(&build->store->entries[i], &build->tensors[i], error))
             return false;
     return true;
 }

@@ -2,6 +2,15 @@
 #ifndef BFM_RUNTIME_H
 #define BFM_RUNTIME_H
 
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #include "bfm/error.h"
 #include "bfm/model.h"
 #include "bfm/plan.h"
@@ -11,5 +20,9 @@
 #include "model/model.h"
 #include "pool/pool.h"
 #include "templates/executor.h"
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif
