@@ -28,7 +28,7 @@ typedef enum {
 
 /* A parameter, or a state that a definition keeps: what the formals of that name want. */
 typedef struct BfmModelTensor {
-    const char *path;             /* "brainformer_1_0[2].moe_1.router.w" */
+    const char *path;             /* "block_0[2].ffn_1.w_in" */
     uint64_t role;                /* BFM_PORT_PARAM, BFM_PORT_STATE */
     uint64_t rank;
     int64_t shape[BFM_MODEL_RANK];
