@@ -113,7 +113,7 @@ static int32_t code_add(Writer *writer, const KernelCode *code, int out) {
 
 static BfmPlanKernel kernel_begin(Writer *writer, const Step *step, BfmKernelKind kind, int out) {
     const char *name = out >= 0 ? writer->unit->tensors[out].name : NULL;
-    return (BfmPlanKernel){.label = text_of(writer, name), .kind = kind, .codes = writer->codes.count, .record = -1, .parallel = -1, .grain = 1,
+    return (BfmPlanKernel){.label = text_of(writer, name), .kind = (int32_t)kind, .codes = writer->codes.count, .record = -1, .parallel = -1, .grain = 1,
                            .fill = BFM_FILL_NONE, .fill_buffer = -1, .results = writer->ints.count, .flops = slot_or_none(writer, step->flops),
                            .bytes = slot_or_none(writer, step->bytes)};
 }

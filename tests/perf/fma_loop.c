@@ -18,7 +18,7 @@ static double now(void)
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-__attribute__((target("avx2,fma"), optimize("fp-contract=fast"))) static void *loop(void *result)
+__attribute__((target("avx2,fma"))) static void *loop(void *result)
 {
     Lanes chain[CHAINS], factor, term;
     for (int i = 0; i < LANES; i++)
