@@ -95,7 +95,14 @@ static int add_carry(RecurGrad *r, int carry) {
     return tensor;
 }
 
-/* init̄[β] sum= c after the first point; the indices that init uses run, the scanned ones stand at the first point. */
+static bool is_scanned(const Op *op, int index) {
+    for (int s = 0; s < op->scan_count; s++)
+        if (op->scan[s] == index)
+            return true;
+    return false;
+}
+
+/* init̄[β] sum= c after the first point: conditions hold the scanned indices there (an axis may be empty, so that there is none). */
 static void init_rule(RecurGrad *r) {
     Backward *b = r->b;
     const Op *op = r->op;
@@ -105,16 +112,13 @@ static void init_rule(RecurGrad *r) {
     int carry = reverse(r, false, ".carry");
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_SUM;
-    IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, op->index_count + 1);
+    builder_indices(&builder, op);
     for (int i = 0; i < op->index_count; i++) {
-        bool scanned = false;
-        for (int s = 0; s < op->scan_count; s++)
-            scanned = scanned || op->scan[s] == i;
-        Dim first = op->reverse ? dim_sub(program->dims, op->indices[i].extent, dim_int(program->dims, 1)) : dim_int(program->dims, 0);
-        by[i] = (IndexBy){.joint = 1};
-        by[i].affine = scanned ? affine_const(program, first) : affine_index(program, op_index(&builder, op->indices[i].name, op->indices[i].extent));
+        Affine index = affine_index(program, i), last = affine_const(program, dim_sub(program->dims, op->indices[i].extent, dim_int(program->dims, 1)));
+        if (is_scanned(op, i))
+            op_cond(&builder, op->reverse ? affine_sub(program, index, last) : affine_scale(program, index, dim_int(program->dims, -1)));
     }
-    Rewrite rewrite = rewrite_begin(&builder, b->forward, op, by, backward_tensor_map, b);
+    Rewrite rewrite = rewrite_begin(&builder, b->forward, op, NULL, backward_tensor_map, b);
     builder.op.body = expr_read(&builder, rewrite_subs(&rewrite, &op->out, carry));
     int contribution = backward_like(b, op->init.tensor, ".grad");
     builder.op.out = rewrite_subs(&rewrite, &op->init, contribution);

@@ -296,9 +296,19 @@ static void raw_gradient(StreamGrad *g) {
         }
 }
 
-/* ---- sinks ---------------------------------------------------------------------------------------------------------------------- */
-
 static bool is_varied(const StreamGrad *g, int tensor) { return tensor < g->b->tensor_count && g->b->varied[tensor]; }
+
+/* The score has a derivative by the raw product, and that by something wanted. */
+static bool raw_matters(const StreamGrad *g) {
+    if (!is_varied(g, g->raw.out.tensor))
+        return false;
+    for (int id = 0; !g->same && id < g->score.expr_count; id++)
+        if (g->score.exprs[id].kind == EXPR_READ && g->score.exprs[id].access.tensor == g->raw.out.tensor)
+            return expression_reaches(g->b, &g->score, g->score.body, id);
+    return g->same;
+}
+
+/* ---- sinks ---------------------------------------------------------------------------------------------------------------------- */
 
 /* V̄ sum= P·Ō */
 static void operand_sink(StreamGrad *g, int u) {
@@ -403,7 +413,7 @@ bool stream_rule(Backward *b, int number) {
         return false;
     if (!collect(g))
         return true;
-    bool scores = is_varied(g, g->score.out.tensor), raw = is_varied(g, g->raw.out.tensor);
+    bool scores = is_varied(g, g->score.out.tensor), raw = raw_matters(g);
     prepare(g);
     if (scores)
         g->row = row_term(g);

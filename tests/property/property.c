@@ -17,6 +17,7 @@ static const Engine engines[] = {
     {"interp", check_interp, false},
     {"grad", check_grad, true},
     {"jit", check_jit, false},
+    {"opt", check_opt, false},
     {"compiled", check_compiled, false},
 };
 enum { ENGINE_COUNT = sizeof engines / sizeof *engines };
