@@ -36,6 +36,11 @@ typedef struct Stream {
     StreamView q, k, lse;
 } Stream;
 
+/* The block's operands as bfm_gemm_pack_a and _b made them; NULL: as they lie. */
+typedef struct StreamPacked {
+    const float *q, *k;
+} StreamPacked;
+
 Stream stream_of(const KernelRun *run);
 StreamView stream_view(const Stream *stream, const BfmPlanStreamOperand *operand);
 /* First element of the operand for a batch and a row (or column). */
@@ -43,7 +48,7 @@ float *stream_at(const Stream *stream, const StreamView *view, const StreamBlock
 /* Columns that rows [row, row + rows) have points in. */
 void stream_range(const Stream *stream, const StreamBlock *block, int64_t *first, int64_t *end);
 /* tiles[BFM_TILE_SCORE] (the raw tile itself when there is no function) from q and k. */
-void stream_scores(const Stream *stream, const StreamBlock *block, float *const *tiles, float *gemm_scratch);
+void stream_scores(const Stream *stream, const StreamBlock *block, const StreamPacked *packed, float *const *tiles, float *gemm_scratch);
 void stream_call(const Stream *stream, const BfmPlanTile *tile, const StreamBlock *block, float *const *tiles, float *result);
 
 /* Row kernels (stream_rows.c): n <= STREAM_COLS, sums in lanes fixed by the column within its block. */

@@ -9,6 +9,7 @@ enum {
     GRAD_TASKS = 16,                /* groups are made until there are so many tasks */
     GRAD_GROUPS = 8,                /* of one kind */
     GRAD_COPY_FLOATS = 1 << 26,     /* of all copies of one sink */
+    GRAD_PACKED_FLOATS = 1 << 22,   /* of row operands packed beforehand, for one worker */
 };
 
 typedef struct Sink {
@@ -26,11 +27,22 @@ typedef struct Backward {
     unsigned shared;                /* bits: batch axes that are looped over inside a task */
     int64_t col_groups, row_groups, batches, inner_batches;
     bool probabilities;
+    bool packed_rows;               /* row operands of a task are packed once for all its columns */
+    int64_t group_rows;             /* blocks of rows of the largest row group */
+    int64_t q_floats, k_floats, left_floats[BFM_STREAM_USES], right_floats[BFM_STREAM_USES], sink_floats[BFM_STREAM_SINKS]; /* one block packed */
     char *scratch;
     size_t scratch_bytes;           /* of one worker */
 } Backward;
 
+/* Operands of one task, packed: those of rows [group_rows] blocks each, those of columns one block. NULL: not packed. */
+typedef struct TaskPacked {
+    float *q, *k, *left[BFM_STREAM_USES], *right[BFM_STREAM_USES], *sinks[BFM_STREAM_SINKS];
+    int64_t first_row; /* block */
+} TaskPacked;
+
 enum { TILE_PROBABILITY = BFM_TILE_SLOPE + BFM_STREAM_USES, TILE_COUNT };
+
+static int64_t aligned_floats(int64_t floats) { return (floats + 15) / 16 * 16; }
 
 /* ---- one block ------------------------------------------------------------------------------------------------------------ */
 
@@ -46,7 +58,12 @@ static void probabilities_make(const Stream *stream, const StreamBlock *block, f
     }
 }
 
-static void slopes_make(const Backward *backward, const StreamBlock *block, float *const *tiles, float *gemm_scratch)
+static float *row_block(float *packed, int64_t floats, const TaskPacked *task, const StreamBlock *block)
+{
+    return packed ? packed + (block->row / STREAM_ROWS - task->first_row) * floats : NULL;
+}
+
+static void slopes_make(const Backward *backward, const StreamBlock *block, const TaskPacked *task, float *const *tiles, float *gemm_scratch)
 {
     const Stream *stream = &backward->stream;
     for (int s = 0; s < stream->plan->slope_count; s++) {
@@ -55,6 +72,7 @@ static void slopes_make(const Backward *backward, const StreamBlock *block, floa
         product.a = stream_at(stream, left, block, block->row), product.a_row = left->step, product.a_col = left->inner;
         product.b = stream_at(stream, right, block, block->col), product.b_row = right->inner, product.b_col = right->step;
         product.c = tiles[BFM_TILE_SLOPE + s], product.c_row = STREAM_COLS, product.c_col = 1;
+        product.a_packed = row_block(task->left[s], backward->left_floats[s], task, block), product.b_packed = task->right[s];
         bfm_gemm_block(&product, stream->engine, gemm_scratch);
     }
 }
@@ -72,7 +90,7 @@ static const float *sink_tile(const BfmPlanStreamSink *sink, float *const *tiles
     return NULL;
 }
 
-static void sink_add(const Backward *backward, int number, const StreamBlock *block, float *const *tiles, int64_t group, float *gemm_scratch)
+static void sink_add(const Backward *backward, int number, const StreamBlock *block, const TaskPacked *task, float *const *tiles, int64_t group, float *gemm_scratch)
 {
     const Stream *stream = &backward->stream;
     const BfmPlanStreamSink *plan = &stream->plan->sinks[number];
@@ -84,23 +102,25 @@ static void sink_add(const Backward *backward, int number, const StreamBlock *bl
     BfmGemm product = {.m = plan->by_column ? block->cols : block->rows, .n = sink->width, .k = plan->by_column ? block->rows : block->cols, .alpha = plan->alpha, .accumulate = 1};
     product.a = sink_tile(plan, tiles), product.a_row = plan->by_column ? 1 : STREAM_COLS, product.a_col = plan->by_column ? STREAM_COLS : 1;
     product.b = stream_at(stream, &sink->operand, block, other), product.b_row = sink->operand.step, product.b_col = sink->operand.inner;
+    product.b_packed = plan->by_column ? row_block(task->sinks[number], backward->sink_floats[number], task, block) : task->sinks[number];
     product.c = stream_at(stream, &out, block, own), product.c_row = out.step, product.c_col = out.inner;
     bfm_gemm_block(&product, stream->engine, gemm_scratch);
 }
 
-static void block_run(const Backward *backward, const StreamBlock *block, float *const *tiles, int64_t col_group, int64_t row_group, float *gemm_scratch)
+static void block_run(const Backward *backward, const StreamBlock *block, const TaskPacked *task, float *const *tiles, int64_t col_group, int64_t row_group,
+                      float *gemm_scratch)
 {
     const Stream *stream = &backward->stream;
     const BfmPlanStream *plan = stream->plan;
-    stream_scores(stream, block, tiles, gemm_scratch);
+    stream_scores(stream, block, &(StreamPacked){row_block(task->q, backward->q_floats, task, block), task->k}, tiles, gemm_scratch);
     if (backward->probabilities)
         probabilities_make(stream, block, tiles);
-    slopes_make(backward, block, tiles, gemm_scratch);
+    slopes_make(backward, block, task, tiles, gemm_scratch);
     stream_call(stream, &plan->score_grad, block, tiles, tiles[BFM_TILE_SCORE_GRAD]);
     if (plan->raw_grad.code >= 0)
         stream_call(stream, &plan->raw_grad, block, tiles, tiles[BFM_TILE_RAW_GRAD]);
     for (int s = 0; s < plan->sink_count; s++)
-        sink_add(backward, s, block, tiles, plan->sinks[s].by_column ? row_group : col_group, gemm_scratch);
+        sink_add(backward, s, block, task, tiles, plan->sinks[s].by_column ? row_group : col_group, gemm_scratch);
 }
 
 /* ---- one task ------------------------------------------------------------------------------------------------------------- */
@@ -123,6 +143,74 @@ static void batch_split(const Stream *stream, unsigned set, int64_t index, Strea
     }
 }
 
+/* Divides a worker's memory behind its tiles and its gemm scratch among the packed operands. */
+static TaskPacked task_packed(const Backward *backward, float *memory)
+{
+    const BfmPlanStream *plan = backward->stream.plan;
+    TaskPacked task = {0};
+    task.k = memory, memory += backward->k_floats;
+    for (int s = 0; s < plan->slope_count; s++)
+        task.right[s] = memory, memory += backward->right_floats[s];
+    for (int s = 0; s < plan->sink_count; s++)
+        if (!plan->sinks[s].by_column)
+            task.sinks[s] = memory, memory += backward->sink_floats[s];
+    if (!backward->packed_rows)
+        return task;
+    task.q = memory, memory += backward->group_rows * backward->q_floats;
+    for (int s = 0; s < plan->slope_count; s++)
+        task.left[s] = memory, memory += backward->group_rows * backward->left_floats[s];
+    for (int s = 0; s < plan->sink_count; s++)
+        if (plan->sinks[s].by_column)
+            task.sinks[s] = memory, memory += backward->group_rows * backward->sink_floats[s];
+    return task;
+}
+
+/* Rows (or columns) from `position` on as the left operand of a product, or as its right one with k along them. */
+static void pack_left(const Stream *stream, const StreamView *view, const StreamBlock *block, int64_t width, float *packed)
+{
+    BfmGemm product = {.m = block->rows, .k = width, .a = stream_at(stream, view, block, block->row), .a_row = view->step, .a_col = view->inner};
+    bfm_gemm_pack_a(&product, stream->engine, packed);
+}
+
+static void pack_along(const Stream *stream, const StreamView *view, const StreamBlock *block, int64_t position, int64_t count, int64_t width, float *packed)
+{
+    BfmGemm product = {.n = width, .k = count, .b = stream_at(stream, view, block, position), .b_row = view->step, .b_col = view->inner};
+    bfm_gemm_pack_b(&product, stream->engine, packed);
+}
+
+static void pack_across(const Stream *stream, const StreamView *view, const StreamBlock *block, int64_t width, float *packed)
+{
+    BfmGemm product = {.n = block->cols, .k = width, .b = stream_at(stream, view, block, block->col), .b_row = view->inner, .b_col = view->step};
+    bfm_gemm_pack_b(&product, stream->engine, packed);
+}
+
+static void rows_pack(const Backward *backward, StreamBlock *block, Slice rows, const TaskPacked *task)
+{
+    const Stream *stream = &backward->stream;
+    for (int64_t i = rows.begin; i < rows.end && backward->packed_rows; i++) {
+        block->row = i * STREAM_ROWS;
+        block->rows = stream->rows - block->row < STREAM_ROWS ? stream->rows - block->row : STREAM_ROWS;
+        pack_left(stream, &stream->q, block, stream->depth, row_block(task->q, backward->q_floats, task, block));
+        for (int s = 0; s < stream->plan->slope_count; s++)
+            pack_left(stream, &backward->left[s], block, backward->slope_width[s], row_block(task->left[s], backward->left_floats[s], task, block));
+        for (int s = 0; s < stream->plan->sink_count; s++)
+            if (stream->plan->sinks[s].by_column)
+                pack_along(stream, &backward->sinks[s].operand, block, block->row, block->rows, backward->sinks[s].width,
+                           row_block(task->sinks[s], backward->sink_floats[s], task, block));
+    }
+}
+
+static void cols_pack(const Backward *backward, const StreamBlock *block, const TaskPacked *task)
+{
+    const Stream *stream = &backward->stream;
+    pack_across(stream, &stream->k, block, stream->depth, task->k);
+    for (int s = 0; s < stream->plan->slope_count; s++)
+        pack_across(stream, &backward->right[s], block, backward->slope_width[s], task->right[s]);
+    for (int s = 0; s < stream->plan->sink_count; s++)
+        if (!stream->plan->sinks[s].by_column)
+            pack_along(stream, &backward->sinks[s].operand, block, block->col, block->cols, backward->sinks[s].width, task->sinks[s]);
+}
+
 static void backward_task(void *ctx, int64_t index, int worker)
 {
     const Backward *backward = ctx;
@@ -131,6 +219,7 @@ static void backward_task(void *ctx, int64_t index, int worker)
     for (int t = 0; t < TILE_COUNT; t++)
         tiles[t] = memory + t * STREAM_ROWS * STREAM_COLS;
     float *gemm_scratch = memory + TILE_COUNT * STREAM_ROWS * STREAM_COLS;
+    TaskPacked task = task_packed(backward, gemm_scratch + aligned_floats((int64_t)(bfm_gemm_block_scratch() / sizeof(float))));
     if (stream->plan->score.code < 0)
         tiles[BFM_TILE_SCORE] = tiles[BFM_TILE_RAW];
     if (stream->plan->raw_grad.code < 0)
@@ -139,16 +228,20 @@ static void backward_task(void *ctx, int64_t index, int worker)
     StreamBlock block = {0};
     batch_split(stream, ~backward->shared, index / (backward->row_groups * backward->col_groups), &block);
     Slice rows = group_slice(stream->row_blocks, backward->row_groups, row_group), cols = group_slice(stream->col_blocks, backward->col_groups, col_group);
-    for (int64_t j = cols.begin; j < cols.end; j++) {
-        for (int64_t inner = 0; inner < backward->inner_batches; inner++) {
-            batch_split(stream, backward->shared, inner, &block);
+    task.first_row = rows.begin;
+    for (int64_t inner = 0; inner < backward->inner_batches; inner++) {
+        batch_split(stream, backward->shared, inner, &block);
+        rows_pack(backward, &block, rows, &task);
+        for (int64_t j = cols.begin; j < cols.end; j++) {
+            block.col = j * STREAM_COLS;
+            block.cols = stream->cols - block.col < STREAM_COLS ? stream->cols - block.col : STREAM_COLS;
+            cols_pack(backward, &block, &task);
             for (int64_t i = rows.begin; i < rows.end; i++) {
-                block.row = i * STREAM_ROWS, block.col = j * STREAM_COLS;
+                block.row = i * STREAM_ROWS;
                 block.rows = stream->rows - block.row < STREAM_ROWS ? stream->rows - block.row : STREAM_ROWS;
-                block.cols = stream->cols - block.col < STREAM_COLS ? stream->cols - block.col : STREAM_COLS;
                 stream_range(stream, &block, &first, &end);
                 if (block.col < end && block.col + block.cols > first)
-                    block_run(backward, &block, tiles, col_group, row_group, gemm_scratch);
+                    block_run(backward, &block, &task, tiles, col_group, row_group, gemm_scratch);
             }
         }
     }
@@ -216,6 +309,27 @@ static void groups_choose(Backward *backward)
     backward->row_groups = at_most(at_most(wanted, GRAD_GROUPS), at_most(stream->row_blocks, 1 + GRAD_COPY_FLOATS / largest[1]));
 }
 
+static void packed_sizes(Backward *backward)
+{
+    const BfmPlanStream *plan = backward->stream.plan;
+    backward->group_rows = (backward->stream.row_blocks + backward->row_groups - 1) / backward->row_groups;
+    backward->q_floats = aligned_floats(bfm_gemm_packed_a_floats(STREAM_ROWS, backward->stream.depth));
+    backward->k_floats = aligned_floats(bfm_gemm_packed_b_floats(backward->stream.depth, STREAM_COLS));
+    int64_t rows = backward->q_floats, cols = backward->k_floats;
+    for (int s = 0; s < plan->slope_count; s++) {
+        rows += backward->left_floats[s] = aligned_floats(bfm_gemm_packed_a_floats(STREAM_ROWS, backward->slope_width[s]));
+        cols += backward->right_floats[s] = aligned_floats(bfm_gemm_packed_b_floats(backward->slope_width[s], STREAM_COLS));
+    }
+    for (int s = 0; s < plan->sink_count; s++) {
+        bool by_column = plan->sinks[s].by_column != 0;
+        backward->sink_floats[s] = aligned_floats(bfm_gemm_packed_b_floats(by_column ? STREAM_ROWS : STREAM_COLS, backward->sinks[s].width));
+        *(by_column ? &rows : &cols) += backward->sink_floats[s];
+    }
+    backward->packed_rows = backward->group_rows * rows <= GRAD_PACKED_FLOATS;
+    int64_t floats = TILE_COUNT * STREAM_ROWS * STREAM_COLS + aligned_floats((int64_t)(bfm_gemm_block_scratch() / sizeof(float))) + cols;
+    backward->scratch_bytes = (size_t)(floats + (backward->packed_rows ? backward->group_rows * rows : 0)) * sizeof(float);
+}
+
 static void backward_init(Backward *backward)
 {
     const Stream *stream = &backward->stream;
@@ -239,6 +353,7 @@ static void backward_init(Backward *backward)
     for (int i = 0; i < plan->batch_count; i++)
         *((backward->shared >> i & 1) != 0 ? &backward->inner_batches : &backward->batches) *= stream->batch[i];
     groups_choose(backward);
+    packed_sizes(backward);
 }
 
 bool kernel_stream_grad(const KernelRun *run)
@@ -247,7 +362,6 @@ bool kernel_stream_grad(const KernelRun *run)
     const BfmPlanStream *plan = backward.stream.plan;
     backward_init(&backward);
     size_t workers = (size_t)bfm_pool_threads(run->instance->pool), copies = 0;
-    backward.scratch_bytes = ((size_t)TILE_COUNT * STREAM_ROWS * STREAM_COLS * sizeof(float) + bfm_gemm_block_scratch() + 63) / 64 * 64;
     for (int s = 0; s < plan->sink_count; s++)
         copies += (size_t)(sink_groups(&backward, s) - 1) * (size_t)backward.sinks[s].elements;
     backward.scratch = instance_scratch(run->instance, workers * backward.scratch_bytes + copies * sizeof(float), run->error);
