@@ -16,7 +16,7 @@ typedef struct LowerOptions {
 /* One line of a model, for the ledger: the calls of the main unit it stands for. */
 typedef struct LineInfo {
     Symbol path;              /* "brainformer_1_0[2].moe_1" */
-    Symbol definition;        /* "moe" */
+    Symbol definition;        /* its name: "ffn", of scopes "parallel", "at" or the block */
     Span span;
     int depth;                /* nesting in blocks */
     int call;                 /* operation of the main unit, -1 for scopes */
