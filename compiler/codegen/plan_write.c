@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+_Static_assert(BFM_PLAN_SYMBOLS == DIM_SYMBOLS, "a plan is bound to the symbols of dimensions");
+
 typedef struct Writer {
     Arena *arena;
     const Schedule *schedule;

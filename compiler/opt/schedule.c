@@ -9,6 +9,9 @@
 #include <stdio.h>
 #include <string.h>
 
+/* A reduction that large, by usual sizes, of so many points to one, had better be a product. */
+enum { SLOW_FACTOR = 64, SLOW_POINTS = 1 << 27 };
+
 /* ---- sizes and index sets ------------------------------------------------------------------------------------------------- */
 
 Dim op_points(Program *program, const Op *op) {
@@ -144,6 +147,10 @@ void schedule_op(Scheduler *scheduler, int position) {
     } else if (scheduler->options->ungrouped || scheduler->options->no_products || !schedule_product(scheduler, position)) {
         bool sum = scheduler->unit->ops[position].reducer != REDUCE_SET;
         schedule_map(scheduler, position, sum ? "reduction" : "elementwise");
+        op = &scheduler->unit->ops[position];
+        const double points = dim_nominal(op_points(scheduler->program, op));
+        if (sum && points > SLOW_FACTOR * dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[op->out.tensor])) && points > SLOW_POINTS)
+            step_note(scheduler, op->out.tensor, true, "summed point by point: its body is no product of two operands with rows and columns of their own");
     }
 }
 

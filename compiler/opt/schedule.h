@@ -72,7 +72,7 @@ typedef struct Step {
 /* What was stored though the program does not ask for it, or ran slower than its structure allows. */
 typedef struct StepNote {
     int tensor;          /* stored, or what it is about; -1 */
-    bool slow;           /* worth a person's attention */
+    bool slow;           /* worth a look */
     const char *text;
 } StepNote;
 

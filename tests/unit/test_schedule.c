@@ -50,11 +50,11 @@ static void test_domain_on_both_sides(void **state) {
 static void test_keyed(void **state) {
     (void)state;
     Sketch s = sketch_new();
-    int x = input(&s, "x", "b,l,8"), expert = integers(&s, "key", "b,2l,2", 4, true), token = integers(&s, "row", "b,2l,2", 3, true);
+    int x = input(&s, "x", "b,l,8"), keys = integers(&s, "key", "b,2l,2", 4, true), rows = integers(&s, "row", "b,2l,2", 3, true);
     int weight = input(&s, "weight", "b,2l,2"), w_in = param(&s, "w_in", "4,8,10"), w_out = param(&s, "w_out", "4,10,8");
     int u = local(&s, "u", "b,2l,2,10"), y = local(&s, "y", "b,l,8"), dw = local(&s, "dw", "4,8,10"), dx = local(&s, "dx", "b,l,8");
     char key[32], row[32], text[128];
-    (void)snprintf(key, sizeof key, "@%d(b,p,c)", expert), (void)snprintf(row, sizeof row, "@%d(b,p,c)", token);
+    (void)snprintf(key, sizeof key, "@%d(b,p,c)", keys), (void)snprintf(row, sizeof row, "@%d(b,p,c)", rows);
     begin(&s, OP_NEST, REDUCE_SUM, "b:b p:2l c:2 f:10 i:8");
     (void)snprintf(text, sizeof text, "b,%s,i", row);
     int read_x = rd(&s, x, text);

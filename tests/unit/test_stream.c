@@ -130,7 +130,63 @@ static void test_picks(void **state) {
     sketch_free(&s);
 }
 
+/* o[i] = stream over j <= from + i, rows b of them, columns l: a row has the same bits alone and among others, and whatever columns follow its own. */
+static float *rows_from(int64_t rows, int64_t from, int64_t cols, const float *q, const float *k, const float *v) {
+    Sketch s = sketch_new();
+    Engine engine = engine_new(1);
+    Program *p = s.program;
+    int tq = input(&s, "q", "b,7"), tk = input(&s, "k", "l,7"), tv = input(&s, "v", "l,5");
+    int raw = local(&s, "raw", "b,l"), score = local(&s, "score", "b,l"), lse = local(&s, "lse", "b"), o = local(&s, "o", "b,5");
+    Group group = {.kind = GROUP_STREAM};
+    begin(&s, OP_NEST, REDUCE_SUM, "i:b j:l e:7");
+    group.raw = end(&s, raw, "i,j", mul(&s, rd(&s, tq, "i,e"), rd(&s, tk, "j,e")));
+    for (int op = 0; op < 3; op++) {
+        begin(&s, OP_NEST, op == 0 ? REDUCE_SET : op == 1 ? REDUCE_LSE : REDUCE_SUM, op == 2 ? "i:b c:5 j:l" : "i:b j:l");
+        Affine row = affine_add(p, affine_index(p, 0), affine_const(p, dim_symbol(p->dims, DIM_P)));
+        op_cond(&s.op, affine_sub(p, row, affine_index(p, op == 2 ? 2 : 1)));
+        if (op == 0) group.score = end(&s, score, "i,j", mul(&s, num(&s, 0.7), rd(&s, raw, "i,j")));
+        if (op == 1) group.lse = end(&s, lse, "i", rd(&s, score, "i,j"));
+        if (op == 2) group.uses[group.use_count++] = end(&s, o, "i,c", mul(&s, exp_of(&s, score, "i,j", lse, "i"), rd(&s, tv, "j,c")));
+    }
+    group_of(&s, group);
+    output(&s, "o", OUTPUT_RESULT, o);
+    BfmError error = {0};
+    Compiled *compiled = compile_unit(s.arena, engine.jit, p, s.unit, NULL, NULL, &error);
+    assert_non_null(compiled);
+    assert_int_equal(bfm_plan_kernels(compiled->plan)[0].kind, BFM_KERNEL_STREAM);
+    BfmInstance *instance = bfm_instance_new(compiled->plan, compiled->functions, engine.pool, &error);
+    int64_t symbols[BFM_PLAN_SYMBOLS] = {[DIM_B] = rows, [DIM_L] = cols, [DIM_P] = from};
+    assert_true(bfm_instance_bind(instance, symbols, &error));
+    const void *formals[] = {q + from * 7, k, v};
+    for (int f = 0; f < 3; f++) bfm_instance_set_formal(instance, f, (void *)(uintptr_t)formals[f]);
+    assert_true(bfm_instance_run(instance, 1, 1, &error));
+    float *result = malloc((size_t)rows * 5 * sizeof *result);
+    memcpy(result, bfm_instance_output(instance, 0), (size_t)rows * 5 * sizeof *result);
+    bfm_instance_free(instance);
+    engine_free(&engine);
+    sketch_free(&s);
+    return result;
+}
+
+static void test_rows_alone(void **state) {
+    (void)state;
+    enum { ROWS = 300 };
+    static float q[ROWS * 7], k[ROWS * 7], v[ROWS * 5];
+    uint64_t random = 5;
+    for (int i = 0; i < ROWS * 7; i++) q[i] = (float)(4 * sketch_random(&random) - 2), k[i] = (float)(4 * sketch_random(&random) - 2);
+    for (int i = 0; i < ROWS * 5; i++) v[i] = (float)(2 * sketch_random(&random) - 1);
+    float *whole = rows_from(ROWS, 0, ROWS, q, k, v);
+    static const int rows[] = {0, 1, 63, 64, 127, 128, 200, 299};
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        float *alone = rows_from(1, rows[i], ROWS, q, k, v), *last = rows_from(1, rows[i], rows[i] + 1, q, k, v);
+        assert_memory_equal(alone, whole + rows[i] * 5, 5 * sizeof *alone);
+        assert_memory_equal(last, whole + rows[i] * 5, 5 * sizeof *last);
+        free(alone), free(last);
+    }
+    free(whole);
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_picks)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_picks), cmocka_unit_test(test_rows_alone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
