@@ -95,8 +95,8 @@ static void proofs(void **state)
     (void)state;
     static const char *const yes[] = {"0", "b - 1", "l^2 - l", "b*l - b - l + 1", "l - p - 1", "p", "ceil(l/4) - l/4", "l - floor(l/2)", "ceil(l/4)",
                                       "ceil(l/4) - 1", "floor(l/4) + 1 - l/4", "l - min(l, 7)", "7 - min(l, 7)", "max(l, 7) - 7", "min(l, 7) - 1",
-                                      "l/4 + 1 - ceil(l/4)", "l/4 + 3/4 - ceil(l/4)", "l - ceil(l/4)", "floor(l/4)", "4*ceil(b*l/4) - b*l", "s0*s1 - s0"};
-    static const char *const no[] = {"-1", "b - 2", "l - b", "p - 1", "l/4 - ceil(l/4)", "min(l, 7) - 2", "l - p - 2", "floor(l/4) - 1"};
+                                      "l/4 + 1 - ceil(l/4)", "l/4 + 3/4 - ceil(l/4)", "l - ceil(l/4)", "floor(l/4)", "4*ceil(b*l/4) - b*l", "s0*s1 - s0", "n - 1", "l - n", "l - p - n", "l*n - n*n - n*p"};
+    static const char *const no[] = {"-1", "b - 2", "l - b", "p - 1", "l/4 - ceil(l/4)", "min(l, 7) - 2", "l - p - 2", "floor(l/4) - 1", "n - 2", "n - p", "l - p - n - 1"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         if (!dim_proves_nonnegative(read(yes[i])))
             fail_msg("not proved: %s", yes[i]);
@@ -109,13 +109,13 @@ static void proofs(void **state)
 static void proofs_are_sound(void **state)
 {
     (void)state;
-    static const char *const parts[] = {"b", "l", "p", "ceil(l/3)", "floor(b*l/4)", "min(b, l)", "max(p, 2)", "min(floor(l/2), b)", "ceil(b/2 - l/3)", "1"};
+    static const char *const parts[] = {"b", "l", "p", "n", "ceil(l/3)", "floor(b*l/4)", "min(b, l)", "max(p, 2)", "min(floor(l/2), b)", "ceil(b/2 - l/3)", "1"};
     uint32_t random = 1;
     for (int round = 0; round < 3000; round++) {
         Dim sum = dim_int(table, 0);
         for (int i = 0; i < 4; i++) {
             random = random * 1664525 + 1013904223;
-            const Dim part = read(parts[(random >> 16) % 10]);
+            const Dim part = read(parts[(random >> 16) % 11]);
             sum = dim_add(table, sum, dim_mul(table, dim_rational(table, rational((int64_t)((random >> 8) % 9) - 4, 1 + (random >> 4) % 2)), part));
         }
         if (!dim_proves_nonnegative(sum))
@@ -123,7 +123,8 @@ static void proofs_are_sound(void **state)
         for (int64_t b = 1; b < 6; b++)
             for (int64_t l = 1; l < 8; l++)
                 for (int64_t p = 0; p < l; p++)
-                    assert_true(dim_eval_exact(sum, &(DimEnv){.value = {b, l, p}}).num >= 0);
+                    for (int64_t n = 1; n <= l - p; n++)
+                        assert_true(dim_eval_exact(sum, &(DimEnv){.value = {b, l, p, n}}).num >= 0);
     }
 }
 
