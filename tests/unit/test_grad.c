@@ -203,7 +203,7 @@ static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut
         cond(s, "i+2-j");
         op_guard(&s->op, un(s, EXPR_EXISTS, rd(s, id, "i,j")));
     }
-    s->op.op.scan = arena_memdup(s->arena, two ? scan : scan + 1, sizeof *scan * 2);
+    s->op.op.scan = arena_memdup(s->arena, two ? scan : scan + 1, sizeof *scan * (two ? 2 : 1));
     s->op.op.scan_count = two ? 2 : 1;
     s->op.op.reverse = reverse;
     s->op.op.exclusive = exclusive;
