@@ -8,7 +8,7 @@
 
 #include <string.h>
 
-_Static_assert(BFM_PLAN_SYMBOLS == DIM_SYMBOLS, "a plan is bound to the symbols of dimensions");
+_Static_assert((int)BFM_PLAN_SYMBOLS == (int)DIM_SYMBOLS, "a plan is bound to the symbols of dimensions");
 
 typedef struct Writer {
     Arena *arena;
