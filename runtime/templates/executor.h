@@ -15,7 +15,7 @@
 typedef void (*BfmFunction)(void);
 typedef struct BfmInstance BfmInstance;
 
-/* Checks that the bytes are a plan this library can run: header, version, sections and every number in them. */
+/* Checks that the bytes are a plan this library can run: header and version, and that sections, lists and records lie inside it. */
 bool bfm_plan_check(const void *bytes, size_t size, BfmError *error);
 
 /* functions[i] is the address of the plan's function i. Plan, functions and pool (NULL: the calling thread alone) must outlive the instance. */

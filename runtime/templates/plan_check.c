@@ -1,4 +1,4 @@
-/* Whether bytes from a file are a plan: every number in it is in range. */
+/* Whether bytes from a file are a plan: sections, lists and records lie inside it. What the fields of a record say is believed: it comes with code. */
 #include "templates/executor.h"
 
 #include <string.h>
@@ -56,6 +56,26 @@ static bool codes_check(const BfmPlan *plan)
     return true;
 }
 
+/* int32_t fields of the record that each kind of kernel has. */
+static int32_t record_fields(int32_t kind)
+{
+    switch ((BfmKernelKind)kind) {
+    case BFM_KERNEL_GEMM:
+        return sizeof(BfmPlanGemm) / sizeof(int32_t);
+    case BFM_KERNEL_ORDER:
+        return sizeof(BfmPlanOrder) / sizeof(int32_t);
+    case BFM_KERNEL_TOP:
+        return sizeof(BfmPlanTop) / sizeof(int32_t);
+    case BFM_KERNEL_STREAM:
+    case BFM_KERNEL_STREAM_GRAD:
+        return sizeof(BfmPlanStream) / sizeof(int32_t);
+    case BFM_KERNEL_MAP:
+    case BFM_KERNEL_KINDS:
+        break;
+    }
+    return 0;
+}
+
 static bool kernels_check(const BfmPlan *plan)
 {
     for (uint64_t i = 0; i < plan->kernels.count; i++) {
@@ -64,6 +84,9 @@ static bool kernels_check(const BfmPlan *plan)
             || !slot_inside(kernel->record, plan->ints.count) || !slot_inside(kernel->parallel, plan->dims.count) || !slot_inside(kernel->fill_buffer, plan->buffers.count)
             || !range_inside(kernel->results, kernel->result_count, plan->ints.count) || !slot_inside(kernel->flops, plan->dims.count)
             || !slot_inside(kernel->bytes, plan->dims.count))
+            return false;
+        const int32_t fields = record_fields(kernel->kind);
+        if (fields > 0 && !range_inside(kernel->record, fields, plan->ints.count))
             return false;
     }
     return true;
