@@ -105,7 +105,7 @@ Affine affine_map(Program *program, Affine affine, const int *index_map)
 Access access_new(Program *program, int tensor, int count)
 {
     Access access = {.tensor = tensor, .count = count};
-    access.subs = count ? ARENA_ARRAY(program->arena, Sub, count) : NULL;
+    access.subs = ARENA_ARRAY(program->arena, Sub, count);
     for (int i = 0; i < count; i++)
         access.subs[i] = sub_affine(affine_const(program, dim_int(program->dims, 0)), 1);
     return access;
