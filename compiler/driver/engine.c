@@ -58,6 +58,13 @@ Executable *engine_compile(Engine *engine, Program *program, const Unit *unit, B
     return executable->code ? executable : NULL;
 }
 
+Executable *engine_adopt(Engine *engine, const Unit *unit, void *code)
+{
+    Executable *executable = ARENA_NEW(engine->arena, Executable);
+    *executable = (Executable){.engine = engine, .unit = unit, .code = code};
+    return executable;
+}
+
 void executable_free(Executable *executable)
 {
     if (executable)

@@ -37,6 +37,8 @@ bool engine_wide(const Engine *engine);
 
 /* The unit, with its whole program, must not change afterwards. */
 Executable *engine_compile(Engine *engine, Program *program, const Unit *unit, BfmError *error);
+/* The same of code that the caller compiled for an engine of this kind; it is still the caller's: no executable_free. */
+Executable *engine_adopt(Engine *engine, const Unit *unit, void *code);
 void executable_free(Executable *executable);
 /* Values of the run-time symbols. Must come before formals and outputs are asked for; may be called again. False: a size is negative or too large. */
 bool executable_bind(Executable *executable, const DimEnv *env, BfmError *error);

@@ -91,6 +91,7 @@ static bool build_lower(Build *build, int *code)
     if (!module || !fine(build, code))
         return false;
     phase_end(build, PHASE_READ);
+    profile->module = module;
     profile->subject = pick(driver, module, &target, code);
     if (!profile->subject)
         return false;

@@ -24,6 +24,7 @@ typedef struct ProfileSettings {
 typedef struct Profile {
     Driver *driver;
     ProfileSettings settings;
+    const Module *module;
     const Node *subject;     /* MODEL, BLOCK or layer */
     Lowered *lowered;
     Arena *arena;            /* of the compilation that runs */

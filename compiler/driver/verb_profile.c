@@ -1,5 +1,6 @@
 /* bfmc profile: where the time and the memory of a step go. */
 #include "driver/profile.h"
+#include "driver/profile_update.h"
 #include "driver/progress.h"
 #include "driver/verbs.h"
 
@@ -29,6 +30,8 @@ typedef struct Cost {
 typedef struct Report {
     Driver *driver;
     Profile *profile;
+    ProfileUpdate *update; /* NULL: a step updates nothing */
+    double update_s;       /* of a step, mean */
     Steps steps;
     double rate;           /* GFLOP/s of the machine's products */
     double resident;       /* peak, bytes */
@@ -54,6 +57,18 @@ static double quantile(const Steps *steps, double share)
     const double place = share * (steps->count - 1);
     const int below = (int)place;
     return below + 1 < steps->count ? steps->seconds[below] + (place - below) * (steps->seconds[below + 1] - steps->seconds[below]) : steps->seconds[below];
+}
+
+/* A step: forward, backward and, with a recipe, the update. Its seconds, negative where it failed. */
+static double step_run(Report *report, BfmError *error)
+{
+    const double seconds = profile_run(report->profile, 1, error), begin = seconds_now();
+    if (seconds < 0 || !report->update)
+        return seconds;
+    if (!profile_update_run(report->update, error))
+        return -1;
+    report->update_s += seconds_now() - begin;
+    return seconds + seconds_now() - begin;
 }
 
 /* The most the process had in memory since the last call: the kernel's mark is set back. Without that file: since it began. */
@@ -84,15 +99,17 @@ static bool steps_measure(Report *report, BfmError *error)
     double total = 0;
     steps->seconds = ARENA_ARRAY(report->driver->arena, double, most);
     (void)resident_peak(true);
+    report->update_s = 0;
     bfm_instance_time(report->profile->instance, report->kernel_seconds);
     while (steps->count < most && (wanted > 0 || steps->count < STEPS_LEAST || total < measure_s)) {
-        const double seconds = profile_run(report->profile, 1, error);
+        const double seconds = step_run(report, error);
         if (seconds < 0)
             return false;
         total += steps->seconds[steps->count++] = seconds;
     }
     bfm_instance_time(report->profile->instance, NULL);
     report->resident = resident_peak(false);
+    report->update_s /= steps->count;
     qsort(steps->seconds, (size_t)steps->count, sizeof *steps->seconds, by_value);
     steps->median = quantile(steps, 0.5), steps->low = quantile(steps, 0.25), steps->high = quantile(steps, 0.75);
     return true;
@@ -109,13 +126,15 @@ static bool samples_serve(Report *report, BfmError *error)
         double total = 0;
         int count = 0;
         const clock_t begin = clock();
+        report->update_s = 0;
         for (; total < sample_s; count++) {
-            const double seconds = profile_run(report->profile, 1, error);
+            const double seconds = step_run(report, error);
             if (seconds < 0)
                 return false;
             total += seconds;
         }
-        printf("{\"step_s\": %.9f, \"cpu_s\": %.9f, \"steps\": %d}\n", total / count, tick * (double)(clock() - begin) / count, count);
+        printf("{\"step_s\": %.9f, \"update_s\": %.9f, \"cpu_s\": %.9f, \"steps\": %d}\n", total / count, report->update_s / count,
+               tick * (double)(clock() - begin) / count, count);
         (void)fflush(stdout);
     }
     return true;
@@ -163,6 +182,16 @@ static const char *part_of(const Report *report, const char *name)
     return best;
 }
 
+/* What updates parameters, in a row of its own. */
+static void update_count(Report *report)
+{
+    const Cost update = {.name = "update", .seconds = report->update_s, .kernels = 1};
+    if (report->update) {
+        report->parts[report->part_count++] = update;
+        cost_add(&report->total, &update);
+    }
+}
+
 static Cost *part_find(Report *report, const char *name)
 {
     for (int i = 0; i < report->part_count; i++)
@@ -175,7 +204,7 @@ static Cost *part_find(Report *report, const char *name)
 static void costs_count(Report *report)
 {
     const BfmPlan *plan = report->profile->compiled->plan;
-    report->parts = ARENA_ARRAY(report->driver->arena, Cost, report->profile->lowered->line_count + 2);
+    report->parts = ARENA_ARRAY(report->driver->arena, Cost, report->profile->lowered->line_count + 3);
     report->kernels = ARENA_ARRAY(report->driver->arena, Cost, report->kernel_count + 1);
     for (int i = 0; i < report->profile->lowered->line_count; i++)
         if (report->profile->lowered->lines[i].call >= 0)
@@ -189,6 +218,7 @@ static void costs_count(Report *report)
         cost_add(part_find(report, part_of(report, name)), &report->kernels[k]);
         cost_add(&report->total, &report->kernels[k]);
     }
+    update_count(report);
 }
 
 /* ---- the report as JSON ---- */
@@ -235,6 +265,8 @@ static json_t *report_json(const Report *report)
     json_object_set_new(json, "threads", json_integer(bfm_pool_threads(profile->pool)));
     json_object_set_new(json, "step", json_pack("{s:f, s:f, s:f, s:f, s:i, s:f, s:f}", "median_s", steps->median, "quartile_low_s", steps->low, "quartile_high_s", steps->high,
                                                 "least_s", steps->seconds[0], "steps", steps->count, "flops", report->total.flops, "gflops_per_s", rate));
+    if (report->update)
+        json_object_set_new(json, "update", json_pack("{s:f}", "mean_s", report->update_s));
     json_object_set_new(json, "sgemm", json_pack("{s:f, s:f}", "gflops_per_s", report->rate, "share", report->rate > 0 ? rate / report->rate : 0.0));
     json_object_set_new(json, "memory", json_pack("{s:I, s:I, s:I, s:f}", "formals_bytes", (json_int_t)bfm_instance_formal_bytes(profile->instance), "planned_bytes",
                                                   (json_int_t)bfm_instance_peak_bytes(profile->instance), "unshared_bytes",
@@ -307,7 +339,7 @@ static void report_text(const Report *report, Str *out)
     const Steps *steps = &report->steps;
     const double rate = report->total.flops * 1e-9 / steps->median;
     str_printf(out, "%s, batch %lld, length %lld, %s, %d threads\n", profile->subject->name, (long long)profile->settings.batch, (long long)profile->settings.length,
-               profile->settings.forward ? "forward" : "forward and backward", bfm_pool_threads(profile->pool));
+               profile->settings.forward ? "forward" : report->update ? "forward, backward and update" : "forward and backward", bfm_pool_threads(profile->pool));
     str_printf(out, "step         %8.4f s  (%d steps, quartiles %.4f … %.4f)  %.2f GFLOP, %.1f GFLOP/s: %.0f %% of sgemm's %.1f in this run\n", steps->median, steps->count,
                steps->low, steps->high, report->total.flops * 1e-9, rate, report->rate > 0 ? 100 * rate / report->rate : 0.0, report->rate);
     str_printf(out, "memory       %8.1f MB of parameters and inputs, %.1f MB planned for the rest (%.1f unshared); %.1f MB resident at the peak\n",
@@ -369,9 +401,13 @@ int verb_profile(Driver *driver)
     int code = CODE_OK;
     report.profile = profile_new(driver, &settings, pool, &code);
     if (report.profile) {
-        code = driver_diagnostics(driver);
-        code = report_measure(&report, &error) ? report_write(&report) : driver_fail(driver, &error);
+        (void)driver_diagnostics(driver); /* warnings */
+        const bool updates = option_given(driver->options, OPT_RECIPE);
+        report.update = updates ? profile_update_new(report.profile, &code) : NULL;
+        if (report.update || !updates)
+            code = report_measure(&report, &error) ? report_write(&report) : driver_fail(driver, &error);
     }
+    profile_update_free(report.update);
     profile_free(report.profile);
     bfm_pool_free(pool);
     return code;

@@ -21,6 +21,7 @@ WORKLOADS = {
     "attn": ("attn.bfm:attn", 1, 1024, 1536, [], "attn"),
     "attn_unfused": ("attn.bfm:attn", 1, 1024, 1536, [], "attn_unfused"),
     "head": ("head.bfm:head_model", 1, 1024, 0, [], "head"),
+    "adamw": ("adamw.bfm:weights", 1, 1, 64, ["--recipe", "adamw"], "adamw"),  # of bfmc's step the update alone
 }
 
 
@@ -63,13 +64,15 @@ def start_peer(options, workload):
     return Paced([options.peer_python, str(HERE / "peers.py"), WORKLOADS[workload][5], "--engine", options.engine, "--threads", str(options.threads), "--paced"], environment)
 
 
-def turns(options, own, peer, fma):
+def turns(options, own, peer, fma, update_only):
     """One turn A B B A each: means of the times of both sides, on the clock and of all CPUs, and the lowest rate of the loop."""
     result = []
     for number in range(options.turns):
         rates, samples = [fma.sample()["gflops_per_s"]], {own: [], peer: []}
         for side in (own, peer, peer, own):
             samples[side].append(side.sample())
+            if update_only and side is own:
+                samples[side][-1]["step_s"] = samples[side][-1]["update_s"]
             rates.append(fma.sample()["gflops_per_s"])
         mean = {side: {key: (first[key] + second[key]) / 2 for key in ("step_s", "cpu_s")} for side, (first, second) in samples.items()}
         result.append({"own": mean[own], "peer": mean[peer], "rate": min(rates)})
@@ -89,7 +92,7 @@ def compare(options, workload):
     peer.wait_ready()
     for side in (fma, own, peer):
         side.sample()
-    measured = turns(options, own, peer, fma)
+    measured = turns(options, own, peer, fma, workload == "adamw")
     report, other = own.finish(), peer.finish()
     fma.finish()
     best = max(turn["rate"] for turn in measured)
@@ -117,7 +120,7 @@ def main():
     parser.add_argument("--turns", type=int, default=5)
     parser.add_argument("--calm", type=float, default=0.8)
     options = parser.parse_args()
-    for workload in options.workloads or ["block", "gpt", "attn", "attn_unfused", "head"]:
+    for workload in options.workloads or WORKLOADS:
         if workload not in WORKLOADS:
             parser.error(f"no workload `{workload}`: {', '.join(WORKLOADS)}")
         print(json.dumps(compare(options, workload)), flush=True)
