@@ -49,6 +49,8 @@ void engine_free(Engine *engine)
 
 const EngineKind *engine_what(const Engine *engine) { return engine->kind; }
 bool engine_wide(const Engine *engine) { return engine->wide; }
+BfmPool *engine_pool(const Engine *engine) { return engine->kind->pool ? engine->kind->pool(engine->state) : NULL; }
+bool engine_updates(const Engine *engine) { return engine->kind->updater != NULL; }
 
 Executable *engine_compile(Engine *engine, Program *program, const Unit *unit, BfmError *error)
 {
@@ -70,6 +72,8 @@ void executable_free(Executable *executable)
     if (executable)
         executable->engine->kind->release(executable->code);
 }
+
+BfmUpdate *executable_updater(const Executable *executable, BfmError *error) { return executable->engine->kind->updater(executable->code, error); }
 
 static bool tensor_fits(const Unit *unit, int tensor, const DimEnv *env, BfmError *error)
 {

@@ -5,6 +5,8 @@
 
 #include "bfm/error.h"
 #include "ir/ir.h"
+#include "pool/pool.h"
+#include "templates/update.h"
 
 typedef struct Engine Engine;          /* one for the command: threads, compiled code */
 typedef struct Executable Executable;  /* a unit ready to run */
@@ -23,6 +25,8 @@ typedef struct EngineKind {
     void *(*output)(const void *code, int output);
     bool (*run)(void *code, uint64_t seed, uint64_t step, BfmError *error);
     const char *(*find_bad)(void *code, Arena *arena, uint64_t seed, uint64_t step);
+    BfmUpdate *(*updater)(void *code, BfmError *error); /* NULL: this engine runs updates as any other unit */
+    BfmPool *(*pool)(const void *state);                /* NULL: no threads */
 } EngineKind;
 
 extern const EngineKind ENGINE_INTERP, ENGINE_JIT;
@@ -34,12 +38,16 @@ Engine *engine_new(Arena *arena, const EngineKind *kind, bool wide, int threads,
 void engine_free(Engine *engine);
 const EngineKind *engine_what(const Engine *engine);
 bool engine_wide(const Engine *engine);
+BfmPool *engine_pool(const Engine *engine); /* NULL: none */
+bool engine_updates(const Engine *engine);  /* executable_updater serves */
 
 /* The unit, with its whole program, must not change afterwards. */
 Executable *engine_compile(Engine *engine, Program *program, const Unit *unit, BfmError *error);
 /* The same of code that the caller compiled for an engine of this kind; it is still the caller's: no executable_free. */
 Executable *engine_adopt(Engine *engine, const Unit *unit, void *code);
 void executable_free(Executable *executable);
+/* Of a unit that maps the items of s0: runs it over pieces of that axis. To be freed before the executable. */
+BfmUpdate *executable_updater(const Executable *executable, BfmError *error);
 /* Values of the run-time symbols. Must come before formals and outputs are asked for; may be called again. False: a size is negative or too large. */
 bool executable_bind(Executable *executable, const DimEnv *env, BfmError *error);
 int64_t executable_formal_elements(const Executable *executable, int formal);

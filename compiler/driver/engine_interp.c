@@ -119,4 +119,4 @@ static const char *find_bad_interp(void *state, Arena *arena, uint64_t seed, uin
     return name;
 }
 
-const EngineKind ENGINE_INTERP = {"interp", true, false, open_interp, close_interp, compile_interp, release_interp, bind_interp, set_formal_interp, output_interp, run_interp, find_bad_interp};
+const EngineKind ENGINE_INTERP = {"interp", true, false, open_interp, close_interp, compile_interp, release_interp, bind_interp, set_formal_interp, output_interp, run_interp, find_bad_interp, NULL, NULL};

@@ -1,9 +1,10 @@
-/* Each parameter has a Slot: its form (shared by parameters with the same overrides and shape), its gradient, its states. A form's results go to the engine's
-   memory and are copied home, since an update may read its whole tensor. */
+/* Each parameter has a Slot: its form (shared by parameters with the same overrides and shape), its gradient, its states. Engines that can run a form over
+   pieces of the parameter, which needs little memory besides; else its results go to the engine's memory and are copied home. */
 #include "driver/optimize.h"
 
 #include "ir/interp.h"
 #include "memory/buffer.h"
+#include "support/bug.h"
 #include "support/vec.h"
 
 #include <math.h>
@@ -18,6 +19,7 @@ typedef struct Form {
     double rate;
     int64_t extent[3];      /* s0, s1, s2 */
     Executable *executable;
+    BfmUpdate *update;      /* NULL: the engine has none */
 } Form;
 
 typedef struct Slot {
@@ -54,11 +56,19 @@ void optimizer_extents(const StoreEntry *entry, int form_rank, int64_t extent[3]
     }
 }
 
+static DimEnv form_env(const Form *form)
+{
+    return (DimEnv){.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = form->extent[0], form->extent[1], form->extent[2], 1, 1, 1, 1, 1}};
+}
+
 static bool form_compile(Optimizer *optimizer, Form *form, BfmError *error)
 {
-    const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = form->extent[0], form->extent[1], form->extent[2], 1, 1, 1, 1, 1}};
+    const DimEnv env = form_env(form);
     form->executable = engine_compile(optimizer->engine, form->lowered->unit->program, form->lowered->unit, error);
-    return form->executable && executable_bind(form->executable, &env, error);
+    if (!form->executable || !engine_updates(optimizer->engine))
+        return form->executable && executable_bind(form->executable, &env, error);
+    form->update = executable_updater(form->executable, error);
+    return form->update != NULL;
 }
 
 static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *error)
@@ -82,6 +92,7 @@ static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *e
     Form *form = ARENA_NEW(optimizer->driver->arena, Form);
     *form = made;
     form->executable = NULL;
+    form->update = NULL;
     if (!form_compile(optimizer, form, error))
         return NULL;
     vec_push(&optimizer->forms, form);
@@ -146,7 +157,7 @@ Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, c
         StoreEntry *entry = &store->entries[i];
         if (entry->role == TENSOR_PARAM && !frozen(driver->options, entry->path)) {
             ok = slot_new(optimizer, entry, &error);
-            largest = entry->elements > largest ? entry->elements : largest;
+            largest = entry->elements > largest && !engine_updates(engine) ? entry->elements : largest;
         }
     }
     optimizer->scaled = bfm_buffer_new((size_t)largest * sizeof(float));
@@ -167,8 +178,10 @@ void optimizer_free(Optimizer *optimizer)
 {
     if (!optimizer)
         return;
-    for (int i = 0; i < optimizer->forms.count; i++)
+    for (int i = 0; i < optimizer->forms.count; i++) {
+        bfm_update_free(optimizer->forms.items[i]->update);
         executable_free(optimizer->forms.items[i]->executable);
+    }
     for (int i = 0; i < optimizer->slots.count; i++)
         bfm_buffer_free(optimizer->slots.items[i].sum);
     for (int i = 0; i < optimizer->states.count; i++)
@@ -206,14 +219,8 @@ void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight
 double optimizer_norm(const Optimizer *optimizer)
 {
     double total = 0;
-    for (int s = 0; s < optimizer->slots.count; s++) {
-        const Slot *slot = &optimizer->slots.items[s];
-        double lanes[8] = {0}; /* a fixed order of additions that vectorises */
-        for (int64_t i = 0; i < slot->entry->elements; i++)
-            lanes[i & 7] += (double)slot->gradient[i] * (double)slot->gradient[i];
-        for (int k = 0; k < 8; k++)
-            total += lanes[k];
-    }
+    for (int s = 0; s < optimizer->slots.count; s++)
+        total += bfm_square_sum(engine_pool(optimizer->engine), optimizer->slots.items[s].gradient, optimizer->slots.items[s].entry->elements);
     return sqrt(total);
 }
 
@@ -221,6 +228,28 @@ static void copy_home(void *home, const void *result, int64_t elements)
 {
     if (home != result)
         memcpy(home, result, (size_t)elements * sizeof(float));
+}
+
+enum { STATES_MOST = 32 };
+
+/* Every result in its place, piece by piece. */
+static bool slot_update(Optimizer *optimizer, Slot *slot, double scale, int64_t step, BfmError *error)
+{
+    const OptimizerForm *form = slot->form->lowered;
+    const OptimizerState *states = &optimizer->states.items[slot->first_state];
+    const DimEnv env = form_env(slot->form);
+    void *formals[FORMAL_STATES + STATES_MOST] = {[FORMAL_W] = slot->entry->data, [FORMAL_G] = slot->gradient, [FORMAL_RATE] = &optimizer->rate, [FORMAL_STEP] = &optimizer->step};
+    void *homes[STATES_MOST + 1] = {NULL};
+    BFM_ASSERT(form->state_count <= STATES_MOST && form->unit->output_count <= STATES_MOST + 1);
+    for (int k = 0; k < form->state_count; k++)
+        formals[FORMAL_STATES + k] = states[k].data;
+    for (int o = 0; o < form->unit->output_count; o++) {
+        const Output *output = &form->unit->outputs[o];
+        homes[o] = output->kind == OUTPUT_RESULT ? slot->entry->data : output->kind == OUTPUT_NEXT ? states[output->formal - FORMAL_STATES].data : NULL;
+    }
+    BfmUpdateCall call = {.leading = DIM_S0, .formals = formals, .homes = homes, .scaled = FORMAL_G, .scale = (float)scale, .seed = optimizer->recipe->seed, .step = (uint64_t)step};
+    memcpy(call.symbols, env.value, sizeof call.symbols);
+    return bfm_update_run(slot->form->update, &call, error);
 }
 
 static bool slot_apply(Optimizer *optimizer, Slot *slot, double scale, int64_t step, BfmError *error)
@@ -254,7 +283,8 @@ bool optimizer_apply(Optimizer *optimizer, double scale, double factor, int64_t 
     optimizer->step = (float)step;
     for (int s = 0; s < optimizer->slots.count; s++) {
         optimizer->rate = (float)(optimizer->slots.items[s].form->rate * factor);
-        if (!slot_apply(optimizer, &optimizer->slots.items[s], scale, step, error))
+        Slot *slot = &optimizer->slots.items[s];
+        if (!(slot->form->update ? slot_update : slot_apply)(optimizer, slot, scale, step, error))
             return false;
     }
     return true;

@@ -232,9 +232,9 @@ static bool build_run(Build *build, BfmError *error)
 {
     Profile *profile = build->profile;
     const ProfileSettings *settings = &profile->settings;
-    int64_t symbols[BFM_PLAN_SYMBOLS] = {settings->batch, settings->length, settings->length - 1, 1, 1, 1, 1, 1, 1, 1, 1};
+    const DimEnv env = {.value = {[DIM_B] = settings->batch, [DIM_L] = settings->length, [DIM_N] = settings->length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}};
     profile->instance = bfm_instance_new(profile->compiled->plan, profile->compiled->functions, profile->pool, error);
-    if (!profile->instance || !bfm_instance_bind(profile->instance, symbols, error))
+    if (!profile->instance || !bfm_instance_bind(profile->instance, env.value, error))
         return false;
     phase_end(build, PHASE_BIND);
     if (!profile->formals && !formals_make(profile, error))

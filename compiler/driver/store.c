@@ -108,8 +108,9 @@ bool init_fill(const Init *init, const char *path, uint64_t seed, const DimEnv *
         return true;
     }
     const BfmRng rng = bfm_rng_init(seed, hash_text(path, 0), 0);
+    const bool drawn = init->std != 0;
     for (int64_t i = 0; i < elements; i++) {
-        const double value = init->mean + init->std * bfm_rng_normal(rng, (uint64_t)i);
+        const double value = drawn ? init->mean + init->std * bfm_rng_normal(rng, (uint64_t)i) : init->mean;
         if (wide)
             ((double *)data)[i] = value;
         else

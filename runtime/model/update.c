@@ -1,28 +1,30 @@
-/* Each parameter has a Slot: an instance of the entry that updates it, shared by parameters with the same entry and extents, and its states. Results go
-   to the instance's memory and are copied home, since an update may read its whole tensor. */
+/* Each parameter has a Slot: the entry that updates it, run over pieces of the parameter, shared by parameters with the same entry and extents; and its states. */
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "memory/buffer.h"
 #include "model/model.h"
+#include "templates/update.h"
 
+enum { SYMBOL_S0 = 4 }; /* bfm/plan.h: b, l, p, n, then s0 … */
 enum { FORMAL_W, FORMAL_G, FORMAL_RATE, FORMAL_STEP, FORMAL_STATES };
 
 typedef struct Slot {
     const BfmModelUpdate *update;
-    BfmInstance *instance;
-    bool own;            /* the instance was made for this slot */
+    BfmUpdate *run;
+    bool own;            /* it was made for this slot */
     int64_t elements;
     int gradient;        /* output of the backward entry */
     float **states;      /* [update->state_count] */
+    void **formals, **homes; /* of the entry's plan: states and tensors that updates read, results */
 } Slot;
 
 struct BfmUpdater {
     BfmTensors *tensors;
     const BfmModel *model;
+    BfmPool *pool;
     Slot *slots;         /* [model->update_count] */
-    float *scaled;       /* the largest gradient, times the scale */
     float rate, step;    /* what the entries read */
 };
 
@@ -42,18 +44,40 @@ static bool make_states(Slot *slot, BfmError *error)
     return slot->states || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
 }
 
-static bool make_instance(BfmUpdater *updater, Slot *slot, BfmPool *pool, BfmError *error)
+static bool make_run(BfmUpdater *updater, Slot *slot, BfmError *error)
 {
-    for (const Slot *other = updater->slots; other < slot; other++)
-        if (other->update->entry == slot->update->entry && memcmp(other->update->extent, slot->update->extent, sizeof slot->update->extent) == 0) {
-            slot->instance = other->instance;
-            return true;
-        }
+    for (const Slot *other = updater->slots; other < slot && !slot->run; other++)
+        if (other->update->entry == slot->update->entry && memcmp(other->update->extent, slot->update->extent, sizeof slot->update->extent) == 0)
+            slot->run = other->run;
+    if (slot->run)
+        return true;
     const BfmModelEntry *entry = &updater->model->entries[slot->update->entry];
-    int64_t symbols[BFM_PLAN_SYMBOLS] = {1, 1, 0, 1, slot->update->extent[0], slot->update->extent[1], slot->update->extent[2], 1, 1, 1, 1, 1};
-    slot->instance = bfm_instance_new(entry->plan, (const BfmFunction *)entry->functions, pool, error);
-    slot->own = slot->instance != NULL;
-    return slot->instance && bfm_instance_bind(slot->instance, symbols, error);
+    BfmInstance *instance = bfm_instance_new(entry->plan, (const BfmFunction *)entry->functions, updater->pool, error);
+    slot->run = instance ? bfm_update_new(instance, error) : NULL;
+    slot->own = slot->run != NULL;
+    bfm_instance_free(instance);
+    return slot->own;
+}
+
+/* Where the entry reads and writes. The gradient is set at each step. */
+static bool make_ports(BfmUpdater *updater, Slot *slot, BfmError *error)
+{
+    const BfmPlan *plan = updater->model->entries[slot->update->entry].plan;
+    void *home = bfm_tensors_at(updater->tensors, (int64_t)slot->update->tensor);
+    slot->formals = calloc(plan->formals.count + FORMAL_STATES, sizeof *slot->formals);
+    slot->homes = calloc(plan->outputs.count + 1, sizeof *slot->homes);
+    if (!slot->formals || !slot->homes)
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+    slot->formals[FORMAL_W] = home;
+    slot->formals[FORMAL_RATE] = &updater->rate;
+    slot->formals[FORMAL_STEP] = &updater->step;
+    for (uint64_t k = 0; k < slot->update->state_count; k++)
+        slot->formals[FORMAL_STATES + k] = slot->states[k];
+    for (int o = 0; o < (int)plan->outputs.count; o++) {
+        const BfmPlanPort *port = &bfm_plan_outputs(plan)[o];
+        slot->homes[o] = port->kind == BFM_OUTPUT_RESULT ? home : port->kind == BFM_OUTPUT_NEXT ? slot->states[port->formal - FORMAL_STATES] : NULL;
+    }
+    return true;
 }
 
 static int gradient_of(const BfmPlan *plan, const char *path)
@@ -66,11 +90,10 @@ static int gradient_of(const BfmPlan *plan, const char *path)
     return -1;
 }
 
-static bool make_slots(BfmUpdater *updater, BfmPool *pool, BfmError *error)
+static bool make_slots(BfmUpdater *updater, BfmError *error)
 {
     const BfmModel *model = updater->model;
     const BfmModelEntry *backward = bfm_model_entry(model, "backward");
-    int64_t largest = 1;
     updater->slots = calloc(model->update_count + 1, sizeof *updater->slots);
     if (!updater->slots || !backward || model->update_count == 0)
         return bfm_error_set(error, BFM_ERROR_INPUT, "the model was built without `step`");
@@ -80,12 +103,10 @@ static bool make_slots(BfmUpdater *updater, BfmPool *pool, BfmError *error)
         *slot = (Slot){.update = &model->updates[u], .elements = 1, .gradient = gradient_of(backward->plan, tensor->path)};
         for (uint64_t i = 0; i < tensor->rank; i++)
             slot->elements *= tensor->shape[i];
-        largest = slot->elements > largest ? slot->elements : largest;
-        if (!make_instance(updater, slot, pool, error) || !make_states(slot, error))
+        if (!make_run(updater, slot, error) || !make_states(slot, error) || !make_ports(updater, slot, error))
             return false;
     }
-    updater->scaled = bfm_buffer_new((size_t)largest * sizeof(float));
-    return updater->scaled || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+    return true;
 }
 
 BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error)
@@ -96,8 +117,9 @@ BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error)
         return NULL;
     }
     updater->tensors = tensors;
+    updater->pool = pool;
     updater->model = bfm_tensors_model(tensors);
-    if (make_slots(updater, pool, error))
+    if (make_slots(updater, error))
         return updater;
     bfm_updater_free(updater);
     return NULL;
@@ -110,19 +132,20 @@ void bfm_updater_free(BfmUpdater *updater)
     for (uint64_t u = 0; updater->slots && u < updater->model->update_count; u++) {
         Slot *slot = &updater->slots[u];
         if (slot->own)
-            bfm_instance_free(slot->instance);
+            bfm_update_free(slot->run);
         for (uint64_t k = 0; slot->states && k < slot->update->state_count; k++)
             bfm_buffer_free(slot->states[k]);
         free(slot->states);
+        free(slot->formals);
+        free(slot->homes);
     }
     free(updater->slots);
-    bfm_buffer_free(updater->scaled);
     free(updater);
 }
 
 /* ---- a step ---- */
 
-static const float *gradient(const Slot *slot, const BfmInstance *backward) { return slot->gradient < 0 ? NULL : bfm_instance_output(backward, slot->gradient); }
+static void *gradient(const Slot *slot, const BfmInstance *backward) { return slot->gradient < 0 ? NULL : bfm_instance_output(backward, slot->gradient); }
 
 static double norm_of_all(const BfmUpdater *updater, const BfmInstance *backward)
 {
@@ -130,42 +153,18 @@ static double norm_of_all(const BfmUpdater *updater, const BfmInstance *backward
     for (uint64_t u = 0; u < updater->model->update_count; u++) {
         const Slot *slot = &updater->slots[u];
         const float *from = gradient(slot, backward);
-        double lanes[8] = {0}; /* a fixed order of additions that vectorises */
-        for (int64_t i = 0; from && i < slot->elements; i++)
-            lanes[i & 7] += (double)from[i] * (double)from[i];
-        for (int k = 0; k < 8; k++)
-            total += lanes[k];
+        total += from ? bfm_square_sum(updater->pool, from, slot->elements) : 0;
     }
     return sqrt(total);
 }
 
-static void copy_results(BfmUpdater *updater, const Slot *slot, float *home)
+static bool slot_apply(const Slot *slot, void *from, double scale, int64_t step, BfmError *error)
 {
-    const BfmPlan *plan = updater->model->entries[slot->update->entry].plan;
-    for (int o = 0; o < (int)plan->outputs.count; o++) {
-        const BfmPlanPort *port = &bfm_plan_outputs(plan)[o];
-        float *to = port->kind == BFM_OUTPUT_RESULT ? home : port->kind == BFM_OUTPUT_NEXT ? slot->states[port->formal - FORMAL_STATES] : NULL;
-        const float *from = bfm_instance_output(slot->instance, o);
-        if (to && to != from)
-            memcpy(to, from, (size_t)bfm_instance_output_count(slot->instance, o) * sizeof *to);
-    }
-}
-
-static bool slot_apply(BfmUpdater *updater, const Slot *slot, const float *from, double scale, int64_t step, BfmError *error)
-{
-    float *home = bfm_tensors_at(updater->tensors, (int64_t)slot->update->tensor);
-    for (int64_t i = 0; i < slot->elements; i++)
-        updater->scaled[i] = scale == 1 ? from[i] : (float)scale * from[i];
-    bfm_instance_set_formal(slot->instance, FORMAL_W, home);
-    bfm_instance_set_formal(slot->instance, FORMAL_G, updater->scaled);
-    bfm_instance_set_formal(slot->instance, FORMAL_RATE, &updater->rate);
-    bfm_instance_set_formal(slot->instance, FORMAL_STEP, &updater->step);
-    for (uint64_t k = 0; k < slot->update->state_count; k++)
-        bfm_instance_set_formal(slot->instance, FORMAL_STATES + (int)k, slot->states[k]);
-    if (!bfm_instance_run(slot->instance, 0, (uint64_t)step, error))
-        return false;
-    copy_results(updater, slot, home);
-    return true;
+    const int64_t *extent = slot->update->extent;
+    slot->formals[FORMAL_G] = from;
+    const BfmUpdateCall call = {.symbols = {1, 1, 0, 1, extent[0], extent[1], extent[2], 1, 1, 1, 1, 1}, .leading = SYMBOL_S0, .formals = slot->formals,
+                                .homes = slot->homes, .scaled = FORMAL_G, .scale = (float)scale, .step = (uint64_t)step};
+    return bfm_update_run(slot->run, &call, error);
 }
 
 bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double factor, int64_t step, double *norm, BfmError *error)
@@ -181,9 +180,9 @@ bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double f
     updater->step = (float)step;
     for (uint64_t u = 0; u < updater->model->update_count; u++) {
         const Slot *slot = &updater->slots[u];
-        const float *from = gradient(slot, backward);
+        void *from = gradient(slot, backward);
         updater->rate = (float)(slot->update->rate * factor);
-        if (from && !slot_apply(updater, slot, from, scale, step, error))
+        if (from && !slot_apply(slot, from, scale, step, error))
             return false;
     }
     return true;
