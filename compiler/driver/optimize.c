@@ -26,22 +26,68 @@ typedef struct Slot {
     StoreEntry *entry;
     Form *form;
     int first_state;        /* of form->lowered->state_count ones */
-    float *gradient;        /* of the engine, or `sum` */
-    float *sum;             /* over micro-batches; NULL until there are several */
+    void *gradient;         /* of the engine, or `sum`; numbers as wide as the engine's */
+    void *sum;              /* over micro-batches; NULL until there are several */
 } Slot;
+
+/* A number as a form reads it: as wide as the engine's. */
+typedef union Number {
+    float narrow;
+    double wide;
+} Number;
 
 struct Optimizer {
     Driver *driver;
     Engine *engine;
     const Module *module;
     const Recipe *recipe;
-    float rate, step;       /* what the forms read */
+    bool wide;              /* numbers are double */
+    Number rate, step;      /* what the forms read */
     double plain_rate;
     VEC(Form *) forms;
     VEC(Slot) slots;
     VEC(OptimizerState) states;
-    float *scaled;          /* the largest gradient, times the scale */
+    void *scaled;           /* the largest gradient, times the scale */
 };
+
+/* ---- numbers of either width ---- */
+
+static size_t number_bytes(const Optimizer *optimizer) { return optimizer->wide ? sizeof(double) : sizeof(float); }
+
+static void number_set(const Optimizer *optimizer, Number *number, double value)
+{
+    if (optimizer->wide)
+        number->wide = value;
+    else
+        number->narrow = (float)value;
+}
+
+/* to = weight · from, or to += weight · from. */
+static void add_weighted(const Optimizer *optimizer, void *to, const void *from, int64_t count, double weight, bool first)
+{
+    if (optimizer->wide) {
+        double *sum = to;
+        const double *part = from;
+        for (int64_t i = 0; i < count; i++)
+            sum[i] = first ? weight * part[i] : sum[i] + weight * part[i];
+        return;
+    }
+    float *sum = to;
+    const float *part = from, factor = (float)weight;
+    for (int64_t i = 0; i < count; i++)
+        sum[i] = first ? factor * part[i] : sum[i] + factor * part[i];
+}
+
+static double squares(const Optimizer *optimizer, const void *values, int64_t count)
+{
+    const double *wide = values;
+    double sum = 0;
+    if (!optimizer->wide)
+        return bfm_square_sum(engine_pool(optimizer->engine), values, count);
+    for (int64_t i = 0; i < count; i++)
+        sum += wide[i] * wide[i];
+    return sum;
+}
 
 /* ---- forms ---- */
 
@@ -109,16 +155,16 @@ static bool states_new(Optimizer *optimizer, Slot *slot, BfmError *error)
     slot->first_state = optimizer->states.count;
     for (int k = 0; k < form->state_count; k++) {
         OptimizerState state = {.name = arena_printf(optimizer->driver->arena, "%s.%s", slot->entry->path, form->state_names[k]), .rank = 1 + form->state_rank[k],
-                                .shape = {extent[0]}, .elements = extent[0]};
+                                .shape = {extent[0]}, .elements = extent[0], .wide = optimizer->wide};
         for (int a = 0; a < form->state_rank[k]; a++) {
             state.shape[1 + a] = extent[form->state_axes[2 * k + a] - DIM_S0];
             state.elements *= state.shape[1 + a];
         }
-        state.data = bfm_buffer_new((size_t)state.elements * sizeof(float));
+        state.data = bfm_buffer_new((size_t)state.elements * number_bytes(optimizer));
         if (!state.data)
             return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the optimiser's states");
         vec_push(&optimizer->states, state);
-        if (!init_fill(&form->state_init[k], state.name, optimizer->recipe->seed, &env, state.elements, false, state.data, error))
+        if (!init_fill(&form->state_init[k], state.name, optimizer->recipe->seed, &env, state.elements, optimizer->wide, state.data, error))
             return false;
     }
     return true;
@@ -130,7 +176,7 @@ static bool slot_new(Optimizer *optimizer, StoreEntry *entry, BfmError *error)
     if (!slot.form)
         return false;
     const bool several = optimizer->recipe->accumulate > 1;
-    slot.sum = several ? bfm_buffer_new((size_t)entry->elements * sizeof(float)) : NULL;
+    slot.sum = several ? bfm_buffer_new((size_t)entry->elements * number_bytes(optimizer)) : NULL;
     vec_push(&optimizer->slots, slot);
     if (several && !slot.sum)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the gradients");
@@ -149,7 +195,7 @@ static bool frozen(const Options *options, const char *path)
 Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code)
 {
     Optimizer *optimizer = ARENA_NEW(driver->arena, Optimizer);
-    *optimizer = (Optimizer){.driver = driver, .engine = engine, .module = module, .recipe = recipe};
+    *optimizer = (Optimizer){.driver = driver, .engine = engine, .module = module, .recipe = recipe, .wide = engine_wide(engine)};
     BfmError error = {.message = ""};
     bool ok = true;
     int64_t largest = 1;
@@ -160,7 +206,7 @@ Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, c
             largest = entry->elements > largest && !engine_updates(engine) ? entry->elements : largest;
         }
     }
-    optimizer->scaled = bfm_buffer_new((size_t)largest * sizeof(float));
+    optimizer->scaled = bfm_buffer_new((size_t)largest * number_bytes(optimizer));
     if (ok && optimizer->scaled) {
         optimizer->plain_rate = optimizer->forms.count > 0 ? optimizer->forms.items[0]->rate : 0;
         return optimizer;
@@ -194,7 +240,7 @@ void optimizer_free(Optimizer *optimizer)
 
 /* ---- a step ---- */
 
-static float *gradient_of(const Runner *runner, const StoreEntry *entry)
+static void *gradient_of(const Runner *runner, const StoreEntry *entry)
 {
     for (int o = 0; o < runner->unit->output_count; o++) {
         const Output *output = &runner->unit->outputs[o];
@@ -208,26 +254,32 @@ void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight
 {
     for (int s = 0; s < optimizer->slots.count; s++) {
         Slot *slot = &optimizer->slots.items[s];
-        float *from = gradient_of(runner, slot->entry);
-        const float factor = (float)weight;
+        void *from = gradient_of(runner, slot->entry);
         slot->gradient = slot->sum ? slot->sum : from;
-        for (int64_t i = 0; slot->sum && i < slot->entry->elements; i++)
-            slot->sum[i] = first ? factor * from[i] : slot->sum[i] + factor * from[i];
+        if (slot->sum)
+            add_weighted(optimizer, slot->sum, from, slot->entry->elements, weight, first);
     }
+}
+
+void optimizer_give(Optimizer *optimizer, const StoreEntry *entry, void *gradient)
+{
+    for (int s = 0; s < optimizer->slots.count; s++)
+        if (optimizer->slots.items[s].entry == entry)
+            optimizer->slots.items[s].gradient = gradient;
 }
 
 double optimizer_norm(const Optimizer *optimizer)
 {
     double total = 0;
     for (int s = 0; s < optimizer->slots.count; s++)
-        total += bfm_square_sum(engine_pool(optimizer->engine), optimizer->slots.items[s].gradient, optimizer->slots.items[s].entry->elements);
+        total += squares(optimizer, optimizer->slots.items[s].gradient, optimizer->slots.items[s].entry->elements);
     return sqrt(total);
 }
 
-static void copy_home(void *home, const void *result, int64_t elements)
+static void copy_home(const Optimizer *optimizer, void *home, const void *result, int64_t elements)
 {
     if (home != result)
-        memcpy(home, result, (size_t)elements * sizeof(float));
+        memcpy(home, result, (size_t)elements * number_bytes(optimizer));
 }
 
 enum { STATES_MOST = 32 };
@@ -258,8 +310,7 @@ static bool slot_apply(Optimizer *optimizer, Slot *slot, double scale, int64_t s
     const OptimizerForm *form = slot->form->lowered;
     const OptimizerState *states = &optimizer->states.items[slot->first_state];
     if (scale != 1)
-        for (int64_t i = 0; i < slot->entry->elements; i++)
-            optimizer->scaled[i] = (float)scale * slot->gradient[i];
+        add_weighted(optimizer, optimizer->scaled, slot->gradient, slot->entry->elements, scale, true);
     executable_set_formal(executable, FORMAL_W, slot->entry->data);
     executable_set_formal(executable, FORMAL_G, scale != 1 ? optimizer->scaled : slot->gradient);
     executable_set_formal(executable, FORMAL_RATE, &optimizer->rate);
@@ -271,19 +322,19 @@ static bool slot_apply(Optimizer *optimizer, Slot *slot, double scale, int64_t s
     for (int o = 0; o < form->unit->output_count; o++) {
         const Output *output = &form->unit->outputs[o];
         if (output->kind == OUTPUT_RESULT)
-            copy_home(slot->entry->data, executable_output(executable, o), slot->entry->elements);
+            copy_home(optimizer, slot->entry->data, executable_output(executable, o), slot->entry->elements);
         else if (output->kind == OUTPUT_NEXT)
-            copy_home(states[output->formal - FORMAL_STATES].data, executable_output(executable, o), states[output->formal - FORMAL_STATES].elements);
+            copy_home(optimizer, states[output->formal - FORMAL_STATES].data, executable_output(executable, o), states[output->formal - FORMAL_STATES].elements);
     }
     return true;
 }
 
 bool optimizer_apply(Optimizer *optimizer, double scale, double factor, int64_t step, BfmError *error)
 {
-    optimizer->step = (float)step;
+    number_set(optimizer, &optimizer->step, (double)step);
     for (int s = 0; s < optimizer->slots.count; s++) {
-        optimizer->rate = (float)(optimizer->slots.items[s].form->rate * factor);
         Slot *slot = &optimizer->slots.items[s];
+        number_set(optimizer, &optimizer->rate, slot->form->rate * factor);
         if (!(slot->form->update ? slot_update : slot_apply)(optimizer, slot, scale, step, error))
             return false;
     }

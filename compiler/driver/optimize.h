@@ -13,7 +13,8 @@ typedef struct OptimizerState {
     int rank;
     int64_t shape[8];
     int64_t elements;
-    float *data;
+    bool wide;              /* double */
+    void *data;
 } OptimizerState;
 
 /* Forms for every parameter of the store that no glob of --freeze matches, with states at their start. NULL: told, *code is the exit code. */
@@ -22,6 +23,8 @@ void optimizer_free(Optimizer *optimizer); /* NULL is allowed */
 
 /* Adds the gradients of the runner's last run, weighted; the first of a step overwrites. Without accumulation they stay where they are, until the next run. */
 void optimizer_collect(Optimizer *optimizer, const Runner *runner, double weight, bool first);
+/* Makes `gradient` (numbers as wide as the engine's, the caller's) the one of this entry of the store. */
+void optimizer_give(Optimizer *optimizer, const StoreEntry *entry, void *gradient);
 /* The norm of all collected gradients together; NaN or infinite where one of them is. */
 double optimizer_norm(const Optimizer *optimizer);
 /* One update of every parameter: gradients times `scale`, rates times `factor`. */

@@ -20,7 +20,8 @@ typedef struct Tensors {
 
 static BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state)
 {
-    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = BFM_DTYPE_F32, .rank = state->rank, .data = state->data};
+    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = state->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = state->rank,
+                        .data = state->data};
     memcpy(tensor.shape, state->shape, sizeof tensor.shape);
     return tensor;
 }
@@ -156,13 +157,16 @@ static bool log_step(Train *train, const StepResult *result, double seconds, Bfm
 static json_t *metric_json(const Runner *runner, int output)
 {
     const int64_t elements = executable_output_elements(runner->executable, output);
-    const float *values = executable_output(runner->executable, output);
-    if (elements == 1)
-        return bfm_json_number((double)values[0]);
+    const float *narrow = executable_output(runner->executable, output);
+    const double *wide = executable_output(runner->executable, output);
     json_t *array = json_array();
     for (int64_t i = 0; i < elements && i < METRIC_ELEMENTS; i++)
-        json_array_append_new(array, bfm_json_number((double)values[i]));
-    return array;
+        json_array_append_new(array, bfm_json_number(runner->store->wide ? wide[i] : (double)narrow[i]));
+    if (elements != 1)
+        return array;
+    json_t *only = json_incref(json_array_get(array, 0));
+    json_decref(array);
+    return only;
 }
 
 static bool log_metrics(Train *train, BfmError *error)

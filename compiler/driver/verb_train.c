@@ -94,8 +94,8 @@ static int compile_model(Train *train, BfmError *error)
     pipeline_losses_only(&train->eval_model, true, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
         return code;
-    train->store = store_new(driver->arena, train->model.lowered, false, error);
-    train->engine = train->store ? engine_new(driver->arena, kind, false, (int)option_whole(driver->options, OPT_THREADS, 0), error) : NULL;
+    train->store = store_new(driver->arena, train->model.lowered, kind->wide, error);
+    train->engine = train->store ? engine_new(driver->arena, kind, kind->wide, (int)option_whole(driver->options, OPT_THREADS, 0), error) : NULL;
     if (!train->engine)
         return driver_fail(driver, error);
     if (train->recipe.accumulate > 1 && has_states(train->store))
