@@ -67,6 +67,14 @@ int driver_usage(Driver *driver, const char *format, ...)
     return CODE_USAGE;
 }
 
+int driver_need(Driver *driver, const OptionId *options, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        if (!option_given(driver->options, options[i]))
+            return driver_usage(driver, "--%s %s is needed", option_info(options[i])->name, option_info(options[i])->argument);
+    return CODE_OK;
+}
+
 void driver_note(const Driver *driver, const char *format, ...)
 {
     if (driver->quiet)

@@ -30,6 +30,8 @@ const char *library_find(Arena *arena);
 int driver_fail(Driver *driver, const BfmError *error);
 __attribute__((format(printf, 3, 4))) int driver_error(Driver *driver, BfmErrorKind kind, const char *format, ...);
 __attribute__((format(printf, 2, 3))) int driver_usage(Driver *driver, const char *format, ...);
+/* CODE_OK where all of these options are given; else the first that is not is told. */
+int driver_need(Driver *driver, const OptionId *options, size_t count);
 /* Warnings and progress; nothing with --quiet. */
 __attribute__((format(printf, 2, 3))) void driver_note(const Driver *driver, const char *format, ...);
 /* Prints the diagnostics collected so far on standard error (with --json they go into the report instead). CODE_INPUT if there are errors, else CODE_OK. */

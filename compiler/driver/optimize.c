@@ -344,3 +344,11 @@ bool optimizer_apply(Optimizer *optimizer, double scale, double factor, int64_t 
 int optimizer_state_count(const Optimizer *optimizer) { return optimizer->states.count; }
 const OptimizerState *optimizer_state(const Optimizer *optimizer, int index) { return &optimizer->states.items[index]; }
 double optimizer_rate(const Optimizer *optimizer) { return optimizer->plain_rate; }
+
+BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state)
+{
+    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = state->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = state->rank,
+                        .data = state->data};
+    memcpy(tensor.shape, state->shape, sizeof tensor.shape);
+    return tensor;
+}

@@ -35,6 +35,7 @@ void optimizer_extents(const StoreEntry *entry, int form_rank, int64_t extent[3]
 
 int optimizer_state_count(const Optimizer *optimizer);
 const OptimizerState *optimizer_state(const Optimizer *optimizer, int index);
+BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state); /* to be written, as "optimizer/NAME" */
 double optimizer_rate(const Optimizer *optimizer); /* of the optimiser as the recipe has it, unscheduled */
 
 #endif

@@ -148,7 +148,7 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
     const Node *items = node->kids[RECIPE_ITEMS];
     const int errors = diag_errors(driver->diags);
     (void)module;
-    *recipe = (Recipe){.node = node, .batch = 8, .context = lowered->context ? lowered->context : 128, .steps = 1000, .accumulate = 1, .seed = 1,
+    *recipe = (Recipe){.node = node, .batch = 8, .context = lowered && lowered->context ? lowered->context : 128, .steps = 1000, .accumulate = 1, .seed = 1,
                        .groups = ARENA_ARRAY(driver->arena, const Node *, list_count(items) + 1)};
     for (int i = 0; i < list_count(items); i++) {
         const Node *item = list_at(items, i);
@@ -159,10 +159,12 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
     }
     if (!recipe->optimizer)
         diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` has no optimizer", node->name);
-    if (lowered->context && recipe->context > lowered->context)
+    if (lowered && lowered->context && recipe->context > lowered->context)
         diag_add(driver->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context, (long long)lowered->context);
     return diag_errors(driver->diags) == errors;
 }
+
+double recipe_scale(const Recipe *recipe, double norm) { return recipe->clip_norm > 0 && norm > recipe->clip_norm ? recipe->clip_norm / norm : 1; }
 
 Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path)
 {

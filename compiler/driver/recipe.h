@@ -18,10 +18,12 @@ typedef struct Recipe {
 
 /* The recipe called --recipe, else the only one of the file. NULL: told, *code is the exit code. */
 const Node *recipe_pick(Driver *driver, const Module *module, int *code);
-/* Reads the settings; what is wrong is a diagnostic. `lowered`: the model's context is the default. False after errors. */
+/* Reads the settings; what is wrong is a diagnostic. `lowered`: the model's context is the default; NULL: no model is looked at. False after errors. */
 bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe);
 /* The settings that the groups whose glob matches `path` make for it, later ones first overridden: a LIST, NULL where none does. */
 Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path);
+/* What the gradients are multiplied by, given the norm of all together. */
+double recipe_scale(const Recipe *recipe, double norm);
 
 /* `*` stands for any characters, `?` for one; everything else for itself. */
 bool glob_match(const char *glob, const char *path);

@@ -40,6 +40,21 @@ static bool store_fits(const Store *store, BfmError *error)
                          bfm_shape_text(largest->rank, largest->shape, shape));
 }
 
+static Store *store_allocate(Store *store, BfmError *error)
+{
+    if (!store_fits(store, error))
+        return NULL;
+    for (int i = 0; i < store->count; i++) {
+        store->entries[i].data = bfm_buffer_new((size_t)store->entries[i].elements * (store->wide ? 8 : 4));
+        if (!store->entries[i].data) {
+            bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the parameters, at %s", store->entries[i].path);
+            store_free(store);
+            return NULL;
+        }
+    }
+    return store;
+}
+
 Store *store_new(Arena *arena, const Lowered *lowered, bool wide, BfmError *error)
 {
     const Program *program = lowered->program;
@@ -48,15 +63,29 @@ Store *store_new(Arena *arena, const Lowered *lowered, bool wide, BfmError *erro
     for (int f = 0; f < program->main->formal_count; f++)
         if (program->bindings[f].role != TENSOR_INPUT && !entry_make(&store->entries[store->count++], &program->bindings[f], error))
             return NULL;
-    if (!store_fits(store, error))
+    return store_allocate(store, error);
+}
+
+Store *store_from(Arena *arena, Interner *interner, const BfmSafetensors *file, bool wide, BfmError *error)
+{
+    const int count = (int)bfm_safetensors_count(file);
+    Store *store = ARENA_NEW(arena, Store);
+    *store = (Store){.wide = wide, .entries = ARENA_ARRAY(arena, StoreEntry, count + 1)};
+    for (int i = 0; i < count; i++) {
+        const BfmTensor *tensor = bfm_safetensors_at(file, i);
+        StoreEntry *entry = &store->entries[store->count++];
+        *entry = (StoreEntry){.path = intern(interner, tensor->name), .role = TENSOR_PARAM, .rank = tensor->rank, .elements = 1};
+        memcpy(entry->shape, tensor->shape, sizeof tensor->shape);
+        for (int a = 0; a < entry->rank; a++)
+            entry->elements *= entry->shape[a]; /* the file has so many */
+    }
+    store = store_allocate(store, error);
+    for (int i = 0; store && i < count; i++) {
+        const BfmTensor *tensor = bfm_safetensors_at(file, i);
+        if (wide ? bfm_tensor_read_f64(tensor, store->entries[i].data, error) : bfm_tensor_read_f32(tensor, store->entries[i].data, error))
+            continue;
+        store_free(store);
         return NULL;
-    for (int i = 0; i < store->count; i++) {
-        store->entries[i].data = bfm_buffer_new((size_t)store->entries[i].elements * (wide ? 8 : 4));
-        if (!store->entries[i].data) {
-            bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the parameters, at %s", store->entries[i].path);
-            store_free(store);
-            return NULL;
-        }
     }
     return store;
 }

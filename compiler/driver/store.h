@@ -25,6 +25,8 @@ typedef struct Store {
 /* Memory for every parameter and state of the program, uninitialised. NULL: INPUT where a tensor is beyond any memory, ENVIRONMENT where this machine has
    too little. The table is in the arena, the numbers are freed by store_free. */
 Store *store_new(Arena *arena, const Lowered *lowered, bool wide, BfmError *error);
+/* Every tensor of a file as a parameter of its name and shape, with its values. Other errors: a tensor that cannot be read as numbers. */
+Store *store_from(Arena *arena, Interner *interner, const BfmSafetensors *file, bool wide, BfmError *error);
 void store_free(Store *store);
 StoreEntry *store_find(const Store *store, Symbol path); /* NULL if there is none; paths by pointer */
 

@@ -18,14 +18,6 @@ typedef struct Tensors {
     int model_count, state_count;
 } Tensors;
 
-static BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state)
-{
-    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = state->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = state->rank,
-                        .data = state->data};
-    memcpy(tensor.shape, state->shape, sizeof tensor.shape);
-    return tensor;
-}
-
 /* What a checkpoint holds, in memory as it is. */
 static Tensors all_tensors(const Train *train, Arena *arena)
 {
@@ -85,18 +77,6 @@ bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *erro
 
 /* ---- one step ---- */
 
-static bool rate_factor(Train *train, double *factor, BfmError *error)
-{
-    *factor = 1;
-    if (!train->schedule)
-        return true;
-    train->schedule_step = (double)train->meta.step;
-    if (!executable_run(train->schedule, 0, 0, error))
-        return false;
-    *factor = executable_scalar(train->schedule, 0);
-    return true;
-}
-
 static const char *first_bad(Train *train, double norm)
 {
     const char *name = executable_find_bad(train->runner->executable, train->driver->arena, train->recipe.seed, (uint64_t)train->meta.position);
@@ -130,8 +110,8 @@ static bool step_once(Train *train, StepResult *result, BfmError *error)
 {
     if (!forward_backward(train, result, error) || train->bad)
         return !train->bad ? false : true;
-    const double clip = train->recipe.clip_norm, scale = clip > 0 && result->norm > clip ? clip / result->norm : 1;
-    if (!rate_factor(train, &result->factor, error) || !optimizer_apply(train->optimizer, scale, result->factor, train->meta.step, error))
+    const double scale = recipe_scale(&train->recipe, result->norm);
+    if (!schedule_factor(train->schedule, train->meta.step, &result->factor, error) || !optimizer_apply(train->optimizer, scale, result->factor, train->meta.step, error))
         return false;
     runner_commit(train->runner);
     train->loss = result->loss;

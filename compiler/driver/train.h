@@ -10,6 +10,7 @@
 #include "driver/pipeline.h"
 #include "driver/progress.h"
 #include "driver/run_folder.h"
+#include "driver/schedule.h"
 #include "train/log.h"
 
 typedef enum { STOP_STEPS, STOP_BUDGET, STOP_SIGNAL, STOP_BAD_NUMBER, STOP_ERROR } StopReason;
@@ -22,12 +23,11 @@ typedef struct Train {
     Ledger ledger;            /* of one micro-batch */
     BfmDataset *data;
     BfmBatches batches;
-    Engine *engine, *scalar;  /* scalar: the interpreter, for the schedule */
+    Engine *engine;
     Store *store;
     Runner *runner, *evaluator;
     Optimizer *optimizer;
-    Executable *schedule;     /* NULL: no schedule */
-    double schedule_step;     /* its input */
+    RateSchedule *schedule;
     BfmLog *log, *eval_log, *metric_log;
     BfmCheckpointMeta meta;   /* of the last step done */
     int64_t checkpointed;     /* step of the newest checkpoint, -1 = none */

@@ -130,11 +130,9 @@ static int grad_model(Grad *grad)
 int verb_grad(Driver *driver)
 {
     static const OptionId needed[] = {OPT_WEIGHTS, OPT_TOKENS, OPT_OUT};
-    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++)
-        if (!option_given(driver->options, needed[i]))
-            return driver_usage(driver, "--%s %s is needed", option_info(needed[i])->name, option_info(needed[i])->argument);
     Grad grad = {.driver = driver};
-    const int code = grad_model(&grad);
+    int code = driver_need(driver, needed, sizeof needed / sizeof *needed);
+    code = code == CODE_OK ? grad_model(&grad) : code;
     runner_free(grad.runner);
     engine_free(grad.engine);
     store_free(grad.store);

@@ -57,25 +57,6 @@ static bool read_data(Train *train, BfmError *error)
 
 /* ---- programs ---- */
 
-static int compile_schedule(Train *train, BfmError *error)
-{
-    Driver *driver = train->driver;
-    if (!train->recipe.schedule)
-        return CODE_OK;
-    Unit *unit = lower_schedule(train->model.module, train->recipe.schedule, train->recipe.steps);
-    if (!unit || diag_errors(driver->diags) > 0) {
-        const int code = driver_diagnostics(driver);
-        return driver->json ? report_print(driver, report_new(driver), code) : code;
-    }
-    const DimEnv env = {.value = {1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
-    train->scalar = engine_new(driver->arena, &ENGINE_INTERP, true, 1, error);
-    train->schedule = train->scalar ? engine_compile(train->scalar, unit->program, unit, error) : NULL;
-    if (!train->schedule || !executable_bind(train->schedule, &env, error))
-        return driver_fail(driver, error);
-    executable_set_formal(train->schedule, 0, &train->schedule_step);
-    return CODE_OK;
-}
-
 static bool has_states(const Store *store)
 {
     for (int i = 0; i < store->count; i++)
@@ -105,7 +86,8 @@ static int compile_model(Train *train, BfmError *error)
     if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
         return driver_fail(driver, error);
     train->optimizer = optimizer_new(driver, train->engine, train->model.module, &train->recipe, train->store, &code);
-    return train->optimizer ? compile_schedule(train, error) : code;
+    train->schedule = train->optimizer ? schedule_new(driver, train->model.module, &train->recipe, &code) : NULL;
+    return train->schedule ? CODE_OK : code;
 }
 
 /* ---- where it starts ---- */
@@ -293,11 +275,10 @@ int verb_train(Driver *driver)
     bfm_log_close(train.eval_log);
     bfm_log_close(train.metric_log);
     optimizer_free(train.optimizer);
-    executable_free(train.schedule);
+    schedule_free(train.schedule);
     runner_free(train.runner);
     runner_free(train.evaluator);
     engine_free(train.engine);
-    engine_free(train.scalar);
     store_free(train.store);
     bfm_dataset_close(train.data);
     free(train.tokens);

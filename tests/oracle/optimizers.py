@@ -6,7 +6,8 @@
 writes a start `w`, gradients `g` [steps, …] and the weights after every step `expected` [steps, …]: what an implementation
 must reproduce. Gradients vary in size by step and by element, and some are exactly 0.
 
-An optimiser here is a class with `update(w, g, rate)` that returns the new w and keeps its state. Tensors with two or more
+An optimiser here is a class with `update(w, g, rate)` that returns the new w and keeps its state; what `make` returns also has `rate`, that of
+its text, and `step(w, g, factor)`, an update at the rate times a factor. Tensors with two or more
 axes are stacks of matrices over their last two axes; vectors and scalars have one form together.
 """
 import argparse
@@ -140,11 +141,29 @@ def clip_norm(gradients, limit):
 # ---- cases -----------------------------------------------------------------------------------------------------------
 
 
-def make(text):
-    """An optimiser or the name and attributes of a schedule from `name(a = 1, …)`."""
+def bound(text):
+    """Name and attributes of `name(a = 1, …)`."""
     value = bfm_reader.evaluate(bfm_reader.Parser(text).expression(), {})
     plain = lambda v: v.name if isinstance(v, bfm_reader.Named) else v if isinstance(v, bool) else float(v)
-    return OPTIMIZERS[value.name](**{k: plain(v) for k, v in value.bound})
+    return value.name, {k: plain(v) for k, v in value.bound}
+
+
+def make(text):
+    """An optimiser of its text; `rate` may be missing there if `update` is told it."""
+    name, attributes = bound(text)
+    rate = attributes.pop("rate", None)
+    optimizer = OPTIMIZERS[name](**attributes)
+    optimizer.rate = rate
+    optimizer.step = lambda w, g, factor=1.0: optimizer.update(w, g, rate * factor)
+    return optimizer
+
+
+def make_schedule(text, steps):
+    """step -> factor; `steps` for a schedule that needs the end and does not say it."""
+    name, attributes = bound(text)
+    if name in ("cosine", "linear"):
+        attributes = {"steps": steps, **attributes}
+    return lambda step: SCHEDULES[name](step, **attributes)
 
 
 def gradients(shape, steps, seed):
