@@ -334,9 +334,10 @@ static bool over_pairs_of_positions(const UnitCounter *uc, const Tensor *tensor)
     return positions > 1;
 }
 
-static void op_work(UnitCounter *uc, const Op *op)
+static OpCost op_cost(UnitCounter *uc, const Op *op)
 {
-    Work *work = &uc->cost->work;
+    OpCost cost = {0};
+    Work *work = &cost.work;
     const DimEnv *env = &uc->all->env;
     IndexSet *sets = ARENA_ARRAY(uc->all->arena, IndexSet, op->expr_count + 1);
     const double points = volume_points(op, index_set_all(op), env);
@@ -353,6 +354,8 @@ static void op_work(UnitCounter *uc, const Op *op)
     const bool stored = op->kind != OP_NEST || op->reducer != REDUCE_SET || uc->unit->tensors[op->out.tensor].type == T_INT;
     if (stored && !uc->normalised[op->out.tensor] && !over_pairs_of_positions(uc, &uc->unit->tensors[op->out.tensor]))
         work->kept_bytes += 4 * tensor_size(uc, op->out.tensor);
+    cost.ranked = op->kind == OP_TOP ? points : 0;
+    return cost;
 }
 
 static void work_add(Work *to, const Work *from)
@@ -425,7 +428,7 @@ static void unit_cost(const Counter *all, const Unit *unit, UnitCost *cost)
     UnitCounter uc = {.all = all, .unit = unit, .cost = cost, .live = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .varies = ARENA_ARRAY(arena, bool, unit->tensor_count + 1),
                       .adjoint = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .vocabulary = ARENA_ARRAY(arena, bool *, unit->tensor_count + 1),
                       .normalised = ARENA_ARRAY(arena, bool, unit->tensor_count + 1)};
-    *cost = (UnitCost){.unit = unit, .formals = ARENA_ARRAY(arena, ParamCost, unit->formal_count + 1)};
+    *cost = (UnitCost){.unit = unit, .formals = ARENA_ARRAY(arena, ParamCost, unit->formal_count + 1), .ops = ARENA_ARRAY(arena, OpCost, unit->op_count + 1)};
     find_live(&uc);
     find_varying(&uc);
     find_vocabulary(&uc);
@@ -438,10 +441,9 @@ static void unit_cost(const Counter *all, const Unit *unit, UnitCost *cost)
             call_params(&uc, op, cost_of(all, op->callee));
         if (!op_is_live(&uc, op))
             continue;
-        if (op->kind == OP_CALL)
-            work_add(&cost->work, &cost_of(all, op->callee)->work);
-        else
-            op_work(&uc, op);
+        if (op->kind != OP_CALL)
+            cost->ops[o] = op_cost(&uc, op);
+        work_add(&cost->work, op->kind == OP_CALL ? &cost_of(all, op->callee)->work : &cost->ops[o].work);
     }
 }
 
@@ -476,11 +478,16 @@ static CallCost call_cost(const Counter *all, const Unit *main, int number, cons
 
 ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length)
 {
-    Counter all = {.arena = arena, .program = program, .units = ARENA_ARRAY(arena, UnitCost, program->unit_count + 1)};
+    return program_cost_at(arena, program, &(DimEnv){.value = {[DIM_B] = batch, [DIM_L] = length}});
+}
+
+ProgramCost *program_cost_at(Arena *arena, const Program *program, const DimEnv *env)
+{
+    Counter all = {.arena = arena, .program = program, .env = *env, .units = ARENA_ARRAY(arena, UnitCost, program->unit_count + 1)};
     const Unit *main = program->main;
     ProgramCost *cost = ARENA_NEW(arena, ProgramCost);
-    all.env.value[DIM_B] = cost->batch = batch;
-    all.env.value[DIM_L] = cost->length = length;
+    cost->batch = env->value[DIM_B];
+    cost->length = env->value[DIM_L];
     for (int i = 0; i < program->unit_count; i++, all.unit_count++)
         unit_cost(&all, program->units[i], &all.units[i]);
     const UnitCost *whole = cost_of(&all, main);

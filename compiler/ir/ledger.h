@@ -34,9 +34,16 @@ typedef struct FixedMetric {
     double value;
 } FixedMetric;
 
+/* An operation of a unit; nothing where no result or loss needs it, or where it is a call. */
+typedef struct OpCost {
+    Work work;
+    double ranked; /* OP_TOP: what is ranked */
+} OpCost;
+
 typedef struct UnitCost {
     const Unit *unit;
     Work work;
+    OpCost *ops;        /* [op_count] */
     ParamCost *formals; /* [formal_count]; elements 0 where it is no parameter */
     int fixed_count;
     FixedMetric *fixed;
@@ -66,6 +73,8 @@ typedef struct ProgramCost {
 } ProgramCost;
 
 ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length);
+/* The same at these values of all run-time symbols. */
+ProgramCost *program_cost_at(Arena *arena, const Program *program, const DimEnv *env);
 static inline int64_t counts_total(Counts counts) { return counts.products + counts.tables + counts.others; }
 
 #endif
