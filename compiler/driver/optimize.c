@@ -5,6 +5,7 @@
 #include "ir/interp.h"
 #include "memory/buffer.h"
 #include "support/bug.h"
+#include "support/glob.h"
 #include "support/vec.h"
 
 #include <math.h>
@@ -192,12 +193,27 @@ static bool frozen(const Options *options, const char *path)
     return false;
 }
 
+/* A glob of the command line that matches nothing is a slip that would train what should rest. */
+static bool freeze_matches(const Options *options, const Store *store, BfmError *error)
+{
+    const OptionValue *globs = &options->values[OPT_FREEZE];
+    for (int i = 0; i < globs->count; i++) {
+        bool found = false;
+        for (int e = 0; e < store->count && !found; e++)
+            found = store->entries[e].role == TENSOR_PARAM && glob_match(globs->texts[i], store->entries[e].path);
+        if (!found)
+            return bfm_error_set(error, BFM_ERROR_INPUT, "--freeze %s matches no parameter; a glob stands for a whole path, such as %s", globs->texts[i],
+                                 store->count > 0 ? store->entries[0].path : "ffn_0.w_in");
+    }
+    return true;
+}
+
 Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code)
 {
     Optimizer *optimizer = ARENA_NEW(driver->arena, Optimizer);
     *optimizer = (Optimizer){.driver = driver, .engine = engine, .module = module, .recipe = recipe, .wide = engine_wide(engine)};
     BfmError error = {.message = ""};
-    bool ok = true;
+    bool ok = freeze_matches(driver->options, store, &error);
     int64_t largest = 1;
     for (int i = 0; i < store->count && ok; i++) {
         StoreEntry *entry = &store->entries[i];

@@ -1,31 +1,12 @@
 /* Settings of a recipe, each a row: where it goes, and what it may be. */
 #include "driver/recipe.h"
 
+#include "support/glob.h"
+
 #include <math.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
-
-bool glob_match(const char *glob, const char *path)
-{
-    const char *star = NULL, *resume = NULL;
-    while (*path) {
-        if (*glob == '*') {
-            star = ++glob;
-            resume = path;
-        } else if (*glob == '?' || *glob == *path) {
-            glob++;
-            path++;
-        } else if (star) {
-            glob = star;
-            path = ++resume;
-        } else {
-            return false;
-        }
-    }
-    while (*glob == '*')
-        glob++;
-    return *glob == 0;
-}
 
 /* ---- which recipe ---- */
 
@@ -74,23 +55,24 @@ static double constant(const Node *node)
     }
 }
 
-typedef enum { SETTING_EXPRESSION, SETTING_WHOLE, SETTING_SEED, SETTING_REAL } SettingKind;
+typedef enum { SETTING_EXPRESSION, SETTING_WHOLE, SETTING_SEED, SETTING_POSITIVE } SettingKind;
 typedef struct SettingRow {
     const char *name;
     SettingKind kind;
     size_t offset;   /* in Recipe */
     double least, most;
+    const char *help; /* where the value is wrong; NULL: nothing more to say */
 } SettingRow;
 
 static const SettingRow SETTINGS[] = {
-    {"optimizer", SETTING_EXPRESSION, offsetof(Recipe, optimizer), 0, 0},
-    {"schedule", SETTING_EXPRESSION, offsetof(Recipe, schedule), 0, 0},
-    {"batch", SETTING_WHOLE, offsetof(Recipe, batch), 1, 1 << 20},
-    {"context", SETTING_WHOLE, offsetof(Recipe, context), 1, 1 << 24},
-    {"steps", SETTING_WHOLE, offsetof(Recipe, steps), 1, 1e15},
-    {"accumulate", SETTING_WHOLE, offsetof(Recipe, accumulate), 1, 1 << 20},
-    {"seed", SETTING_SEED, offsetof(Recipe, seed), 0, 9e15},
-    {"clip_norm", SETTING_REAL, offsetof(Recipe, clip_norm), 0, 1e300},
+    {"optimizer", SETTING_EXPRESSION, offsetof(Recipe, optimizer), 0, 0, NULL},
+    {"schedule", SETTING_EXPRESSION, offsetof(Recipe, schedule), 0, 0, NULL},
+    {"batch", SETTING_WHOLE, offsetof(Recipe, batch), 1, 1 << 20, "the sequences of one pass; a step takes batch · accumulate of them"},
+    {"context", SETTING_WHOLE, offsetof(Recipe, context), 1, 1 << 24, "tokens of a sequence, at most the model's context"},
+    {"steps", SETTING_WHOLE, offsetof(Recipe, steps), 1, 1e15, NULL},
+    {"accumulate", SETTING_WHOLE, offsetof(Recipe, accumulate), 1, 1 << 20, "passes of a step, each of `batch` sequences: it divides nothing"},
+    {"seed", SETTING_SEED, offsetof(Recipe, seed), 0, 9e15, NULL},
+    {"clip_norm", SETTING_POSITIVE, offsetof(Recipe, clip_norm), 0, 1e300, "leave it out to clip nothing"},
 };
 enum { SETTING_ROWS = sizeof SETTINGS / sizeof *SETTINGS };
 
@@ -107,6 +89,17 @@ static void unknown_setting(Driver *driver, const Node *setting)
         diag_fix(driver->diags, diag, "did you mean `%s`?", SETTINGS[found].name);
     else
         diag_note(driver->diags, diag, "it has optimizer, schedule, batch, context, steps, accumulate, seed and clip_norm");
+}
+
+static void wrong_value(Driver *driver, const SettingRow *row, const Node *node, double value)
+{
+    char least[32] = "";
+    if (row->kind != SETTING_POSITIVE)
+        (void)snprintf(least, sizeof least, " of at least %g", row->least);
+    Diagnostic *diag = diag_add(driver->diags, DIAG_E0205, node->span, "`%s` is a %s%s%s", row->name, row->kind == SETTING_POSITIVE ? "positive number" : "whole number", least,
+                                value > row->most ? ", and not as large" : "");
+    if (row->help)
+        diag_fix(driver->diags, diag, "%s", row->help);
 }
 
 static void read_setting(Driver *driver, const Node *setting, Recipe *recipe)
@@ -129,25 +122,35 @@ static void read_setting(Driver *driver, const Node *setting, Recipe *recipe)
         return;
     }
     const double value = constant(node);
-    const bool whole = row->kind != SETTING_REAL;
-    if (!(value >= row->least && value <= row->most) || (whole && value != floor(value))) {
-        diag_add(driver->diags, DIAG_E0205, node->span, "`%s` is a %s of at least %g%s", row->name, whole ? "whole number" : "number", row->least,
-                 value > row->most ? ", and not as large" : "");
+    const bool positive = row->kind == SETTING_POSITIVE;
+    if (!(positive ? value > row->least : value >= row->least && value == floor(value)) || value > row->most) {
+        wrong_value(driver, row, node, value);
         return;
     }
     switch (row->kind) {
     case SETTING_WHOLE: *(int64_t *)place = (int64_t)value; break;
     case SETTING_SEED: *(uint64_t *)place = (uint64_t)value; break;
-    case SETTING_REAL: *(double *)place = value; break;
+    case SETTING_POSITIVE: *(double *)place = value; break;
     case SETTING_EXPRESSION: break;
     }
+}
+
+/* The schedule, the optimiser as it stands, and with each group, which may match no parameter at hand. */
+static void try_definitions(const Module *module, const Recipe *recipe)
+{
+    const int errors = diag_errors(module->diags);
+    double rate;
+    (void)lower_optimizer(module, recipe->optimizer, NULL, 2, &rate);
+    for (int g = 0; g < recipe->group_count && diag_errors(module->diags) == errors; g++)
+        (void)lower_optimizer(module, recipe->optimizer, recipe->groups[g]->kids[ON_ITEMS], 2, &rate);
+    if (recipe->schedule && diag_errors(module->diags) == errors)
+        (void)lower_schedule(module, recipe->schedule, recipe->steps);
 }
 
 bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe)
 {
     const Node *items = node->kids[RECIPE_ITEMS];
     const int errors = diag_errors(driver->diags);
-    (void)module;
     *recipe = (Recipe){.node = node, .batch = 8, .context = lowered && lowered->context ? lowered->context : 128, .steps = 1000, .accumulate = 1, .seed = 1,
                        .groups = ARENA_ARRAY(driver->arena, const Node *, list_count(items) + 1)};
     for (int i = 0; i < list_count(items); i++) {
@@ -158,9 +161,11 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
             recipe->groups[recipe->group_count++] = item;
     }
     if (!recipe->optimizer)
-        diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` has no optimizer", node->name);
+        diag_fix(driver->diags, diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` names no optimizer", node->name), "for example `optimizer = sgd(rate = 0.1)`");
     if (lowered && lowered->context && recipe->context > lowered->context)
         diag_add(driver->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context, (long long)lowered->context);
+    if (diag_errors(driver->diags) == errors)
+        try_definitions(module, recipe);
     return diag_errors(driver->diags) == errors;
 }
 

@@ -25,7 +25,4 @@ Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path);
 /* What the gradients are multiplied by, given the norm of all together. */
 double recipe_scale(const Recipe *recipe, double norm);
 
-/* `*` stands for any characters, `?` for one; everything else for itself. */
-bool glob_match(const char *glob, const char *path);
-
 #endif

@@ -7,6 +7,7 @@
 #include "driver/stop.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
+#include "lower/groups.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -85,8 +86,12 @@ static int compile_model(Train *train, BfmError *error)
     train->evaluator = train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
     if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
         return driver_fail(driver, error);
+    const Lowered *const models[] = {train->model.lowered};
+    groups_warn(train->model.module, train->recipe.node, models, 1);
     train->optimizer = optimizer_new(driver, train->engine, train->model.module, &train->recipe, train->store, &code);
     train->schedule = train->optimizer ? schedule_new(driver, train->model.module, &train->recipe, &code) : NULL;
+    if (train->schedule && !driver->json)
+        (void)driver_diagnostics(driver);
     return train->schedule ? CODE_OK : code;
 }
 

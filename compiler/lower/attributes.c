@@ -155,7 +155,7 @@ static const char *attribute_list(Lower *lw, const Node *attributes)
     return copy;
 }
 
-static void unknown_attribute(Lower *lw, const Node *definition, const Node *attributes, const Node *argument)
+void attribute_unknown(Lower *lw, const Node *definition, const Node *attributes, const Node *argument)
 {
     Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, argument->span, "`%s` has no attribute `%s`", definition->name, argument->name);
     const Symbol similar = attribute_similar(attributes, argument->name);
@@ -196,7 +196,7 @@ DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
         }
         const Node *attribute = attribute_find(attributes, argument->name);
         if (!attribute) {
-            unknown_attribute(lw, node, attributes, argument);
+            attribute_unknown(lw, node, attributes, argument);
             return NULL;
         }
         Val *value = ARENA_NEW(lw->arena, Val);
@@ -265,7 +265,7 @@ static bool check_arguments(Lower *lw, const Node *definition, const Node *attri
         if (argument->kind != NODE_ARG || argument_names_input(definition, argument->name) || gives_tensor(outer, argument))
             continue;
         if (!attribute_find(attributes, argument->name)) {
-            unknown_attribute(lw, definition, attributes, argument);
+            attribute_unknown(lw, definition, attributes, argument);
             ok = false;
         }
         for (int k = 0; k < i; k++)

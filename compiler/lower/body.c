@@ -375,9 +375,14 @@ static void metric_statement(Body *body, const Node *node)
     body->uc->unit->outputs[output].merge = MERGES[node->op];
 }
 
-static void require_statement(Body *body, const Node *node)
+static void require_condition(Body *body, const Node *condition)
 {
-    const Node *condition = node->kids[REQUIRE_CONDITION];
+    if (condition->kind == NODE_BINARY && condition->op == AST_AND) { /* the part that fails is what the message is about */
+        require_condition(body, condition->kids[BINARY_LEFT]);
+        if (!body->failed)
+            require_condition(body, condition->kids[BINARY_RIGHT]);
+        return;
+    }
     const Val value = eval_const(body->lw, body->scope, condition);
     if (value.kind == VAL_POISON || (value.kind == VAL_BOOL && value.truth))
         return;
@@ -463,7 +468,7 @@ void statement(Body *body, const Node *node)
     case NODE_ACCUMULATE: bound_tensor(body, node->kids[ACCUMULATE_TARGET], define_accumulate(body, node)); break;
     case NODE_LOSS: loss_statement(body, node); break;
     case NODE_METRIC: metric_statement(body, node); break;
-    case NODE_REQUIRE: require_statement(body, node); break;
+    case NODE_REQUIRE: require_condition(body, node->kids[REQUIRE_CONDITION]); break;
     case NODE_IF: if_statement(body, node); break;
     case NODE_RETURN: return_statement(body, node); break;
     case NODE_ERROR: break;

@@ -189,6 +189,8 @@ Symbol symbol_printf(Lower *lw, const char *format, ...) __attribute__((format(p
 
 /* ---- attributes (attributes.c) ---- */
 /* Evaluates `node` as a value of the attribute type. */
+/* E0203: `argument` (what bears the name) is none of the attributes of the definition. */
+void attribute_unknown(Lower *lw, const Node *definition, const Node *attributes, const Node *argument);
 Val attribute_value(Lower *lw, const Node *type, const Node *node, Scope *scope, Symbol name);
 /* Binds the attributes of a definition, block or model in `scope`: from named arguments evaluated in `outer`, then from a DefValue, then by name
    from `outer` where required, then defaults. Returns whether all is bound. */

@@ -5,6 +5,39 @@
 
 #include <string.h>
 
+/* ---- what a recipe names ---- */
+
+/* "adafactor, adamw": definitions of a kind that the file can name. NULL: there are none. */
+static const char *known_names(const Module *module, int kind)
+{
+    Str list = {0};
+    for (int i = 0; i < module->item_count; i++) {
+        const Node *item = module->items[i].node;
+        if (item->kind == NODE_DEFINITION && item->op == kind && module_find_form(module, item->name, kind, 0) == item)
+            str_printf(&list, "%s%s", list.length ? ", " : "", item->name);
+    }
+    const char *copy = list.length ? arena_strdup(module->arena, str_text(&list)) : NULL;
+    str_free(&list);
+    return copy;
+}
+
+/* What a recipe asks for and the file cannot name. */
+static void not_found(const Module *module, const Node *expression, int kind)
+{
+    const char *what = kind == AST_DEF_OPTIMIZER ? "optimiser" : "schedule", *known = known_names(module, kind);
+    const Symbol name = expression->name, similar = name ? module_similar(module, name, NODE_DEFINITION, kind) : NULL;
+    const Node *other = name ? module_find_any(module, name) : NULL;
+    Diagnostic *diag = diag_add(module->diags, other ? DIAG_E0202 : DIAG_E0201, expression->span, "there is no %s `%s`", what, name ? name : "?");
+    if (other)
+        diag_label(module->diags, diag, other->name_span, "`%s` is something else", name);
+    if (known)
+        diag_note(module->diags, diag, "known are: %s", known);
+    if (similar && !other)
+        diag_fix(module->diags, diag, "did you mean `%s`?", similar);
+    else if (!known)
+        diag_fix(module->diags, diag, "`use std.%ss` brings the library's", kind == AST_DEF_OPTIMIZER ? "optimizer" : "schedule");
+}
+
 /* The form that serves a tensor of this rank: the one that looks at most axes among those it has. */
 static const Node *form_for(const Module *module, Symbol name, int rank, int *form_rank)
 {
@@ -36,6 +69,16 @@ static void lower_stop(Lower *lw)
         vec_free(&scope->entries);
 }
 
+/* Errors inside a definition of the library also show what asked for it. */
+static void point_at(const Module *module, int first, Span span)
+{
+    for (int i = first; i < diag_count(module->diags); i++) {
+        Diagnostic *diag = (Diagnostic *)diag_get(module->diags, i);
+        if (diag->span.file != span.file)
+            diag_label(module->diags, diag, span, "asked for here");
+    }
+}
+
 /* `on "*.g" { weight_decay = 0 }` replaces attributes of the expression. */
 static bool apply_overrides(Lower *lw, DefValue *def, const Node *overrides)
 {
@@ -50,7 +93,7 @@ static bool apply_overrides(Lower *lw, DefValue *def, const Node *overrides)
             if (list_at(attributes, k)->name == setting->name && list_at(attributes, k)->kind == NODE_ATTRIBUTE)
                 attribute = list_at(attributes, k);
         if (!attribute) {
-            diag_add(lw->diags, DIAG_E0203, setting->span, "the optimiser `%s` has no attribute `%s`", def->node->name, setting->name);
+            attribute_unknown(lw, def->node, attributes, setting);
             return false;
         }
         Val *value = ARENA_NEW(lw->arena, Val);
@@ -70,6 +113,18 @@ static LTensor *scalar_formal(Lower *lw, UnitCtx *uc, const char *name)
 {
     const Symbol symbol = intern(lw->interner, name);
     return ltensor_new(lw, symbol, formal_add(uc, lw, (FormalInfo){.kind = FORMAL_AMBIENT, .name = symbol, .span = span_none()}, T_REAL, TENSOR_INPUT, 0, NULL, false));
+}
+
+/* Where the attributes come from: the settings of groups, else the expression. */
+static Span overridden(const Node *overrides, const Node *expression)
+{
+    Span span = list_count(overrides) > 0 ? list_at(overrides, 0)->span : expression->span;
+    for (int i = 1; i < list_count(overrides); i++) {
+        const Span next = list_at(overrides, i)->span;
+        if (next.file == span.file && next.end > span.end)
+            span.end = next.end;
+    }
+    return span;
 }
 
 /* w and g: packed tensors whose axes are the symbols s1, s2. */
@@ -120,6 +175,15 @@ static void collect_states(Lower *lw, const Instance *instance, OptimizerForm *f
     }
 }
 
+/* Requirements at the head of the first form are of its attributes: they hold for every form, and see the rate that the recipe gives. */
+static bool requirements(Body *body, const Node *first)
+{
+    const Node *statements = first->kids[DEFINITION_BODY];
+    for (int i = 0; i < list_count(statements) && list_at(statements, i)->kind == NODE_REQUIRE; i++)
+        statement(body, list_at(statements, i));
+    return !body->failed;
+}
+
 OptimizerForm *lower_optimizer(const Module *module, const Node *expression, const Node *overrides, int tensor_rank, double *rate)
 {
     Lower lw;
@@ -127,13 +191,16 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     const int errors = diag_errors(lw.diags);
     OptimizerForm *form = ARENA_NEW(lw.arena, OptimizerForm);
     const Node *definition = expression->name ? form_for(module, expression->name, tensor_rank, &form->rank) : NULL;
-    if (!definition) {
-        const Symbol similar = expression->name ? module_similar(module, expression->name, NODE_DEFINITION, AST_DEF_OPTIMIZER) : NULL;
-        Diagnostic *diag = diag_add(lw.diags, DIAG_E0201, expression->span, "there is no optimiser `%s` for tensors of rank %d", expression->name ? expression->name : "?", tensor_rank);
-        if (similar)
-            diag_fix(lw.diags, diag, "did you mean `%s`?", similar);
-        return NULL;
+    const Node *first = definition ? module_find_form(module, expression->name, AST_DEF_OPTIMIZER, 0) : NULL;
+    if (!definition && expression->name && module_find_form(module, expression->name, AST_DEF_OPTIMIZER, 0)) {
+        Diagnostic *diag = diag_add(lw.diags, DIAG_E0201, expression->span, "the optimiser `%s` has no form for tensors of %d axes", expression->name, tensor_rank);
+        diag_fix(lw.diags, diag, "write one more: `optimizer %s(w[n], g[n]) { … }`, or w[], g[] if each element is updated by itself", expression->name);
+    } else if (!definition) {
+        not_found(module, expression, AST_DEF_OPTIMIZER);
     }
+    if (!definition)
+        return NULL;
+    const int reported = diag_count(lw.diags);
     Scope *outer = scope_new(&lw, NULL), *scope = scope_new(&lw, outer);
     scope->barrier = true;
     DefValue *def = def_value(&lw, definition, expression->kind == NODE_CALL ? expression : NULL, outer);
@@ -149,13 +216,18 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
         diag_add(lw.diags, DIAG_E0204, expression->span, "the optimiser `%s` has no `rate`", definition->name);
         ok = false;
     }
+    ok = ok && requirements(&body, first);
     if (ok) {
         LTensor *scheduled = scalar_formal(&lw, &uc, "rate");
         *plateau = (Val){.kind = VAL_TENSOR, .tensor = scheduled, .expr = -1};
         (void)scalar_formal(&lw, &uc, "step");
         const Node *statements = definition->kids[DEFINITION_BODY];
-        for (int i = 0; i < list_count(statements); i++)
-            statement(&body, list_at(statements, i));
+        bool head = true;
+        for (int i = 0; i < list_count(statements); i++) {
+            head = head && list_at(statements, i)->kind == NODE_REQUIRE && definition == first;
+            if (!head)
+                statement(&body, list_at(statements, i));
+        }
         ok = diag_errors(lw.diags) == errors && body.result_count == 1;
     }
     if (ok) {
@@ -164,10 +236,27 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
         lw.program->main = uc.unit;
         form->unit = uc.unit;
     }
+    point_at(module, reported, overridden(overrides, expression));
     body_free(&body);
     vec_free(&instance->formals);
     lower_stop(&lw);
     return ok ? form : NULL;
+}
+
+/* `= value`, or a body that returns it. */
+static LTensor *schedule_value(Body *body, const Node *definition)
+{
+    Lower *lw = body->lw;
+    const Node *value = definition->kids[DEFINITION_VALUE], *statements = definition->kids[DEFINITION_BODY];
+    if (value)
+        return define_target(body, intern(lw->interner, "factor"), NULL, definition->span, value, NULL, NULL, 0);
+    for (int i = 0; i < list_count(statements); i++)
+        statement(body, list_at(statements, i));
+    if (body->result_count == 1 && body->results[0]->rank == 0)
+        return body->results[0];
+    if (!body->failed)
+        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0406, definition->name_span, "the schedule `%s` does not give one number", definition->name), "end it with `return` and an expression");
+    return NULL;
 }
 
 Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps)
@@ -175,13 +264,11 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
     Lower lw;
     lower_start(&lw, module);
     const Node *definition = expression->name ? module_find(module, expression->name, NODE_DEFINITION, AST_DEF_SCHEDULE) : NULL;
-    if (!definition || !definition->kids[DEFINITION_VALUE]) {
-        const Symbol similar = expression->name ? module_similar(module, expression->name, NODE_DEFINITION, AST_DEF_SCHEDULE) : NULL;
-        Diagnostic *diag = diag_add(lw.diags, DIAG_E0201, expression->span, "there is no schedule `%s`", expression->name ? expression->name : "?");
-        if (similar)
-            diag_fix(lw.diags, diag, "did you mean `%s`?", similar);
+    if (!definition) {
+        not_found(module, expression, AST_DEF_SCHEDULE);
         return NULL;
     }
+    const int errors = diag_errors(lw.diags), reported = diag_count(lw.diags);
     Scope *outer = scope_new(&lw, NULL), *scope = scope_new(&lw, outer);
     scope->barrier = true;
     scope_set(outer, intern(lw.interner, "steps"), val_number(&lw, rational_int(steps), expression->span));
@@ -192,10 +279,13 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
     (void)scalar_formal(&lw, &uc, "step");
     LTensor *factor = NULL;
     if (attributes_bind(&lw, definition, definition->kids[DEFINITION_PARAMS], expression->kind == NODE_CALL ? expression : NULL, NULL, outer, scope, expression->span))
-        factor = define_target(&body, intern(lw.interner, "factor"), NULL, definition->span, definition->kids[DEFINITION_VALUE], NULL, NULL, 0);
+        factor = schedule_value(&body, definition);
+    point_at(module, reported, expression->span);
+    factor = diag_errors(lw.diags) == errors ? factor : NULL;
     if (factor)
         unit_output(uc.unit, factor->name, OUTPUT_RESULT, factor->id);
     lw.program->main = uc.unit;
+    body_free(&body);
     vec_free(&instance->formals);
     lower_stop(&lw);
     return factor ? uc.unit : NULL;

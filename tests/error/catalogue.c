@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "lower/lower.h"
+#include "lower/groups.h"
 #include "lower/verdict.h"
 #include "parse/parse.h"
 
@@ -27,13 +27,17 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
     assert_non_null(module);
     if (diag_errors(diags) > 0) return;
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
+    const Lowered **models = ARENA_ARRAY(arena, const Lowered *, items->count + 1);
+    int count = 0;
     lower_declarations(module);
     for (int i = 0; i < items->count; i++)
         if (items->kids[i]->kind == NODE_MODEL) {
             const Lowered *lowered = lower_model(module, items->kids[i], &options);
+            if (lowered) models[count++] = lowered;
             const Verdict verdict = lowered ? verdict_of(arena, lowered) : (Verdict){.step_count = 0};
             if (lowered) verdict_warn(module, lowered, &verdict);
         }
+    groups_warn_all(module, models, count);
 }
 
 /* A line of source or carets: blanks and digits, then `|`; or a gap. */
