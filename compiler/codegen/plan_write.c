@@ -251,11 +251,27 @@ static int32_t sink_source(SinkSource source) {
     BFM_BUG("source %d", (int)source);
 }
 
+static int32_t total_along(TotalAlong along) {
+    switch (along) {
+    case TOTAL_NEITHER:
+        return BFM_TOTAL_NEITHER;
+    case TOTAL_ROWS:
+        return BFM_TOTAL_ROWS;
+    case TOTAL_COLUMNS:
+        return BFM_TOTAL_COLUMNS;
+    case TOTAL_DIFFERENCES:
+        return BFM_TOTAL_DIFFERENCES;
+    case TOTAL_BOTH:
+        return BFM_TOTAL_BOTH;
+    }
+    BFM_BUG("along %d", (int)along);
+}
+
 static BfmPlanStream stream_plan(Writer *writer, const StreamStep *stream, BfmPlanKernel *kernel) {
     BfmPlanStream plan = {.batch_count = stream->batch_count, .rows = slot_of(writer, stream->rows), .cols = slot_of(writer, stream->cols), .depth = slot_of(writer, stream->depth),
                           .alpha = (float)stream->alpha, .q = stream_operand(writer, &stream->q), .k = stream_operand(writer, &stream->k),
                           .lse = stream_operand(writer, &stream->lse), .use_count = stream->use_count, .pick_count = stream->pick_count,
-                          .slope_count = stream->slope_count, .sink_count = stream->sink_count};
+                          .slope_count = stream->slope_count, .sink_count = stream->sink_count, .total_count = stream->total_count};
     for (int i = 0; i < stream->batch_count; i++) plan.batch[i] = slot_of(writer, stream->batch[i]);
     plan.score = stream_function(writer, &stream->score, kernel);
     plan.score_grad = stream_function(writer, &stream->score_grad, kernel);
@@ -273,13 +289,18 @@ static BfmPlanStream stream_plan(Writer *writer, const StreamStep *stream, BfmPl
         plan.sinks[i] = (BfmPlanStreamSink){sink_source(sink->source), sink->by_column, (int32_t)sink->kept, stream_operand(writer, &sink->operand),
                                             stream_operand(writer, &sink->out), slot_of(writer, sink->width), (float)sink->alpha};
     }
+    for (int i = 0; i < stream->total_count; i++) {
+        const StreamTotal *total = &stream->totals[i];
+        plan.totals[i] = (BfmPlanStreamTotal){stream_function(writer, &total->value, kernel), total->tile, total_along(total->along), (int32_t)total->kept,
+                                              stream_operand(writer, &total->out)};
+    }
     return plan;
 }
 
 static void write_stream(Writer *writer, const Step *step) {
     const StreamStep *stream = step->stream;
     bool forward = step->kind == STEP_STREAM;
-    int first = forward ? stream->lse.tensor : stream->sink_count > 0 ? stream->sinks[0].out.tensor : -1;
+    int first = forward ? stream->lse.tensor : stream->sink_count > 0 ? stream->sinks[0].out.tensor : stream->total_count > 0 ? stream->totals[0].out.tensor : -1;
     BfmPlanKernel kernel = kernel_begin(writer, step, forward ? BFM_KERNEL_STREAM : BFM_KERNEL_STREAM_GRAD, first);
     kernel.codes = writer->codes.count;
     BfmPlanStream plan = stream_plan(writer, stream, &kernel);
@@ -288,6 +309,7 @@ static void write_stream(Writer *writer, const Step *step) {
     for (int i = 0; i < stream->use_count; i++) result_add(writer, &kernel, stream->uses[i].out.tensor);
     for (int i = 0; i < stream->pick_count; i++) result_add(writer, &kernel, stream->picks[i].out.tensor);
     for (int i = 0; i < stream->sink_count; i++) result_add(writer, &kernel, stream->sinks[i].out.tensor);
+    for (int i = 0; i < stream->total_count; i++) result_add(writer, &kernel, stream->totals[i].out.tensor);
     kernel.record = record_add(writer, &plan, sizeof plan);
     vec_push(&writer->kernels, kernel);
 }

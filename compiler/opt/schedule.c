@@ -273,11 +273,13 @@ static void stream_visit(const Unit *unit, const Step *step, Visit *once) {
     for (int i = 0; i < stream->pick_count; i++) visit_once(once, stream->picks[i].target.tensor);
     for (int i = 0; i < stream->slope_count; i++) visit_once(once, stream->slopes[i].operand.tensor), visit_once(once, stream->slopes[i].out.tensor);
     for (int i = 0; i < stream->sink_count; i++) visit_once(once, stream->sinks[i].operand.tensor);
+    for (int i = 0; i < stream->total_count; i++) tile_visit(unit, &stream->totals[i].value, once);
     if (step->kind == STEP_STREAM) once->visit(once->user, stream->lse.tensor, true);
     else visit_once(once, stream->lse.tensor);
     for (int i = 0; i < stream->use_count; i++) once->visit(once->user, stream->uses[i].out.tensor, true);
     for (int i = 0; i < stream->pick_count; i++) once->visit(once->user, stream->picks[i].out.tensor, true);
     for (int i = 0; i < stream->sink_count; i++) once->visit(once->user, stream->sinks[i].out.tensor, true);
+    for (int i = 0; i < stream->total_count; i++) once->visit(once->user, stream->totals[i].out.tensor, true);
 }
 
 void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, void *user) {

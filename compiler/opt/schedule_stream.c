@@ -422,5 +422,6 @@ bool schedule_stream(Scheduler *scheduler, int position) {
     }
     step_add(scheduler, (Step){.kind = forward ? STEP_STREAM : STEP_STREAM_GRAD, .op = -1, .stream = reader->step, .flops = stream_flops(reader),
                                .reason = forward ? "scores made, normalised and used tile by tile" : "scores made again, tile by tile, for their gradients"});
+    for (int t = 0; t < reader->step->total_count; t++) schedule_map(scheduler, reader->step->spread[t], "totals of score gradients, to where they belong");
     return true;
 }

@@ -27,9 +27,7 @@ static bool column_axis(StreamReader *reader, int position, const int *axis_of, 
     return *col >= 0 || stream_fail(reader, "the normaliser belongs to no axis");
 }
 
-/* Tiles that the operation reads, in the order of their numbers. */
-static void tile_inputs(const StreamReader *reader, const Op *op, const TileTensor *tiles, int count, StreamTile *tile) {
-    (void)reader;
+void stream_tile_inputs(const Op *op, const TileTensor *tiles, int count, StreamTile *tile) {
     for (int t = 0; t < count; t++) {
         if (tiles[t].tensor < 0 || !op_reads(op, tiles[t].tensor)) continue;
         tile->tensors[tile->tile_count] = tiles[t].tensor;
@@ -81,7 +79,7 @@ static bool grad_tiles(StreamReader *reader, TileTensor *tiles) {
     if (!stream_tile(reader, group->score_grad, axis_of, 0, &step->score_grad)) return false;
     TileTensor made = tiles[TILE_SCORE_GRAD];
     tiles[TILE_SCORE_GRAD].tensor = -1;
-    tile_inputs(reader, op, tiles, count, &step->score_grad);
+    stream_tile_inputs(op, tiles, count, &step->score_grad);
     tiles[TILE_SCORE_GRAD] = made;
     tiles[TILE_RAW_GRAD] = made;
     step->raw_grad.op = -1;
@@ -90,7 +88,7 @@ static bool grad_tiles(StreamReader *reader, TileTensor *tiles) {
     if (!stream_axes(reader, group->raw_grad, &tiles[TILE_SCORE_GRAD], axis_of) || !stream_domain(reader, group->raw_grad, axis_of)) return false;
     tiles[TILE_RAW_GRAD].tensor = -1;
     if (!stream_tile(reader, group->raw_grad, axis_of, 0, &step->raw_grad)) return false;
-    tile_inputs(reader, op, tiles, count, &step->raw_grad);
+    stream_tile_inputs(op, tiles, count, &step->raw_grad);
     return stream_tile_tensor(reader, group->raw_grad, axis_of, &tiles[TILE_RAW_GRAD]) && stream_private(reader, tiles[TILE_RAW_GRAD].tensor);
 }
 
@@ -113,8 +111,8 @@ static int sink_factor(const StreamReader *reader, const Op *op, const Product *
     return -1;
 }
 
-static bool sink_read(StreamReader *reader, int position, const TileTensor *tiles) {
-    StreamSink *sink = &reader->step->sinks[reader->step->sink_count++];
+/* A tile times an operand. */
+static bool sink_product(StreamReader *reader, int position, const TileTensor *tiles, StreamSink *sink) {
     const Op *op = &reader->unit->ops[position];
     int axis_of[SCHEDULE_INDEX_MAX];
     Product product;
@@ -136,6 +134,20 @@ static bool sink_read(StreamReader *reader, int position, const TileTensor *tile
     sink->alpha = product.alpha;
     int out_axis = col ? reader->col : reader->row, operand_axis = col ? reader->row : reader->col;
     return stream_linear(reader, &product, ((1u << product.count) - 1) & ~(1u << factor), axis_of, operand_axis, out_axis, &sink->operand, &sink->out, &sink->width);
+}
+
+static bool sink_read(StreamReader *reader, int position, const TileTensor *tiles) {
+    StreamStep *step = reader->step;
+    StreamSink sink = {0};
+    if (sink_product(reader, position, tiles, &sink)) {
+        step->sinks[step->sink_count++] = sink;
+        return true;
+    }
+    const char *why = reader->why;
+    reader->why = NULL;
+    if (stream_total(reader, position, tiles)) return true;
+    reader->why = reader->why != NULL ? reader->why : why;
+    return false;
 }
 
 bool stream_grad_read(StreamReader *reader) {

@@ -5,7 +5,7 @@
 
 #include "opt/schedule.h"
 
-enum { STREAM_BATCHES = 6, STREAM_SINKS = 12, STREAM_TILES = STREAM_USES_MAX + 2 };
+enum { STREAM_BATCHES = 6, STREAM_SINKS = 12, STREAM_TOTALS = 6, STREAM_TILES = STREAM_USES_MAX + 2 };
 
 /* element = base + batch + row-or-column * step + (place in the depth or width) * inner; NULL = 0 */
 typedef struct StreamOperand {
@@ -50,6 +50,18 @@ typedef struct StreamSink {
     double alpha;
 } StreamSink;
 
+/* What is left of rows and columns after a total; the difference is p = j - i + rows - 1. */
+typedef enum { TOTAL_NEITHER, TOTAL_ROWS, TOTAL_COLUMNS, TOTAL_DIFFERENCES, TOTAL_BOTH } TotalAlong;
+
+/* out[kept batches, along] += a tile: what a later operation spreads, through tables and all, over the gradient of something that the score reads */
+typedef struct StreamTotal {
+    StreamTile value;   /* op -1: the tile `tile` as it is */
+    int tile;
+    TotalAlong along;
+    unsigned kept;      /* bits: batch axes of the output; the others are summed */
+    StreamOperand out;  /* step: rows, columns or differences; inner: columns where both are left */
+} StreamTotal;
+
 struct StreamStep {
     int batch_count;
     Dim batch[STREAM_BATCHES];
@@ -62,6 +74,8 @@ struct StreamStep {
     int pick_count; StreamPick picks[STREAM_USES_MAX];
     int slope_count; StreamUse slopes[STREAM_USES_MAX];
     int sink_count; StreamSink sinks[STREAM_SINKS];
+    int total_count; StreamTotal totals[STREAM_TOTALS];
+    int spread[STREAM_TOTALS]; /* operations that read the totals, to be run after the step */
 };
 
 #endif

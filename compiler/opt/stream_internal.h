@@ -55,5 +55,10 @@ IndexSet stream_own(const Op *op, const int *axis_of);
 
 /* schedule_stream_grad.c */
 bool stream_grad_read(StreamReader *reader);
+/* Tiles that the operation reads, by their numbers (tensor -1: not made). */
+void stream_tile_inputs(const Op *op, const TileTensor *tiles, int count, StreamTile *tile);
+
+/* schedule_stream_total.c: a sink that is no product with an operand. `tile`: what it is read from, to find the axes by. */
+bool stream_total(StreamReader *reader, int position, const TileTensor *tiles);
 
 #endif

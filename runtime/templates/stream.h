@@ -3,7 +3,7 @@
    forward   raw[i, j] = alpha * sum over e of q[i, e] * k[j, e];  score = f(raw, ...), a generated function of a tile, -inf outside the domain;
              lse[i] = log sum over j of exp(score);  uses: out[i, c] = sum over j of exp(score - lse) * v[j, c];  picks: out[i] = score[i, target[i]]
    backward  raw and score again; slopes dP[i, j] = sum over c of left[i, c] * right[j, c]; score_grad and raw_grad by generated functions of tiles;
-             sinks: out += a tile times an operand, by rows or by columns
+             sinks: out += a tile times an operand, by rows or by columns;  totals: out += a tile, summed over rows, columns or along their difference
 
    Blocks of columns begin at multiples of STREAM_COLS whatever the rows: the bits of a row do not depend on which rows are computed with it, nor on
    columns outside its domain, nor on the number of threads (online normalisation: Milakov and Gimelshein 2018; recomputation: Dao et al. 2022). */
@@ -55,5 +55,9 @@ void stream_call(const Stream *stream, const BfmPlanTile *tile, const StreamBloc
 float stream_row_max(const float *row, int64_t n);
 float stream_row_exp(float *out, const float *row, int64_t n, float subtract); /* out = exp(row - subtract); their sum */
 void stream_row_scale(float *row, int64_t n, int64_t stride, float factor);
+void stream_row_add(float *restrict to, const float *restrict row, int64_t n);
+float stream_row_sum(const float *row, int64_t n);
+/* Adds a tile to a total (stream_total.c) whose element for this batch, with rows, columns and differences 0, is at `out`. */
+void stream_total_add(BfmTotalAlong along, const StreamBlock *block, int64_t rows, const float *tile, float *out, int64_t step, int64_t inner);
 
 #endif

@@ -1,5 +1,6 @@
 /* The backward template. Tasks are the batches that every sink keeps, times groups of column blocks, times groups of row blocks. A sink that sums over
-   what tasks divide gets a copy of its output per group; the copies are added in order at the end. */
+   what tasks divide gets a copy of its output per group; the copies are added in order at the end. A total gets a copy for each of the tasks that would
+   meet in it; where that were too much, its tasks go over the batches that it sums themselves, as they do for a sink. */
 #include "templates/stream.h"
 
 #include <math.h>
@@ -10,6 +11,7 @@ enum {
     GRAD_GROUPS = 8,                /* of one kind */
     GRAD_COPY_FLOATS = 1 << 26,     /* of all copies of one sink */
     GRAD_PACKED_FLOATS = 1 << 22,   /* of row operands packed beforehand, for one worker */
+    GRAD_TOTAL_FLOATS = 1 << 20,    /* of the copies of one total for batches that it sums */
 };
 
 typedef struct Sink {
@@ -19,11 +21,18 @@ typedef struct Sink {
     float *memory;                  /* the output */
 } Sink;
 
+typedef struct Total {
+    StreamView out;
+    int64_t elements, lanes;        /* of the whole output; tasks' batches that meet in one element */
+    float *copies, *memory;
+} Total;
+
 typedef struct Backward {
     Stream stream;
     StreamView left[BFM_STREAM_USES], right[BFM_STREAM_USES];
     int64_t slope_width[BFM_STREAM_USES];
     Sink sinks[BFM_STREAM_SINKS];
+    Total totals[BFM_STREAM_TOTALS];
     unsigned shared;                /* bits: batch axes that are looped over inside a task */
     int64_t col_groups, row_groups, batches, inner_batches;
     bool probabilities;
@@ -40,7 +49,7 @@ typedef struct TaskPacked {
     int64_t first_row; /* block */
 } TaskPacked;
 
-enum { TILE_PROBABILITY = BFM_TILE_SLOPE + BFM_STREAM_USES, TILE_COUNT };
+enum { TILE_PROBABILITY = BFM_TILE_SLOPE + BFM_STREAM_USES, TILE_TOTAL, TILE_COUNT };
 
 static int64_t aligned_floats(int64_t floats) { return (floats + 15) / 16 * 16; }
 
@@ -107,6 +116,43 @@ static void sink_add(const Backward *backward, int number, const StreamBlock *bl
     bfm_gemm_block(&product, stream->engine, gemm_scratch);
 }
 
+static bool total_per_row_group(int32_t along) { return along != BFM_TOTAL_ROWS && along != BFM_TOTAL_BOTH; }
+static bool total_per_col_group(int32_t along) { return along != BFM_TOTAL_COLUMNS && along != BFM_TOTAL_BOTH; }
+
+static int64_t total_copies(const Backward *backward, int number)
+{
+    const int32_t along = backward->stream.plan->totals[number].along;
+    return backward->totals[number].lanes * (total_per_row_group(along) ? backward->row_groups : 1) * (total_per_col_group(along) ? backward->col_groups : 1);
+}
+
+/* The number of a task among those that would meet in a total. */
+static int64_t total_copy(const Backward *backward, int number, const StreamBlock *block, int64_t col_group, int64_t row_group)
+{
+    const BfmPlanStreamTotal *plan = &backward->stream.plan->totals[number];
+    int64_t copy = 0;
+    for (int i = 0; i < backward->stream.plan->batch_count; i++)
+        if (((backward->shared | (unsigned)plan->kept) >> i & 1) == 0)
+            copy = copy * backward->stream.batch[i] + block->batch[i];
+    copy = total_per_row_group(plan->along) ? copy * backward->row_groups + row_group : copy;
+    return total_per_col_group(plan->along) ? copy * backward->col_groups + col_group : copy;
+}
+
+static void totals_add(const Backward *backward, const StreamBlock *block, float *const *tiles, int64_t col_group, int64_t row_group)
+{
+    const Stream *stream = &backward->stream;
+    for (int t = 0; t < stream->plan->total_count; t++) {
+        const BfmPlanStreamTotal *plan = &stream->plan->totals[t];
+        const Total *total = &backward->totals[t];
+        const int64_t copy = total_copy(backward, t, block, col_group, row_group);
+        float *tile = tiles[plan->tile], *out = stream_at(stream, &total->out, block, 0);
+        if (plan->value.code >= 0)
+            stream_call(stream, &plan->value, block, tiles, tile = tiles[TILE_TOTAL]);
+        if (copy > 0)
+            out = total->copies + (copy - 1) * total->elements + (out - total->memory);
+        stream_total_add((BfmTotalAlong)plan->along, block, stream->rows, tile, out, total->out.step, total->out.inner);
+    }
+}
+
 static void block_run(const Backward *backward, const StreamBlock *block, const TaskPacked *task, float *const *tiles, int64_t col_group, int64_t row_group,
                       float *gemm_scratch)
 {
@@ -121,6 +167,7 @@ static void block_run(const Backward *backward, const StreamBlock *block, const 
         stream_call(stream, &plan->raw_grad, block, tiles, tiles[BFM_TILE_RAW_GRAD]);
     for (int s = 0; s < plan->sink_count; s++)
         sink_add(backward, s, block, task, tiles, plan->sinks[s].by_column ? row_group : col_group, gemm_scratch);
+    totals_add(backward, block, tiles, col_group, row_group);
 }
 
 /* ---- one task ------------------------------------------------------------------------------------------------------------- */
@@ -251,27 +298,26 @@ static void backward_task(void *ctx, int64_t index, int worker)
 
 enum { PIECE = 1 << 16 };
 
+/* An output of so many elements with its copies: the first is the output itself. */
 typedef struct Pieces {
-    Sink *sink;
-    int64_t groups;
+    float *memory, *copies;
+    int64_t elements, groups;
     bool add; /* else clear */
 } Pieces;
 
-static void sink_piece(void *ctx, int64_t index, int worker)
+static void piece_run(void *ctx, int64_t index, int worker)
 {
     const Pieces *pieces = ctx;
-    const Sink *sink = pieces->sink;
-    int64_t begin = index * PIECE, end = begin + PIECE < sink->elements ? begin + PIECE : sink->elements;
+    int64_t begin = index * PIECE, end = begin + PIECE < pieces->elements ? begin + PIECE : pieces->elements;
     (void)worker;
     if (!pieces->add)
-        memset(sink->memory + begin, 0, (size_t)(end - begin) * sizeof *sink->memory);
+        memset(pieces->memory + begin, 0, (size_t)(end - begin) * sizeof *pieces->memory);
     for (int64_t group = 1; group < pieces->groups; group++) {
-        float *copy = sink->copies + (group - 1) * sink->elements;
+        float *copy = pieces->copies + (group - 1) * pieces->elements;
         if (!pieces->add)
             memset(copy + begin, 0, (size_t)(end - begin) * sizeof *copy);
         else
-            for (int64_t i = begin; i < end; i++)
-                sink->memory[i] += copy[i];
+            stream_row_add(pieces->memory + begin, copy + begin, end - begin);
     }
 }
 
@@ -280,12 +326,24 @@ static int64_t sink_groups(const Backward *backward, int number)
     return backward->stream.plan->sinks[number].by_column ? backward->row_groups : backward->col_groups;
 }
 
-static void sinks_pass(Backward *backward, bool add)
+static Pieces pieces_of(const Backward *backward, int output)
 {
-    for (int s = 0; s < backward->stream.plan->sink_count; s++) {
-        Pieces pieces = {&backward->sinks[s], sink_groups(backward, s), add};
+    const int sinks = backward->stream.plan->sink_count;
+    if (output < sinks) {
+        const Sink *sink = &backward->sinks[output];
+        return (Pieces){sink->memory, sink->copies, sink->elements, sink_groups(backward, output), false};
+    }
+    const Total *total = &backward->totals[output - sinks];
+    return (Pieces){total->memory, total->copies, total->elements, total_copies(backward, output - sinks), false};
+}
+
+static void outputs_pass(const Backward *backward, bool add)
+{
+    for (int o = 0; o < backward->stream.plan->sink_count + backward->stream.plan->total_count; o++) {
+        Pieces pieces = pieces_of(backward, o);
+        pieces.add = add;
         if (!add || pieces.groups > 1)
-            bfm_pool_run(backward->stream.run->instance->pool, (pieces.sink->elements + PIECE - 1) / PIECE, sink_piece, &pieces);
+            bfm_pool_run(backward->stream.run->instance->pool, (pieces.elements + PIECE - 1) / PIECE, piece_run, &pieces);
     }
 }
 
@@ -295,10 +353,17 @@ static int64_t at_most(int64_t a, int64_t b) { return a < b ? a : b; }
 static void groups_choose(Backward *backward)
 {
     const Stream *stream = &backward->stream;
-    int64_t largest[2] = {1, 1}; /* output of row sinks, of column sinks */
+    int64_t largest[2] = {1, 1}; /* output with a copy for every group of columns, of rows */
     for (int s = 0; s < stream->plan->sink_count; s++) {
         int by = stream->plan->sinks[s].by_column != 0;
         largest[by] = backward->sinks[s].elements > largest[by] ? backward->sinks[s].elements : largest[by];
+    }
+    for (int t = 0; t < stream->plan->total_count; t++) {
+        const int32_t along = stream->plan->totals[t].along;
+        const bool by_row = total_per_row_group(along), by_col = total_per_col_group(along);
+        const int64_t copied = backward->totals[t].elements * backward->totals[t].lanes * (by_row && by_col ? GRAD_GROUPS : 1);
+        largest[0] = by_col && copied > largest[0] ? copied : largest[0];
+        largest[1] = by_row && copied > largest[1] ? copied : largest[1];
     }
     backward->col_groups = backward->row_groups = 1;
     if (backward->batches >= GRAD_TASKS / 2)
@@ -330,6 +395,30 @@ static void packed_sizes(Backward *backward)
     backward->scratch_bytes = (size_t)(floats + (backward->packed_rows ? backward->group_rows * rows : 0)) * sizeof(float);
 }
 
+static int64_t lanes_of(const Backward *backward, int32_t kept)
+{
+    int64_t lanes = 1;
+    for (int i = 0; i < backward->stream.plan->batch_count; i++)
+        lanes *= ((backward->shared | (unsigned)kept) >> i & 1) == 0 ? backward->stream.batch[i] : 1;
+    return lanes;
+}
+
+static void totals_init(Backward *backward)
+{
+    const Stream *stream = &backward->stream;
+    const BfmPlanStream *plan = stream->plan;
+    const BfmInstance *instance = stream->run->instance;
+    for (int t = 0; t < plan->total_count; t++) {
+        int32_t buffer = plan->totals[t].out.buffer;
+        backward->totals[t] = (Total){.out = stream_view(stream, &plan->totals[t].out), .memory = instance->memory[buffer],
+                                      .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count]};
+        if (backward->totals[t].elements * lanes_of(backward, plan->totals[t].kept) > GRAD_TOTAL_FLOATS)
+            backward->shared |= ~(unsigned)plan->totals[t].kept & ((1u << plan->batch_count) - 1);
+    }
+    for (int t = 0; t < plan->total_count; t++)
+        backward->totals[t].lanes = lanes_of(backward, plan->totals[t].kept);
+}
+
 static void backward_init(Backward *backward)
 {
     const Stream *stream = &backward->stream;
@@ -349,6 +438,7 @@ static void backward_init(Backward *backward)
         backward->probabilities = backward->probabilities || sink->source == BFM_SINK_OF_PROBABILITY;
     }
     backward->shared = ~kept & ((1u << plan->batch_count) - 1);
+    totals_init(backward);
     backward->batches = backward->inner_batches = 1;
     for (int i = 0; i < plan->batch_count; i++)
         *((backward->shared >> i & 1) != 0 ? &backward->inner_batches : &backward->batches) *= stream->batch[i];
@@ -364,16 +454,22 @@ bool kernel_stream_grad(const KernelRun *run)
     size_t workers = (size_t)bfm_pool_threads(run->instance->pool), copies = 0;
     for (int s = 0; s < plan->sink_count; s++)
         copies += (size_t)(sink_groups(&backward, s) - 1) * (size_t)backward.sinks[s].elements;
+    for (int t = 0; t < plan->total_count; t++)
+        copies += (size_t)(total_copies(&backward, t) - 1) * (size_t)backward.totals[t].elements;
     backward.scratch = instance_scratch(run->instance, workers * backward.scratch_bytes + copies * sizeof(float), run->error);
     if (!backward.scratch)
         return false;
     float *copy = (float *)(void *)(backward.scratch + workers * backward.scratch_bytes);
+    for (int t = 0; t < plan->total_count; t++) {
+        backward.totals[t].copies = copy;
+        copy += (total_copies(&backward, t) - 1) * backward.totals[t].elements;
+    }
     for (int s = 0; s < plan->sink_count; s++) {
         backward.sinks[s].copies = copy;
         copy += (sink_groups(&backward, s) - 1) * backward.sinks[s].elements;
     }
-    sinks_pass(&backward, false);
+    outputs_pass(&backward, false);
     bfm_pool_run(run->instance->pool, backward.batches * backward.col_groups * backward.row_groups, backward_task, &backward);
-    sinks_pass(&backward, true);
+    outputs_pass(&backward, true);
     return true;
 }

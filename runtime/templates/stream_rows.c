@@ -90,3 +90,24 @@ void stream_row_scale(float *row, int64_t n, int64_t stride, float factor)
     for (int64_t i = 0; i < n; i++)
         row[i * stride] *= factor;
 }
+
+BFM_CLONES void stream_row_add(float *restrict to, const float *restrict row, int64_t n)
+{
+    for (int64_t j = 0; j < n; j++)
+        to[j] += row[j];
+}
+
+BFM_CLONES float stream_row_sum(const float *row, int64_t n)
+{
+    float lanes[LANES] = {0};
+    int64_t j = 0;
+    for (; j + LANES <= n; j += LANES)
+        for (int l = 0; l < LANES; l++)
+            lanes[l] += row[j + l];
+    for (int l = 0; j + l < n; l++)
+        lanes[l] += row[j + l];
+    for (int half = LANES / 2; half > 0; half /= 2)
+        for (int l = 0; l < half; l++)
+            lanes[l] += lanes[l + half];
+    return lanes[0];
+}

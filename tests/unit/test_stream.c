@@ -130,6 +130,75 @@ static void test_picks(void **state) {
     sketch_free(&s);
 }
 
+/* A score that reads a table of distances, through another one, a slope per head, and biases of its rows, its columns and its places: each has a
+   gradient, and none of them is a product. A window leaves out what is far away. */
+static void test_totals(void **state) {
+    (void)state;
+    Sketch s = sketch_new();
+    int q = input(&s, "q", "b,l,3,5"), k = input(&s, "k", "b,l,3,5"), v = input(&s, "v", "b,l,3,4"), g = input(&s, "g", "b,l,3,4"), d = input(&s, "d", "b,3,l");
+    int bucket = integers(&s, "bucket", "2l", 7, true), table = input(&s, "table", "7,3"), slope = input(&s, "slope", "3"), rows = input(&s, "rows", "b,l"),
+        columns = input(&s, "columns", "3,l"), places = input(&s, "places", "l,l");
+    int raw = local(&s, "raw", "b,3,l,l"), score = local(&s, "score", "b,3,l,l"), lse = local(&s, "lse", "b,3,l"), o = local(&s, "o", "b,l,3,4");
+    char entry[96];
+    (void)snprintf(entry, sizeof entry, "@%d(i-j+1l),r", bucket);
+#define WINDOW() cond(&s, "i-j"), cond(&s, "j-i+70")
+#define SCORE(raw) add(&s, add(&s, mul(&s, rd(&s, slope, "r"), rd(&s, raw, "b,r,i,j")), rd(&s, table, entry)), \
+                       add(&s, add(&s, rd(&s, rows, "b,i"), rd(&s, columns, "r,j")), rd(&s, places, "i,j")))
+    Group group = {.kind = GROUP_STREAM};
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b r:3 i:l j:l e:5");
+    group.raw = end(&s, raw, "b,r,i,j", mul(&s, rd(&s, q, "b,i,r,e"), rd(&s, k, "b,j,r,e")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b r:3 i:l j:l");
+    WINDOW();
+    group.score = end(&s, score, "b,r,i,j", SCORE(raw));
+    begin(&s, OP_NEST, REDUCE_LSE, "b:b r:3 i:l j:l");
+    WINDOW();
+    group.lse = end(&s, lse, "b,r,i", rd(&s, score, "b,r,i,j"));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l r:3 c:4 j:l");
+    WINDOW();
+    group.uses[group.use_count++] = end(&s, o, "b,i,r,c", mul(&s, exp_of(&s, score, "b,r,i,j", lse, "b,r,i"), rd(&s, v, "b,j,r,c")));
+    group_of(&s, group);
+
+    int raw2 = local(&s, "raw2", "b,3,l,l"), score2 = local(&s, "score2", "b,3,l,l"), dp = local(&s, "dp", "b,3,l,l"), ds = local(&s, "ds", "b,3,l,l");
+    int dr = local(&s, "dr", "b,3,l,l"), dq = local(&s, "dq", "b,l,3,5"), dtable = local(&s, "dtable", "7,3"), dslope = local(&s, "dslope", "3"),
+        drows = local(&s, "drows", "b,l"), dcolumns = local(&s, "dcolumns", "3,l"), dplaces = local(&s, "dplaces", "l,l");
+    Group back = {.kind = GROUP_STREAM_GRAD, .lse = -1};
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b r:3 i:l j:l e:5");
+    back.raw = end(&s, raw2, "b,r,i,j", mul(&s, rd(&s, q, "b,i,r,e"), rd(&s, k, "b,j,r,e")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b r:3 i:l j:l");
+    WINDOW();
+    back.score = end(&s, score2, "b,r,i,j", SCORE(raw2));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b r:3 i:l j:l c:4");
+    back.dprobs[back.dprob_count++] = end(&s, dp, "b,r,i,j", mul(&s, rd(&s, g, "b,i,r,c"), rd(&s, v, "b,j,r,c")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b r:3 i:l j:l");
+    WINDOW();
+    back.score_grad = end(&s, ds, "b,r,i,j", mul(&s, exp_of(&s, score2, "b,r,i,j", lse, "b,r,i"), bin(&s, EXPR_SUB, rd(&s, dp, "b,r,i,j"), rd(&s, d, "b,r,i"))));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b r:3 i:l j:l");
+    WINDOW();
+    back.raw_grad = end(&s, dr, "b,r,i,j", mul(&s, rd(&s, ds, "b,r,i,j"), rd(&s, slope, "r")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b r:3 i:l j:l e:5");
+    WINDOW();
+    back.sinks[back.sink_count++] = end(&s, dq, "b,i,r,e", mul(&s, rd(&s, dr, "b,r,i,j"), rd(&s, k, "b,j,r,e")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b r:3 i:l j:l");
+    WINDOW();
+    back.sinks[back.sink_count++] = end(&s, dslope, "r", mul(&s, rd(&s, ds, "b,r,i,j"), rd(&s, raw2, "b,r,i,j")));
+    const struct {
+        int tensor;
+        const char *at;
+    } reads[] = {{dtable, entry}, {drows, "b,i"}, {dcolumns, "r,j"}, {dplaces, "i,j"}};
+    for (int t = 0; t < 4; t++) {
+        begin(&s, OP_NEST, REDUCE_SUM, "b:b r:3 i:l j:l");
+        WINDOW();
+        back.sinks[back.sink_count++] = end(&s, reads[t].tensor, reads[t].at, rd(&s, ds, "b,r,i,j"));
+    }
+    group_of(&s, back);
+    const int outputs[] = {o, dq, dslope, dtable, drows, dcolumns, dplaces};
+    for (int t = 0; t < 7; t++) output(&s, s.unit->tensors[outputs[t]].name, OUTPUT_RESULT, outputs[t]);
+    InterpContext small = sketch_context(), wide = wide_context();
+    compare_in(&s, &small, formals_in(&s, &small, 13), "stream backward");
+    compare_in(&s, &wide, formals_in(&s, &wide, 13), "stream backward");
+    sketch_free(&s);
+}
+
 /* o[i] = stream over j <= from + i, rows b of them, columns l: a row has the same bits alone and among others, and whatever columns follow its own. */
 static float *rows_from(int64_t rows, int64_t from, int64_t cols, const float *q, const float *k, const float *v) {
     Sketch s = sketch_new();
@@ -187,6 +256,6 @@ static void test_rows_alone(void **state) {
 }
 
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_picks), cmocka_unit_test(test_rows_alone)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_heads), cmocka_unit_test(test_picks), cmocka_unit_test(test_totals), cmocka_unit_test(test_rows_alone)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 
 #define BFM_PLAN_MAGIC "bfmplan"
 
-enum { BFM_PLAN_VERSION = 1, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
+enum { BFM_PLAN_VERSION = 2, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
 
 typedef struct BfmSection {
     uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
@@ -150,7 +150,7 @@ typedef struct BfmPlanTop {
 } BfmPlanTop;
 
 /* Streams (templates/stream.h): rows i, columns j, batch axes for the rest. */
-enum { BFM_STREAM_BATCHES = 6, BFM_STREAM_USES = 4, BFM_STREAM_SINKS = 12, BFM_STREAM_TILES = 6 };
+enum { BFM_STREAM_BATCHES = 6, BFM_STREAM_USES = 4, BFM_STREAM_SINKS = 12, BFM_STREAM_TOTALS = 6, BFM_STREAM_TILES = 6 };
 
 /* element = base + batch + row-or-column * step + (place in depth or width) * inner: dim slots, -1 = 0 */
 typedef struct BfmPlanStreamOperand {
@@ -187,17 +187,28 @@ typedef struct BfmPlanStreamSink {
     float alpha;
 } BfmPlanStreamSink;
 
+/* What is left of rows and columns: nothing, one of them, column - row + rows, or both. */
+typedef enum { BFM_TOTAL_NEITHER, BFM_TOTAL_ROWS, BFM_TOTAL_COLUMNS, BFM_TOTAL_DIFFERENCES, BFM_TOTAL_BOTH } BfmTotalAlong;
+
+typedef struct BfmPlanStreamTotal {
+    BfmPlanTile value;                 /* code -1: the tile itself */
+    int32_t tile, along;
+    int32_t kept;                      /* bits: batch axes of the output */
+    BfmPlanStreamOperand out;          /* step: what is left; inner: columns where both are */
+} BfmPlanStreamTotal;
+
 typedef struct BfmPlanStream {
     int32_t batch_count, batch[BFM_STREAM_BATCHES]; /* dim slots */
     int32_t rows, cols, depth;                      /* dim slots */
     float alpha;
     BfmPlanStreamOperand q, k, lse;
     BfmPlanTile score, range, score_grad, raw_grad;
-    int32_t use_count, pick_count, slope_count, sink_count;
+    int32_t use_count, pick_count, slope_count, sink_count, total_count;
     BfmPlanStreamUse uses[BFM_STREAM_USES];
     BfmPlanStreamPick picks[BFM_STREAM_USES];
     BfmPlanStreamUse slopes[BFM_STREAM_USES];
     BfmPlanStreamSink sinks[BFM_STREAM_SINKS];
+    BfmPlanStreamTotal totals[BFM_STREAM_TOTALS];
 } BfmPlanStream;
 
 /* ---- reading a plan ------------------------------------------------------------------------------------------------------- */
