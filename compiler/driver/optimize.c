@@ -224,7 +224,7 @@ Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, c
     }
     optimizer->scaled = bfm_buffer_new((size_t)largest * number_bytes(optimizer));
     if (ok && optimizer->scaled) {
-        optimizer->plain_rate = optimizer->forms.count > 0 ? optimizer->forms.items[0]->rate : 0;
+        (void)lower_optimizer(module, recipe->optimizer, NULL, 2, &optimizer->plain_rate); /* groups may have others */
         return optimizer;
     }
     *code = driver_diagnostics(driver);
