@@ -138,7 +138,7 @@ Target target_parse(Arena *arena, const char *argument)
     return (Target){arena_strndup(arena, argument, (size_t)(colon - argument)), colon + 1};
 }
 
-/* --set: the path as written, else below the only model of the file. */
+/* --set: below the item that the command names, else the path as written, else below the first model of the file that has it. */
 static int set_one(Driver *driver, Module *module, const char *text)
 {
     const char *equals = strchr(text, '=');
@@ -150,6 +150,10 @@ static int set_one(Driver *driver, Module *module, const char *text)
     Node *value = parse_expression(driver->arena, driver->interner, driver->diags, "--set", equals + 1, strlen(equals + 1));
     if (value->kind == NODE_ERROR || diag_errors(driver->diags) > 0)
         return CODE_OK; /* told as a diagnostic */
+    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
+    Node *named = target.name ? (Node *)module_find_any(module, intern(driver->interner, target.name)) : NULL;
+    if (named && (named->kind == NODE_MODEL || named->kind == NODE_BLOCK))
+        status = bfm_ast_set(driver->arena, driver->interner, named, path, value);
     for (int i = 0; i < module->file_count && status == BFM_AST_NO_SUCH_PATH; i++)
         status = bfm_ast_set(driver->arena, driver->interner, module->files[i].root, path, value);
     const Node *items = module->files[0].root->kids[FILE_ITEMS];

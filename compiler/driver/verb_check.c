@@ -1,6 +1,7 @@
 /* bfmc check: every error of a file, what its models read, and what they cost. */
 #include "driver/pipeline.h"
 #include "driver/report_check.h"
+#include "driver/report_space.h"
 #include "driver/verbs.h"
 
 enum { WIDTH_FALLBACK = 0, CONTEXT_FALLBACK = 1024 };
@@ -52,21 +53,37 @@ static const Node *pick_item(Driver *driver, const Module *module, const Target 
     return block ? block : layer ? layer : driver_pick(driver, module, target, NODE_MODEL, code);
 }
 
-static int check_models(Driver *driver, Module *module, const Target *target, Str *out, json_t *models)
+/* The named item, or every model and space of the file. */
+typedef struct Checked {
+    Str text;
+    json_t *models, *spaces;
+} Checked;
+
+static int check_named(Driver *driver, Module *module, const Target *target, const Spaces *spaces, Checked *checked)
 {
     int code = CODE_OK;
-    if (target->name) {
-        const Node *model = pick_item(driver, module, target, &code);
-        if (!model)
-            return code;
-        check_item(driver, module, model, out, models);
-    } else {
-        const Node *items = module->files[0].root->kids[FILE_ITEMS];
-        for (int i = 0; i < list_count(items); i++)
-            if (is_model(list_at(items, i)))
-                check_item(driver, module, list_at(items, i), out, models);
-    }
-    return CODE_OK;
+    const Symbol name = intern(driver->interner, target->name);
+    for (int i = 0; i < spaces->count; i++)
+        if (spaces->items[i].node->name == name) {
+            report_space(driver->arena, &spaces->items[i], &checked->text, checked->spaces);
+            return CODE_OK;
+        }
+    if (module_find(module, name, NODE_SPACE, -1)) /* with errors, which are told */
+        return CODE_OK;
+    const Node *item = pick_item(driver, module, target, &code);
+    if (item)
+        check_item(driver, module, item, &checked->text, checked->models);
+    return item ? CODE_OK : code;
+}
+
+static void check_all(Driver *driver, Module *module, const Spaces *spaces, Checked *checked)
+{
+    const Node *items = module->files[0].root->kids[FILE_ITEMS];
+    for (int i = 0; i < list_count(items); i++)
+        if (is_model(list_at(items, i)))
+            check_item(driver, module, list_at(items, i), &checked->text, checked->models);
+    for (int i = 0; i < spaces->count; i++)
+        report_space(driver->arena, &spaces->items[i], &checked->text, checked->spaces);
 }
 
 int verb_check(Driver *driver)
@@ -76,22 +93,27 @@ int verb_check(Driver *driver)
     Module *module = driver_module(driver, target.path, &code);
     if (!module)
         return code;
-    lower_declarations(module);
-    Str out = {0};
-    json_t *models = json_array();
-    code = check_models(driver, module, &target, &out, models);
+    const Spaces spaces = lower_declarations(module);
+    Checked checked = {.models = json_array(), .spaces = json_array()};
+    code = CODE_OK;
+    if (target.name)
+        code = check_named(driver, module, &target, &spaces, &checked);
+    else
+        check_all(driver, module, &spaces, &checked);
     if (code == CODE_OK) {
         code = driver_diagnostics(driver);
         if (driver->json) {
             json_t *report = report_new(driver);
-            json_object_set(report, "models", models);
+            json_object_set(report, "models", checked.models);
+            json_object_set(report, "spaces", checked.spaces);
             code = report_print(driver, report, code);
         } else if (!driver->quiet || code == CODE_OK) {
-            const int printed = driver_print(driver, &out);
+            const int printed = driver_print(driver, &checked.text);
             code = code == CODE_OK ? printed : code;
         }
     }
-    json_decref(models);
-    str_free(&out);
+    json_decref(checked.models);
+    json_decref(checked.spaces);
+    str_free(&checked.text);
     return code;
 }

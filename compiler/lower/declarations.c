@@ -1,5 +1,5 @@
-/* Recipes, searches, spaces and checks: what they name must exist, and every value must have the type of what it is for. */
-#include "lower/internal.h"
+/* Recipes, searches and checks, and spaces (space.c): what they name must exist, and every value must have the type of what it is for. */
+#include "lower/declarations.h"
 
 #include "support/bug.h"
 
@@ -32,8 +32,6 @@ static const KnownSetting SEARCH_SETTINGS[] = {
     {"space", SETTING_SPACE}, {"baseline", SETTING_MODEL}, {"recipe", SETTING_RECIPE}, {"repeat", SETTING_COUNT}, {"trials", SETTING_COUNT}, {"budget", SETTING_BUDGET},
     {"population", SETTING_COUNT}, {"sample", SETTING_COUNT}, {"rank", SETTING_WORD}, {"seed", SETTING_SEED}, {"step_time", SETTING_WORD}, {NULL, SETTING_COUNT},
 };
-/* What `where` of a space may bound. */
-static const char *const BOUNDED[] = {"active_parameters", "parameters", "step_time", "flops", "peak_bytes", NULL};
 
 static const KnownSetting *known_setting(Lower *lw, const KnownSetting *table, const Node *setting, const char *what)
 {
@@ -56,7 +54,7 @@ static const KnownSetting *known_setting(Lower *lw, const KnownSetting *table, c
     return NULL;
 }
 
-static void need_item(Lower *lw, const Node *value, NodeKind kind, NodeKind other, const char *what)
+void need_item(Lower *lw, const Node *value, NodeKind kind, NodeKind other, const char *what)
 {
     const Node *found = value->kind == NODE_NAME || value->kind == NODE_CALL ? module_find(lw->module, value->name, kind, -1) : NULL;
     if (!found && other != kind && value->name)
@@ -80,6 +78,11 @@ static void check_number(Lower *lw, const Node *value, SettingKind kind)
         return;
     diag_add(lw->diags, DIAG_E0205, value->span, "expected %s, found %s", kind == SETTING_COUNT ? "a whole number of at least 1" : kind == SETTING_SEED ? "a whole number from 0" : "a positive number",
              val_text(lw, &found));
+}
+
+void check_positive(Lower *lw, const Node *value)
+{
+    check_number(lw, value, SETTING_NUMBER);
 }
 
 static void check_setting(Lower *lw, const KnownSetting *known, const Node *setting, int64_t steps)
@@ -166,175 +169,6 @@ static void check_search(Lower *lw, const Node *search)
         diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0204, search->name_span, "the search `%s` names no space", search->name), "write `space = …`");
 }
 
-/* ---- spaces ---- */
-
-static const Node *attribute_named(const Node *attributes, Symbol name)
-{
-    for (int i = 0; i < list_count(attributes); i++)
-        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && list_at(attributes, i)->name == name)
-            return list_at(attributes, i);
-    return NULL;
-}
-
-static void check_domain_value(Lower *lw, const Node *type, const Node *value, Scope *scope, Symbol name);
-
-/* `top2(capacity in { 1, 2 })`: the attributes of the definition named range too. */
-static bool check_nested(Lower *lw, const Node *value, Scope *scope)
-{
-    bool ranges = false;
-    if (value->kind != NODE_CALL)
-        return false;
-    for (int i = 0; i < list_count(value->kids[CALL_ARGS]); i++)
-        ranges = ranges || list_at(value->kids[CALL_ARGS], i)->kind == NODE_DOMAIN;
-    const Node *definition = ranges ? module_find(lw->module, value->name, NODE_DEFINITION, -1) : NULL;
-    if (!definition)
-        return false;
-    for (int i = 0; i < list_count(value->kids[CALL_ARGS]); i++) {
-        const Node *argument = list_at(value->kids[CALL_ARGS], i);
-        const Node *attribute = argument->name ? attribute_named(definition->kids[DEFINITION_PARAMS], argument->name) : NULL;
-        if (!attribute)
-            diag_add(lw->diags, DIAG_E0203, argument->span, "`%s` has no attribute `%s`", value->name, argument->name ? argument->name : "given by position");
-        else if (argument->kind == NODE_DOMAIN)
-            check_domain_value(lw, attribute->kids[ATTRIBUTE_TYPE], argument->kids[DOMAIN_SET], scope, argument->name);
-        else
-            check_domain_value(lw, attribute->kids[ATTRIBUTE_TYPE], argument->kids[ARG_VALUE], scope, argument->name);
-    }
-    return true;
-}
-
-/* A value, or every member of a set or both ends of a range, has the attribute's type. */
-static void check_domain_value(Lower *lw, const Node *type, const Node *value, Scope *scope, Symbol name)
-{
-    if (value->kind == NODE_SET) {
-        for (int i = 0; i < list_count(value->kids[SET_ITEMS]); i++)
-            check_domain_value(lw, type, list_at(value->kids[SET_ITEMS], i), scope, name);
-        return;
-    }
-    if (value->kind == NODE_RANGE) {
-        check_domain_value(lw, type, value->kids[RANGE_LOW], scope, name);
-        check_domain_value(lw, type, value->kids[RANGE_HIGH], scope, name);
-        return;
-    }
-    const Val *let = value->kind == NODE_NAME ? scope_find_local(scope, value->name) : NULL;
-    if (let && let->kind == VAL_CHOICE) /* a `let` of the space: its set was remembered by name */
-        return;
-    if (!check_nested(lw, value, scope))
-        (void)attribute_value(lw, type, value, scope, name);
-}
-
-static const Node *let_of(const Node *items, Symbol name)
-{
-    for (int i = 0; i < list_count(items); i++)
-        if (list_at(items, i)->kind == NODE_DOMAIN && list_at(items, i)->op & AST_LET && list_at(items, i)->name == name)
-            return list_at(items, i)->kids[DOMAIN_SET];
-    return NULL;
-}
-
-static void check_choice(Lower *lw, const Node *space, const Node *choice, Scope *scope)
-{
-    const Node *definition = module_find(lw->module, choice->name, NODE_DEFINITION, AST_DEF_LAYER), *items = choice->kids[CHOICE_ITEMS];
-    if (!definition) {
-        const Symbol similar = module_similar(lw->module, choice->name, NODE_DEFINITION, AST_DEF_LAYER);
-        Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, choice->span, "there is no layer `%s`", choice->name);
-        if (similar)
-            diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
-        return;
-    }
-    const Node *attributes = definition->kids[DEFINITION_PARAMS];
-    for (int i = 0; i < list_count(items); i++) {
-        const Node *item = list_at(items, i), *attribute = attribute_named(attributes, item->name);
-        if (!attribute) {
-            diag_add(lw->diags, DIAG_E0203, item->span, "`%s` has no attribute `%s`", choice->name, item->name);
-            continue;
-        }
-        const Node *value = item->kind == NODE_DOMAIN ? item->kids[DOMAIN_SET] : item->kids[SETTING_VALUE];
-        const Node *let = value->kind == NODE_NAME ? let_of(space->kids[SPACE_ITEMS], value->name) : NULL;
-        check_domain_value(lw, attribute->kids[ATTRIBUTE_TYPE], let ? let : value, scope, item->name);
-    }
-    for (int i = 0; i < list_count(attributes); i++) {
-        const Node *attribute = list_at(attributes, i);
-        bool listed = attribute->kind != NODE_ATTRIBUTE || attribute->kids[ATTRIBUTE_DEFAULT] || strcmp(attribute->name, "context") == 0 || strcmp(attribute->name, "vocab") == 0;
-        for (int k = 0; k < list_count(items); k++)
-            listed = listed || list_at(items, k)->name == attribute->name;
-        if (!listed) {
-            Diagnostic *diag = diag_add(lw->diags, DIAG_E0204, choice->span, "`%s` needs the attribute `%s`", choice->name, attribute->name);
-            diag_fix(lw->diags, diag, "give it a domain, `%s in { … }`, or a value", attribute->name);
-        }
-    }
-}
-
-static Node *type_node(Lower *lw, int type)
-{
-    Node *node = node_new(lw->arena, NODE_TYPE, span_none());
-    node->op = type;
-    return node;
-}
-
-/* What a space says of the block as a whole. */
-static void check_space_domain(Lower *lw, const Node *item, const Node *value, Scope *scope)
-{
-    static const struct { const char *name; int type; } KNOWN[] = {
-        {"length", AST_TYPE_COUNT}, {"d", AST_TYPE_WIDTH}, {"width", AST_TYPE_REAL}, {"norm", AST_TYPE_NORM}, {"wiring", AST_TYPE_WIRING}};
-    for (size_t i = 0; i < sizeof KNOWN / sizeof *KNOWN; i++)
-        if (strcmp(KNOWN[i].name, item->name) == 0) {
-            check_domain_value(lw, type_node(lw, KNOWN[i].type), value, scope, item->name);
-            return;
-        }
-    diag_note(lw->diags, diag_add(lw->diags, DIAG_E0601, item->span, "a space has no domain `%s`", item->name), "its domains are: length, d, width, norm, wiring; others are introduced by `let`");
-}
-
-static void check_bounds(Lower *lw, const Node *bounds)
-{
-    for (int i = 0; i < list_count(bounds->kids[BOUNDS_CONDITIONS]); i++) {
-        const Node *condition = list_at(bounds->kids[BOUNDS_CONDITIONS], i);
-        const bool form = condition->kind == NODE_BINARY && (condition->op == AST_LE || condition->op == AST_LT) && condition->kids[BINARY_LEFT]->kind == NODE_NAME;
-        bool known = false;
-        for (int k = 0; form && BOUNDED[k]; k++)
-            known = known || strcmp(BOUNDED[k], condition->kids[BINARY_LEFT]->name) == 0;
-        if (!known) {
-            Diagnostic *diag = diag_add(lw->diags, DIAG_E0602, condition->span, "expected a bound such as `active_parameters <= 160M` or `step_time <= MODEL`");
-            diag_note(lw->diags, diag, "bounded can be: active_parameters, parameters, step_time, flops, peak_bytes");
-            continue;
-        }
-        const Node *right = condition->kids[BINARY_RIGHT];
-        if (right->kind == NODE_NAME)
-            need_item(lw, right, NODE_MODEL, NODE_BLOCK, "model or block");
-        else
-            check_number(lw, right, SETTING_NUMBER);
-    }
-}
-
-static void check_space(Lower *lw, const Node *space)
-{
-    const Node *items = space->kids[SPACE_ITEMS];
-    Scope *scope = scope_new(lw, NULL);
-    bool layers = false;
-    for (int i = 0; i < list_count(items); i++) {
-        const Node *item = list_at(items, i);
-        switch ((int)item->kind) {
-        case NODE_DOMAIN:
-            if (!(item->op & AST_LET))
-                check_space_domain(lw, item, item->kids[DOMAIN_SET], scope);
-            break;
-        case NODE_SETTING: check_space_domain(lw, item, item->kids[SETTING_VALUE], scope); break;
-        case NODE_CHOICE:
-            layers = true;
-            check_choice(lw, space, item, scope);
-            break;
-        case NODE_START: {
-            Node *name = ast_name(lw->arena, item->name);
-            name->span = item->span;
-            need_item(lw, name, NODE_BLOCK, NODE_BLOCK, "block");
-            break;
-        }
-        case NODE_BOUNDS: check_bounds(lw, item); break;
-        default: break;
-        }
-    }
-    if (!layers && list_count(items) > 0)
-        diag_add(lw->diags, DIAG_E0602, space->name_span, "the space `%s` lists no layer", space->name);
-}
-
 /* ---- checks: assertions on constants and functions ---- */
 
 static void check_assertion(Lower *lw, const Node *node, Scope *scope)
@@ -367,12 +201,22 @@ static void check_block(Lower *lw, const Node *check)
     }
 }
 
-void lower_declarations(const Module *module)
+/* The words of the model that definitions may ask for by name; a block of a space is looked at without one. */
+static void standard_settings(Lower *lw)
 {
+    enum { SOME_VOCAB = 256, SOME_CONTEXT = 1024 };
+    lw->model_scope = scope_new(lw, NULL);
+    scope_set(lw->model_scope, intern(lw->interner, "vocab"), val_dim(dim_int(lw->dims, SOME_VOCAB), span_none()));
+    scope_set(lw->model_scope, intern(lw->interner, "context"), val_dim(dim_int(lw->dims, SOME_CONTEXT), span_none()));
+}
+
+Spaces lower_declarations(const Module *module)
+{
+    Spaces spaces = {.items = ARENA_ARRAY(module->arena, Space, module->item_count + 1)};
     Lower lw = {.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module};
     lw.program = program_new(lw.arena, lw.interner);
     lw.dims = lw.program->dims;
-    lw.model_scope = scope_new(&lw, NULL);
+    standard_settings(&lw);
     for (int i = 0; i < module->item_count; i++) {
         if (module->items[i].file != 0)
             continue;
@@ -380,11 +224,12 @@ void lower_declarations(const Module *module)
         switch ((int)item->kind) {
         case NODE_RECIPE: check_recipe(&lw, item); break;
         case NODE_SEARCH: check_search(&lw, item); break;
-        case NODE_SPACE: check_space(&lw, item); break;
+        case NODE_SPACE: spaces.count += space_lower(&lw, item, &spaces.items[spaces.count]); break;
         case NODE_CHECK: check_block(&lw, item); break;
         default: break; /* models are lowered; definitions are checked where they are used, with their attributes known */
         }
     }
     for (Scope *scope = lw.scopes; scope; scope = scope->next_owned)
         vec_free(&scope->entries);
+    return spaces;
 }

@@ -199,6 +199,9 @@ DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
 /* The value of an attribute of a bound definition, `router.group`. */
 Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span);
 
+/* The norm or wiring (by the attribute type) of a line where nothing says otherwise (model.c). */
+const char *line_default(int type);
+
 /* ---- expressions (expr.c, reduce.c, infer.c, access.c, builtins.c) ---- */
 Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node); /* ctx NULL: constants only */
 Val eval_const(Lower *lw, Scope *scope, const Node *node);

@@ -3,6 +3,7 @@
 #define BFM_LOWER_LOWER_H
 
 #include "ir/ir.h"
+#include "lower/space.h"
 #include "sema/module.h"
 
 typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE } Mode;
@@ -39,8 +40,8 @@ Lowered *lower_model(const Module *module, const Node *model, const LowerOptions
    what definitions that ask for it are given; a vocabulary of 256. */
 Lowered *lower_block(const Module *module, const Node *definition, int64_t width, int64_t context, const LowerOptions *options);
 
-/* Recipes, searches, spaces and checks of the asking file: names, types, values (in module->diags). */
-void lower_declarations(const Module *module);
+/* Recipes, searches, spaces and checks of the asking file: names, types, values (in module->diags). Returns its spaces, counted. */
+Spaces lower_declarations(const Module *module);
 
 /* A form of an optimiser for tensors of `rank` last axes (0, 1 or 2), mapped over symbol s0; matrix axes are s1 and s2, a vector's is s1.
    Formals: w, g, `rate` (scheduled), `step`, then the states in order; outputs: NEXT of each state, RESULT w (last). */

@@ -329,6 +329,8 @@ static Val named_value(Lower *lw, int type, const Node *node, const char *fallba
     return attribute_value(lw, declared, node, scope, intern(lw->interner, type == AST_TYPE_NORM ? "norm" : "wiring"));
 }
 
+const char *line_default(int type) { return type == AST_TYPE_NORM ? "rms_norm" : "pre"; }
+
 static bool line_wiring(Place *place, const Node *definition, const Node *line_norm, const Node *line_wiring_node, Val *norm, Val *wiring)
 {
     Lower *lw = place->model->lw;
@@ -337,8 +339,8 @@ static bool line_wiring(Place *place, const Node *definition, const Node *line_n
     const Node *norm_node = line_norm ? line_norm : own_norm ? own_norm : place->norm;
     const Node *wiring_node = line_wiring_node ? line_wiring_node : own_wiring ? own_wiring : place->wiring;
     const bool none = !line_wiring_node && (plain || place->unwired);
-    *wiring = named_value(lw, AST_TYPE_WIRING, none ? NULL : wiring_node, none ? "none" : "pre", place->scope);
-    *norm = named_value(lw, AST_TYPE_NORM, norm_node, "rms_norm", place->scope);
+    *wiring = named_value(lw, AST_TYPE_WIRING, none ? NULL : wiring_node, none ? "none" : line_default(AST_TYPE_WIRING), place->scope);
+    *norm = named_value(lw, AST_TYPE_NORM, norm_node, line_default(AST_TYPE_NORM), place->scope);
     return wiring->kind != VAL_POISON && norm->kind != VAL_POISON;
 }
 

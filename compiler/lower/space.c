@@ -1,0 +1,378 @@
+/* Spaces: checked against the attributes they range over, and counted. */
+#include "lower/declarations.h"
+#include "lower/space_internal.h"
+
+#include <string.h>
+
+/* What `where` of a space may bound. */
+static const char *const BOUNDED[] = {"active_parameters", "parameters", "step_time", "flops", "peak_bytes", NULL};
+
+/* ---- entries ---- */
+
+static bool count_end(SpaceLower *sl, const Node *node, int64_t *count)
+{
+    const Val value = eval_const(sl->lw, sl->scope, node);
+    if (value.kind == VAL_POISON || (val_int(&value, count) && *count >= 0))
+        return value.kind != VAL_POISON;
+    diag_add(sl->lw->diags, DIAG_E0205, node->span, "how many lines there are is a whole number from 0, not %s", val_text(sl->lw, &value));
+    return false;
+}
+
+static int cut(int64_t count) { return count < SPACE_LENGTH_MAX ? (int)count : SPACE_LENGTH_MAX; }
+
+static bool times_build(SpaceLower *sl, const Node *times, SpaceKind *kind)
+{
+    int64_t least = 0, most = SPACE_LENGTH_MAX;
+    if (times && times->kind == NODE_RANGE) {
+        if (!count_end(sl, times->kids[RANGE_LOW], &least) || !count_end(sl, times->kids[RANGE_HIGH], &most))
+            return false;
+        if (least > most) {
+            Diagnostic *diag = diag_add(sl->lw->diags, DIAG_E0602, times->span, "this range is empty: %lld is more than %lld", (long long)least, (long long)most);
+            diag_fix(sl->lw->diags, diag, "write the lower end first");
+            return false;
+        }
+    } else if (times) {
+        if (!count_end(sl, times, &least))
+            return false;
+        most = least;
+    }
+    kind->least = least > SPACE_LENGTH_MAX ? SPACE_LENGTH_MAX + 1 : (int)least; /* more than any length: no member */
+    kind->most = cut(most);
+    return true;
+}
+
+static bool kind_build(SpaceLower *sl, const Node *choice)
+{
+    Lower *lw = sl->lw;
+    const Node *definition = module_find(lw->module, choice->name, NODE_DEFINITION, AST_DEF_LAYER);
+    SpaceKind kind = {.definition = choice->name};
+    Box box;
+    if (!definition) {
+        const Symbol similar = module_similar(lw->module, choice->name, NODE_DEFINITION, AST_DEF_LAYER);
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, choice->span, "there is no layer `%s`", choice->name);
+        if (similar)
+            diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
+        return false;
+    }
+    sl->used = 0;
+    const bool counted = times_build(sl, choice->kids[CHOICE_TIMES], &kind);
+    if (!box_build(sl, definition, choice->kids[CHOICE_ITEMS], choice->span, true, &box) || !counted)
+        return false;
+    kind.lets = sl->used;
+    kind.variants = box_count(sl, &box);
+    sl->kinds[sl->space->kind_count] = box;
+    sl->space->kinds[sl->space->kind_count++] = kind;
+    return true;
+}
+
+/* ---- what is said of the block as a whole ---- */
+
+static bool lengths_build(SpaceLower *sl, const Domain *domain, Span span)
+{
+    for (int i = 0; i < (domain->range ? 2 : domain->count); i++) {
+        const int64_t length = domain->range ? i ? domain->high : domain->low : strtoll(domain->items[i].text, NULL, 10);
+        if (length < 1 || length > SPACE_LENGTH_MAX) {
+            diag_add(sl->lw->diags, DIAG_E0602, span, "a block has from 1 to %d lines, not %lld", SPACE_LENGTH_MAX, (long long)length);
+            return false;
+        }
+        sl->lengths[length] = true;
+    }
+    for (int64_t length = domain->low; domain->range && length <= domain->high; length++)
+        sl->lengths[length] = true;
+    sl->length_count = 1;
+    return true;
+}
+
+static bool once_build(SpaceLower *sl, const Node *item, const Node *value)
+{
+    Lower *lw = sl->lw;
+    const struct { const char *name; int type; Domain *domain; bool *has; } known[] = {
+        {"length", AST_TYPE_COUNT, NULL, NULL}, {"d", AST_TYPE_WIDTH, &sl->d, &sl->has_d}, {"width", AST_TYPE_REAL, &sl->width, &sl->has_width},
+        {"norm", AST_TYPE_NORM, &sl->norm, &sl->has_norm}, {"wiring", AST_TYPE_WIRING, &sl->wiring, &sl->has_wiring}};
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        Domain domain;
+        if (strcmp(known[i].name, item->name) != 0)
+            continue;
+        Node *type = node_new(lw->arena, NODE_TYPE, span_none());
+        type->op = known[i].type;
+        sl->used = 0;
+        if (!domain_build(sl, type, value, item->name, &domain))
+            return false;
+        if (!known[i].domain && sl->used) {
+            diag_add(lw->diags, DIAG_E0602, value->span, "the length is no `let`: it decides how many lines there are");
+            return false;
+        }
+        if (!known[i].domain)
+            return lengths_build(sl, &domain, value->span);
+        *known[i].domain = domain;
+        *known[i].has = true;
+        return true;
+    }
+    diag_note(lw->diags, diag_add(lw->diags, DIAG_E0601, item->span, "a space has no domain `%s`", item->name), "its domains are: length, d, width, norm, wiring; others are introduced by `let`");
+    return false;
+}
+
+static void check_bounds(SpaceLower *sl, const Node *bounds)
+{
+    Lower *lw = sl->lw;
+    sl->space->bound_count += list_count(bounds->kids[BOUNDS_CONDITIONS]);
+    for (int i = 0; i < list_count(bounds->kids[BOUNDS_CONDITIONS]); i++) {
+        const Node *condition = list_at(bounds->kids[BOUNDS_CONDITIONS], i);
+        const bool form = condition->kind == NODE_BINARY && (condition->op == AST_LE || condition->op == AST_LT) && condition->kids[BINARY_LEFT]->kind == NODE_NAME;
+        bool known = false;
+        for (int k = 0; form && BOUNDED[k]; k++)
+            known = known || strcmp(BOUNDED[k], condition->kids[BINARY_LEFT]->name) == 0;
+        if (!known) {
+            Diagnostic *diag = diag_add(lw->diags, DIAG_E0602, condition->span, "expected a bound such as `active_parameters <= 160M` or `step_time <= MODEL`");
+            diag_note(lw->diags, diag, "bounded can be: active_parameters, parameters, step_time, flops, peak_bytes");
+            continue;
+        }
+        const Node *right = condition->kids[BINARY_RIGHT];
+        if (right->kind == NODE_NAME)
+            need_item(lw, right, NODE_MODEL, NODE_BLOCK, "model or block");
+        else
+            check_positive(lw, right);
+    }
+}
+
+/* ---- the count ---- */
+
+/* Sequences of `length` lines by which lets they use. */
+typedef struct Ways {
+    unsigned lets;
+    Natural *by_length;       /* [longest + 1] */
+} Ways;
+
+typedef VEC(Ways) WaysList;
+
+static Natural *ways_of(Arena *arena, WaysList *list, unsigned lets, int longest)
+{
+    for (int i = 0; i < list->count; i++)
+        if (list->items[i].lets == lets)
+            return list->items[i].by_length;
+    vec_push(list, (Ways){lets, ARENA_ARRAY(arena, Natural, longest + 1)});
+    return vec_last(list).by_length;
+}
+
+/* choose[n][m]: in how many ways m of n places are taken. */
+static Natural **binomials(Arena *arena, int longest)
+{
+    Natural **choose = ARENA_ARRAY(arena, Natural *, longest + 1);
+    for (int n = 0; n <= longest; n++) {
+        choose[n] = ARENA_ARRAY(arena, Natural, n + 1);
+        choose[n][0] = choose[n][n] = natural(arena, 1);
+        for (int m = 1; m < n; m++)
+            choose[n][m] = natural_add(arena, choose[n - 1][m - 1], choose[n - 1][m]);
+    }
+    return choose;
+}
+
+/* Adds an entry to sequences of the entries before it: m lines of it among n, each in `variants` ways. */
+static WaysList with_kind(Arena *arena, const WaysList *before, const SpaceKind *kind, Natural variants, unsigned lets, Natural *const *choose, int longest)
+{
+    WaysList after = {0};
+    for (int w = 0; w < before->count; w++) {
+        Natural power = natural(arena, 1);
+        for (int m = 0; m <= kind->most && m <= longest; m++) {
+            Natural *to = m >= kind->least ? ways_of(arena, &after, before->items[w].lets | (m > 0 ? lets : 0), longest) : NULL;
+            for (int n = m; to && n <= longest; n++)
+                if (!natural_is_zero(before->items[w].by_length[n - m]))
+                    to[n] = natural_add(arena, to[n], natural_mul(arena, choose[n][m], natural_mul(arena, before->items[w].by_length[n - m], power)));
+            power = natural_mul(arena, power, variants);
+        }
+    }
+    return after;
+}
+
+/* Sequences of each length times the ways to choose the lets that they, or the block as a whole, use. */
+static void count_members(SpaceLower *sl, unsigned width_lets)
+{
+    Arena *arena = sl->lw->arena;
+    Space *space = sl->space;
+    int longest = 0;
+    for (int length = 1; length <= SPACE_LENGTH_MAX; length++)
+        longest = sl->lengths[length] ? length : longest;
+    Natural **choose = binomials(arena, longest);
+    WaysList ways = {0};
+    unsigned always = 0;
+    const Domain *once[] = {&sl->d, &sl->norm, &sl->wiring};
+    const bool has[] = {sl->has_d, sl->has_norm, sl->has_wiring};
+    space->once = natural(arena, 1);
+    for (int i = 0; i < 3; i++)
+        if (has[i]) {
+            space->once = natural_mul(arena, space->once, domain_count(sl, once[i]));
+            always |= once[i]->let >= 0 ? 1U << once[i]->let : 0;
+        }
+    ways_of(arena, &ways, always, longest)[0] = natural(arena, 1);
+    for (int k = 0; k < space->kind_count; k++) {
+        SpaceKind *kind = &space->kinds[k];
+        kind->lets |= width_lets;
+        if (sl->has_width)
+            kind->variants = natural_mul(arena, kind->variants, domain_count(sl, &sl->width));
+        WaysList after = with_kind(arena, &ways, kind, kind->variants, kind->lets, choose, longest);
+        vec_free(&ways);
+        ways = after;
+    }
+    space->size = natural(arena, 0);
+    for (int w = 0; w < ways.count; w++) {
+        Natural lets = space->once;
+        for (int i = 0; i < space->let_count; i++)
+            if (ways.items[w].lets >> i & 1)
+                lets = natural_mul(arena, lets, space->lets[i].values);
+        for (int length = 1; length <= longest; length++) {
+            if (!sl->lengths[length] || natural_is_zero(ways.items[w].by_length[length]))
+                continue;
+            space->size = natural_add(arena, space->size, natural_mul(arena, ways.items[w].by_length[length], lets));
+            space->shortest = space->shortest == 0 || length < space->shortest ? length : space->shortest;
+            space->longest = length > space->longest ? length : space->longest;
+        }
+    }
+    vec_free(&ways);
+}
+
+/* Entries of one layer that allow an equal line. */
+static void find_overlaps(SpaceLower *sl)
+{
+    const bool exact = sl->exact;
+    bool overlap = false;
+    for (int a = 0; a < sl->space->kind_count; a++)
+        for (int b = 0; b < a; b++) {
+            Box both;
+            overlap = overlap || box_meet(sl, &sl->kinds[a], &sl->kinds[b], &both);
+        }
+    sl->exact = exact && !overlap;
+}
+
+/* ---- spaces ---- */
+
+static bool let_declare(SpaceLower *sl, const Node *item)
+{
+    Space *space = sl->space;
+    for (int i = 0; i < space->let_count; i++)
+        if (space->lets[i].name == item->name) {
+            diag_label(sl->lw->diags, diag_add(sl->lw->diags, DIAG_E0206, item->span, "`%s` is introduced twice", item->name), sl->let_spans[i], "first here");
+            return false;
+        }
+    if (space->let_count == SPACE_LETS_MAX) {
+        diag_add(sl->lw->diags, DIAG_E0602, item->span, "a space has at most %d `let`s", SPACE_LETS_MAX);
+        return false;
+    }
+    sl->let_sets[space->let_count] = item->kids[DOMAIN_SET];
+    sl->let_spans[space->let_count] = item->span;
+    space->lets[space->let_count++] = (SpaceLet){item->name, natural(sl->lw->arena, 0)};
+    return true;
+}
+
+static bool item_check(SpaceLower *sl, const Node *items, int at)
+{
+    const Node *item = list_at(items, at);
+    if (item->kind == NODE_ERROR)
+        return false;
+    if (item->kind == NODE_CHOICE)
+        return kind_build(sl, item);
+    if ((item->kind != NODE_DOMAIN && item->kind != NODE_SETTING) || (item->kind == NODE_DOMAIN && item->op & AST_LET))
+        return true;
+    for (int i = 0; i < at; i++) {
+        const Node *other = list_at(items, i);
+        if ((other->kind == NODE_SETTING || (other->kind == NODE_DOMAIN && !(other->op & AST_LET))) && other->name == item->name) {
+            diag_label(sl->lw->diags, diag_add(sl->lw->diags, DIAG_E0206, item->span, "`%s` is given twice", item->name), other->span, "first here");
+            return false;
+        }
+    }
+    return once_build(sl, item, item->kind == NODE_DOMAIN ? item->kids[DOMAIN_SET] : item->kids[SETTING_VALUE]);
+}
+
+/* Without a length: whatever the counts add up to. */
+static bool length_follows(SpaceLower *sl)
+{
+    int64_t least = 0, most = 0;
+    bool bounded = sl->space->kind_count > 0;
+    for (int k = 0; k < sl->space->kind_count; k++) {
+        least += sl->space->kinds[k].least;
+        most += sl->space->kinds[k].most;
+    }
+    for (int i = 0; i < list_count(sl->node->kids[SPACE_ITEMS]); i++)
+        bounded = bounded && (list_at(sl->node->kids[SPACE_ITEMS], i)->kind != NODE_CHOICE || list_at(sl->node->kids[SPACE_ITEMS], i)->kids[CHOICE_TIMES]);
+    if (!bounded || most > SPACE_LENGTH_MAX) {
+        Diagnostic *diag = diag_add(sl->lw->diags, DIAG_E0602, sl->node->name_span, "the space `%s` does not say how long its blocks are", sl->node->name);
+        diag_fix(sl->lw->diags, diag, "write `length = 8` or `length in 4 .. 12`");
+        return false;
+    }
+    for (int64_t length = least > 1 ? least : 1; length <= most; length++)
+        sl->lengths[length] = true;
+    return true;
+}
+
+static void check_lets(SpaceLower *sl)
+{
+    for (int i = 0; i < sl->space->let_count; i++) {
+        if (sl->let_known[i]) {
+            sl->space->lets[i].values = domain_count(sl, &sl->let_domains[i]);
+            continue;
+        }
+        Diagnostic *diag = diag_add(sl->lw->diags, DIAG_W0602, sl->let_spans[i], "the `let` `%s` of `%s` is used nowhere", sl->space->lets[i].name, sl->node->name);
+        diag_fix(sl->lw->diags, diag, "use it as a value, `hidden = %s`, or leave it out", sl->space->lets[i].name);
+    }
+}
+
+static void check_start(SpaceLower *sl, const Node *item)
+{
+    Lower *lw = sl->lw;
+    const Node *block = module_find(lw->module, item->name, NODE_BLOCK, -1);
+    Node *name = ast_name(lw->arena, item->name);
+    name->span = item->span;
+    sl->space->start = item->name;
+    if (!block) {
+        need_item(lw, name, NODE_BLOCK, NODE_BLOCK, "block");
+        return;
+    }
+    sl->space->start_differs = start_differs(sl, block);
+    if (!sl->space->start_differs)
+        return;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_W0601, item->span, "`%s` is no member of the space: %s", item->name, sl->space->start_differs);
+    diag_label(lw->diags, diag, block->name_span, "the block");
+}
+
+static bool space_finish(SpaceLower *sl)
+{
+    Lower *lw = sl->lw;
+    const Node *items = sl->node->kids[SPACE_ITEMS];
+    const unsigned width_lets = sl->has_width && sl->width.let >= 0 ? 1U << sl->width.let : 0;
+    if (sl->length_count == 0 && !length_follows(sl))
+        return false;
+    check_lets(sl);
+    find_overlaps(sl);
+    count_members(sl, width_lets);
+    sl->space->exact = sl->exact;
+    if (natural_is_zero(sl->space->size)) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0602, sl->node->name_span, "the space `%s` has no members: no length agrees with the numbers of its lines", sl->node->name);
+        for (int k = 0; k < sl->space->kind_count && k < 4; k++)
+            diag_note(lw->diags, diag, "`%s`: %d .. %d lines", sl->space->kinds[k].definition, sl->space->kinds[k].least, sl->space->kinds[k].most);
+        return false;
+    }
+    for (int i = 0; i < list_count(items); i++)
+        if (list_at(items, i)->kind == NODE_START)
+            check_start(sl, list_at(items, i));
+    return true;
+}
+
+bool space_lower(Lower *lw, const Node *node, Space *space)
+{
+    const Node *items = node->kids[SPACE_ITEMS];
+    const int errors = diag_errors(lw->diags);
+    *space = (Space){.node = node, .kinds = ARENA_ARRAY(lw->arena, SpaceKind, list_count(items) + 1), .lets = ARENA_ARRAY(lw->arena, SpaceLet, SPACE_LETS_MAX)};
+    SpaceLower sl = {.lw = lw, .node = node, .space = space, .scope = scope_new(lw, NULL), .exact = true, .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1)};
+    bool ok = true, layers = false;
+    for (int i = 0; i < list_count(items); i++)
+        if (list_at(items, i)->kind == NODE_DOMAIN && list_at(items, i)->op & AST_LET)
+            ok = let_declare(&sl, list_at(items, i)) && ok;
+    for (int i = 0; i < list_count(items); i++) {
+        layers = layers || list_at(items, i)->kind == NODE_CHOICE;
+        ok = item_check(&sl, items, i) && ok;
+        if (list_at(items, i)->kind == NODE_BOUNDS)
+            check_bounds(&sl, list_at(items, i));
+    }
+    if (!layers && list_count(items) > 0)
+        diag_add(lw->diags, DIAG_E0602, node->name_span, "the space `%s` lists no layer", node->name);
+    return ok && layers && diag_errors(lw->diags) == errors && space_finish(&sl) && diag_errors(lw->diags) == errors;
+}

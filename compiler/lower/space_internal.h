@@ -1,0 +1,75 @@
+/* Domains of a space, shared by the files space*.c. */
+#ifndef BFM_LOWER_SPACE_INTERNAL_H
+#define BFM_LOWER_SPACE_INTERNAL_H
+
+#include "lower/internal.h"
+#include "lower/space.h"
+
+struct DomainItem;
+
+/* What an attribute may be: a range of whole numbers, the values of a `let`, or the items. */
+typedef struct Domain {
+    bool range;
+    int64_t low, high;
+    int let;                  /* number of the let it is, -1 */
+    int count;
+    struct DomainItem *items;
+} Domain;
+
+typedef struct DomainAttribute {
+    Symbol name;
+    Domain domain;
+} DomainAttribute;
+
+/* A definition with domains of its attributes. Those with a default that is a constant are there too; others are listed only where they are given. */
+typedef struct Box {
+    const Node *definition;
+    int count;
+    DomainAttribute *attributes;
+} Box;
+
+typedef struct DomainItem {
+    const char *text;         /* a plain value, as val_text writes it; NULL: box */
+    Box box;
+} DomainItem;
+
+typedef struct SpaceLower {
+    Lower *lw;
+    const Node *node;
+    Space *space;
+    Scope *scope;             /* empty: values of a space are constants */
+    const Node *let_sets[SPACE_LETS_MAX];
+    Span let_spans[SPACE_LETS_MAX];
+    Domain let_domains[SPACE_LETS_MAX];
+    bool let_known[SPACE_LETS_MAX]; /* let_domains is built: at the first use, which gives it a type */
+    unsigned used;            /* lets that the domain being built uses */
+    bool exact;
+    Box *kinds;               /* parallel to space->kinds */
+    Domain width, d, norm, wiring; /* count 0 and no range where the space does not say */
+    bool has_width, has_d, has_norm, has_wiring;
+    int length_count;
+    bool lengths[SPACE_LENGTH_MAX + 1];
+} SpaceLower;
+
+/* ---- domains (space_domain.c) ---- */
+
+/* `node` is a SET, a RANGE or a value. False after an error. */
+bool domain_build(SpaceLower *sl, const Node *type, const Node *node, Symbol name, Domain *domain);
+/* The entry `ffn { … }` of the space, or `top2(…)` of a domain: arguments are DOMAINs, SETTINGs or ARGs. */
+bool box_build(SpaceLower *sl, const Node *definition, const Node *arguments, Span span, bool all_required, Box *box);
+Natural domain_count(SpaceLower *sl, const Domain *domain);
+Natural box_count(SpaceLower *sl, const Box *box);
+/* What both allow; false if nothing. Where a let meets anything else, the answer is the let's and sl->exact is cleared. */
+bool domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both);
+bool box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both);
+const Domain *box_domain(const Box *box, Symbol name);
+/* Whether the value belongs to the domain; a let is bound by the first value met (let_values[i], NULL before). */
+bool domain_has(SpaceLower *sl, const Domain *domain, const Val *value, const char **let_values);
+bool constant_default(const Node *attribute);
+
+/* ---- the start (space_start.c) ---- */
+
+/* Why the block is no member; NULL if it is. */
+const char *start_differs(SpaceLower *sl, const Node *block);
+
+#endif

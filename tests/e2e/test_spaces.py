@@ -1,0 +1,211 @@
+"""Spaces: their sizes against writing every block out, what is wrong with them, the library's own."""
+import itertools
+import os
+import random
+import unittest
+
+from harness import SOURCE, Case
+
+HEADER = "use std.layers\nuse std.routers\n"
+
+
+def expand(value):
+    """The values of a domain as texts that are equal where the values are: a router with domains of its own is expanded."""
+    if isinstance(value, tuple):  # (router, {attribute: values})
+        name, attributes = value
+        standard = {"top2": {"capacity": "2"}, "top1": {"capacity": "1.25"}}[name]
+        names = sorted({**standard, **attributes})
+        options = [attributes.get(one, [standard.get(one)]) for one in names]
+        return {(name, *zip(names, (normal(v) for v in choice))) for choice in itertools.product(*options)}
+    return {normal(value)}
+
+
+def normal(value):
+    """3/4 and 0.75 are one value."""
+    try:
+        return str(eval(value)) if value[0].isdigit() else value
+    except SyntaxError:
+        return value
+
+
+def spelled(value):
+    if not isinstance(value, tuple):
+        return value
+    return value[0] + "(" + ", ".join(name + (f" in {braced(values)}" if len(values) > 1 else f" = {values[0]}") for name, values in value[1].items()) + ")"
+
+
+def braced(values):
+    return "{ " + ", ".join(values) + " }"
+
+
+def domain(name, values):
+    return f"{name} = {values}" if isinstance(values, str) else f"{name} in {braced(map(spelled, values))}"
+
+
+class Sketch:
+    """A random small space: its text, and all its members."""
+
+    def __init__(self, rng):
+        pick = lambda values, most: rng.sample(values, rng.randint(1, min(most, len(values))))
+        self.lets = {"m": pick(["64", "96", "128"], 2), "a": pick(["relu", "gelu", "geglu"], 2)}
+        self.once = {name: pick(values, 2) for name, values in {"d": ["32", "64"], "norm": ["rms_norm", "layer_norm"]}.items() if rng.random() < 0.4}
+        if rng.random() < 0.2:
+            self.once["d"] = "m"
+        self.width = pick(["3/4", "1", "0.75", "1/2"], 3) if rng.random() < 0.3 else None
+        self.lengths = sorted(pick([1, 2, 3], 2))
+        routers = [("top2", {"capacity": ["1", "2"]}), ("top2", {}), ("top1", {"capacity": ["1", "5/4"]}), ("top1", {})]
+        some = {
+            "attention": lambda: {"heads": pick(["2", "4", "2"], 2)},
+            "ffn": lambda: {"hidden": rng.choice(["m", pick(["64", "128"], 2)]), "act": rng.choice(["a", pick(["relu", "gelu"], 2)])},
+            "moe": lambda: {"experts": ["4"], "hidden": rng.choice(["m", ["64"]]), "router": pick(routers, 2)},
+        }
+        self.kinds = [(kind, some[kind](), self.times(rng)) for kind in pick(list(some), 3)]
+
+    @staticmethod
+    def times(rng):
+        least = rng.choice([0, 0, 1])
+        return rng.choice([None, (least, least + rng.randint(0, 2))])
+
+    def text(self, name):
+        lines = [f"space {name} {{"]
+        used = lambda let: let in self.once.values() or any(let in attributes.values() for _, attributes, _ in self.kinds)
+        lines += ["    let " + domain(let, values) for let, values in self.lets.items() if used(let)]
+        lines += ["    " + domain("length", list(map(str, self.lengths)))]
+        lines += ["    " + domain(name, values) for name, values in self.once.items()]
+        if self.width:
+            lines.append("    " + domain("width", self.width))
+        for kind, attributes, times in self.kinds:
+            count = f" * {times[0]} .. {times[1]}" if times else ""
+            lines.append(f"    {kind}{count} " + braced(domain(name, values) for name, values in attributes.items()))
+        return "\n".join(lines + ["}"])
+
+    def members(self):
+        found = set()
+        for chosen in itertools.product(*self.lets.values()):
+            lets = dict(zip(self.lets, chosen))
+            values = lambda domain: {lets[domain]} if isinstance(domain, str) else set().union(*map(expand, domain))
+            lines = []
+            for kind, attributes, _ in self.kinds:
+                lines += [(kind, *line, width) for line in itertools.product(*map(values, attributes.values())) for width in (values(self.width) if self.width else ["1"])]
+            for length in self.lengths:
+                for block in itertools.product(lines, repeat=length):
+                    counts = {kind: sum(line[0] == kind for line in block) for kind, _, _ in self.kinds}
+                    if all(times is None or times[0] <= counts[kind] <= times[1] for kind, _, times in self.kinds):
+                        found.update((block, once) for once in itertools.product(*map(values, self.once.values())))
+        return found
+
+
+class Spaces(Case):
+    def report(self, text, code=0):
+        return self.json("check", self.write("s.bfm", HEADER + text), code=code)
+
+    def messages(self, text, code):
+        return [(d["code"], d["message"]) for d in self.report(text, code).get("diagnostics", [])]
+
+    def test_sizes_against_enumeration(self):
+        rng = random.Random(5)
+        sketches, texts = {}, []
+        while len(sketches) < 60:
+            sketch = Sketch(rng)
+            size = len(sketch.members())
+            if 0 < size < 20000:
+                name = f"s{len(sketches)}"
+                sketches[name] = size
+                texts.append(sketch.text(name))
+        report = self.report("\n".join(texts))
+        self.assertEqual({space["space"]: int(space["size"]) for space in report["spaces"]}, sketches, "\n".join(texts))
+        self.assertTrue(all(space["exact"] for space in report["spaces"]))
+
+    def test_library(self):
+        report = self.json("check", os.path.join(SOURCE, "stdlib", "spaces.bfm"))
+        spaces = {space["space"]: space for space in report["spaces"]}
+        # table 1: eight lines, each at one of 3 widths: attention 3, networks 4·4, mixtures 4·4·(4 + 4); 3 widths of the block
+        self.assertEqual(int(spaces["table1"]["size"]), 3 * (3 * (3 + 16 + 16 * 8)) ** 8)
+        # equation 2: m and a once, orders as multinomials, 2 norms
+        factorial = lambda n: 1 if n < 2 else n * factorial(n - 1)
+        total = sum(factorial(a + m + f) // (factorial(a) * factorial(m) * factorial(f)) * 3 ** a * 2 ** m * 2 ** f
+                    for a in (1, 2, 3) for m in (1, 2, 3, 4) for f in (1, 2, 3, 4) if 4 <= a + m + f <= 12)
+        self.assertEqual(int(spaces["equation2"]["size"]), 2 * 4 * 4 * total)
+        self.assertEqual((spaces["equation2"]["shortest"], spaces["equation2"]["longest"], spaces["equation2"]["bounds"]), (4, 11, 2))
+        self.assertFalse(spaces["equation2"]["start"]["member"])
+        self.assertEqual(int(spaces["cpu"]["size"]), 10187618982336)
+        text = self.ok("check", os.path.join(SOURCE, "stdlib", "spaces.bfm") + ":table1").stdout
+        self.assertIn("4_291_706_070_725_955_984_963 (4.2e21) blocks", text)
+        self.assertNotIn("equation2", text)
+
+    def test_ranges_need_no_list(self):
+        space, = self.report("space s {\n    length = 200\n    ffn { hidden in 1 .. 1_000_000 }\n    attention { heads in { 2, 4 } }\n}")["spaces"]
+        self.assertEqual(int(space["size"]), 1000002 ** 200)
+
+    def test_equal_lines_of_two_entries(self):
+        space, = self.report("space s {\n    length = 1\n    ffn * 0 .. 1 { hidden in { 64, 128 } }\n    ffn * 0 .. 1 { hidden in { 128, 256 } }\n}")["spaces"]
+        self.assertEqual((int(space["size"]), space["exact"]), (4, False))
+        space, = self.report("space s {\n    length = 1\n    ffn * 0 .. 1 { hidden in { 64, 128 } }\n    ffn * 0 .. 1 { hidden in { 192, 256 } }\n}")["spaces"]
+        self.assertEqual((int(space["size"]), space["exact"]), (4, True))
+
+    def test_length_from_counts(self):
+        space, = self.report("space s {\n    attention * 1 .. 2 { heads = 2 }\n    ffn * 1 { hidden = 64 }\n}")["spaces"]
+        self.assertEqual((int(space["size"]), space["shortest"], space["longest"]), (2 + 3, 2, 3))
+
+    def test_errors(self):
+        body = lambda line, more="": f"space s {{\n    length = 2\n    {more}\n    {line}\n}}"
+        for text, code, says in [
+            (body("ffn { hidden in { 64, wide } }"), "E0201", "wide"),
+            (body("ffn { hidden in { 64, 0 } }"), "E0205", "`hidden` must be a width"),
+            (body("ffn { hidden = 64, act in { gelu, softmax_of } }"), "E0201", "softmax_of"),
+            (body("ffn { hidden = 64, activation in { gelu } }"), "E0203", "no attribute `activation`"),
+            (body("ffn { hiden in { 64 } }"), "E0203", "no attribute `hiden`"),
+            (body("ffn { hidden in { } }"), "E0602", "empty"),
+            (body("ffn { hidden in 128 .. 64 }"), "E0602", "empty: 128 is more than 64"),
+            (body("ffn { hidden in { 64 }, hidden = 64 }"), "E0206", "given twice"),
+            (body("moe { experts = 4, router in { top2(capasity in { 1, 2 }) } }"), "E0203", "no attribute `capasity`"),
+            (body("moe { experts = 4, router in { top2(order in { token, best }) } }"), "E0205", "one of token, choice"),
+            (body("moe { experts = 4, router in { gelu } }"), "E0202", "no router named `gelu`"),
+            (body("moe { router = top2() }"), "E0204", "needs the attribute `experts`"),
+            (body("attention { head_dim = 32 }"), "E0204", "needs the attribute `heads`"),
+            (body("ffn * 2 .. 1 { hidden = 64 }"), "E0602", "empty: 2 is more than 1"),
+            (body("ffn * 1/2 { hidden = 64 }"), "E0205", "whole number from 0"),
+            (body("ffn * 3 .. 4 { hidden = 64 }"), "E0602", "has no members"),
+            (body("fnn { hidden = 64 }"), "E0201", "no layer `fnn`"),
+            (body("ffn { hidden in { m, 64 } }", "let m in { 64, 128 }"), "E0602", "cannot be one value among others"),
+            (body("ffn { hidden = m }", "let m in { 64, 128 }\n    let m in { 1 }"), "E0206", "introduced twice"),
+            (body("ffn { hidden = m }", "let m in { 64, gelu }"), "E0205", "not gelu"),
+            (body("ffn { hidden = 64 }", "depth in { 1, 2 }"), "E0601", "no domain `depth`"),
+            (body("ffn { hidden = 64 }", "norm in { gelu }"), "E0202", "no norm named `gelu`"),
+            ("space s {\n    ffn { hidden = 64 }\n}", "E0602", "how long"),
+            ("space s {\n    length in 0 .. 4\n    ffn { hidden = 64 }\n}", "E0602", "1 to 256 lines"),
+            ("space s {\n    length = 2\n    length = 3\n    ffn { hidden = 64 }\n}", "E0206", "given twice"),
+        ]:
+            found = self.messages(text, 1)
+            self.assertTrue(any(c == code and says in message for c, message in found), f"{text}\nexpected {code} {says}\n{found}")
+            self.assertEqual(len(found), 1, f"one cause gives one error\n{text}\n{found}")
+
+    def test_start(self):
+        space = "space s {\n    length in 2 .. 3\n    attention * 1 .. 2 { heads in { 2, 4 } }\n    ffn { hidden = m, act in { gelu, relu } }\n    let m in { 64, 128 }\n    start from seed\n}\n"
+        for block, says in [
+            ("block seed() {\n    attention(heads = 2)\n    ffn(hidden = 64)\n}", None),
+            ("block seed(h: count = 4) {\n    repeat 2 { attention(heads = h, head_dim = 64) }\n    ffn(hidden = 64, act = relu)\n}", None),
+            ("block inner(n: width) {\n    ffn(hidden = n)\n}\nblock seed() {\n    attention(heads = 2)\n    inner(n = 128)\n}", None),
+            ("block seed() {\n    attention(heads = 3)\n    ffn(hidden = 64)\n}", "line 1, `attention`, has heads = 3; the space has one of 2, 4"),
+            ("block seed() {\n    attention(heads = 2)\n    ffn(hidden = 64)\n    ffn(hidden = 128)\n}", "line 3, `ffn`, has hidden = 128; the space has 64 (`m`"),
+            ("block seed() {\n    attention(heads = 2, conv = 3)\n    ffn(hidden = 64)\n}", "has conv = 3; the space has 0"),
+            ("block seed() {\n    attention(heads = 2, kv_heads = 1)\n    ffn(hidden = 64)\n}", "has kv_heads = 1; the space has the default"),
+            ("block seed() {\n    ffn(hidden = 64)\n    ffn(hidden = 64)\n}", "it has 0 of `attention`, fewer than 1"),
+            ("block seed() {\n    repeat 3 { attention(heads = 2) }\n}", "it has more than 2 of `attention`"),
+            ("block seed() {\n    attention(heads = 2)\n}", "it has 1 lines"),
+            ("block seed() {\n    attention(heads = 2)\n    low_rank(rank = 8)\n}", "`low_rank`, which the space does not list"),
+            ("block seed() {\n    attention(heads = 2)\n    at 1/2 { ffn(hidden = 64) }\n}", "at a width of 1/2"),
+            ("block seed() {\n    attention(heads = 2)\n    parallel { ffn(hidden = 64) | ffn(hidden = 64) }\n}", "parallel"),
+            ("block seed() norm = layer_norm {\n    attention(heads = 2)\n    ffn(hidden = 64)\n}", "its norm is layer_norm"),
+            ("block seed(h: count) {\n    attention(heads = h)\n    ffn(hidden = 64)\n}", "its attribute `h` has no value"),
+        ]:
+            found = self.messages(block + "\n" + space, 0)
+            self.assertEqual([code for code, _ in found], ["W0601"] if says else [], f"{block}\n{found}")
+            self.assertTrue(not says or says in found[0][1], f"{block}\n{found}")
+
+    def test_unused_let(self):
+        self.assertEqual([code for code, _ in self.messages("space s {\n    let m in { 1, 2 }\n    length = 1\n    ffn { hidden = 64 }\n}", 0)], ["W0602"])
+
+
+if __name__ == "__main__":
+    unittest.main()
