@@ -232,10 +232,13 @@ static void print_row(const Report *report, const char *name, int width, double 
     print_cell(size_text(report, times * work->kept_bytes), 12, out);
 }
 
+/* What is 0 whatever the sizes says nothing in a table. */
 static void print_fixed(const Row *row, Str *out)
 {
+    int shown = 0;
     for (int i = 0; row->cost && i < row->cost->fixed_count; i++)
-        str_printf(out, "%s%s = %.4g", i ? ", " : "  · ", row->cost->fixed[i].name, row->cost->fixed[i].value);
+        if (row->cost->fixed[i].value != 0)
+            str_printf(out, "%s%s = %.4g", shown++ ? ", " : "  · ", row->cost->fixed[i].name, row->cost->fixed[i].value);
 }
 
 static void print_table(const Report *report, Str *out)

@@ -411,7 +411,8 @@ class Elaborator:
         inner = Scope(path + ".")
         made = []
         for branch in branches:
-            nodes, width = self.body(branch, inner, "", env, ("none", None), d)
+            alone = ("none", None, wires) if len(branch) == 1 else wires  # a line alone is wired by the whole; in a sequence each by itself
+            nodes, width = self.body(branch, inner, "", env, alone, d)
             if width != d:
                 raise ReadError(f"{path}: a branch gives width {width}, the stream has {d}")
             made.append(nodes)
@@ -422,7 +423,7 @@ class Elaborator:
         inner = whole(evaluate(width, env) * d, "the width of `at`")
         path = scope.label("at", label, indices)
         declared = self.declare(path, {"w_in": ((d, inner), d ** -0.5), "w_out": ((inner, d), inner ** -0.5)})
-        nodes, out = self.body(body, Scope(path + "."), "", env, wires, inner)
+        nodes, out = self.body(body, Scope(path + "."), "", env, wires[2] if len(wires) > 2 else wires, inner)
         if out != inner:
             raise ReadError(f"{path}: the body ends at width {out}, not {inner}")
         return [At(path, nodes, declared)], d

@@ -8,10 +8,14 @@ import numpy as np
 import tensors
 
 
+ZERO = 1e-12  # of the largest value of all tensors: what is smaller in B is rounding of a 0
+
+
 def differences(a, b, tol):
-    """(worst relative difference, list of complaints). A tensor that is 0 throughout in B must be near 0 in A too."""
+    """(worst relative difference, list of complaints). A tensor of B that is 0 but for rounding must be so in A too."""
     worst, bad = 0.0, []
-    floor = 1e-12 * max((np.abs(t).max(initial=0.0) for t in b.values()), default=0.0)  # below it a tensor is rounding only
+    largest = max((np.abs(t).max(initial=0.0) for t in b.values()), default=0.0)
+    noise = (1e-14 if tol < 1e-8 else 1e-6) * max(largest, 1e-30)  # of f64 and of f32
     for name in sorted(set(a) | set(b)):
         if name not in a or name not in b:
             bad.append(f"{name}: only in {'the first' if name in a else 'the second'}")
@@ -20,8 +24,12 @@ def differences(a, b, tol):
         if x.size != y.size or (x.size > 1 and x.shape != y.shape):
             bad.append(f"{name}: shapes {x.shape} and {y.shape}")
             continue
-        scale = max(np.abs(y).max(initial=0.0), floor)
-        error = np.abs(x.ravel() - y.ravel()).max(initial=0.0) / (scale if scale > 0 else 1.0)
+        scale, apart = np.abs(y).max(initial=0.0), np.abs(x.ravel() - y.ravel()).max(initial=0.0)
+        if scale <= ZERO * largest:
+            if not apart <= noise:
+                bad.append(f"{name}: {apart:.3g} where 0 is expected")
+            continue
+        error = apart / scale
         worst = error if not error <= worst else worst
         if not error <= tol:
             bad.append(f"{name}: differs by {error:.3g} of its largest value {scale:.3g}")
@@ -32,7 +40,7 @@ def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("a")
     p.add_argument("b")
-    p.add_argument("--tol", type=float, default=1e-9)
+    p.add_argument("--tol", type=float, default=1e-10)
     args = p.parse_args()
     worst, bad = differences(tensors.load(args.a), tensors.load(args.b), args.tol)
     for line in bad:

@@ -115,6 +115,11 @@ def rotate(x, head_dim):
     return tape.concat([first * cos - second * sin, second * cos + first * sin], axis=3)
 
 
+# Score functions that cases define in their own text: (score, position of the query, of the key, head).
+SCORES = {"cap": lambda s, i, j, h: 3.0 * tape.tanh(s * (1 / 3.0)), "lean": lambda s, i, j, h: s - 0.05 * (i - j) * (h + 1) + 0.1 * s * s}
+SCORE_TEXT = {"cap": "fn cap(s, i, j, h) = 3 * tanh(s / 3)", "lean": "fn lean(s, i, j, h) = s - 0.05 * (i - j) * (h + 1) + 0.1 * s ^ 2"}
+
+
 class Attention:
     unwired = False
     attributes = {"heads": REQUIRED, "head_dim": Fraction(64), "kv_heads": lambda a: a["heads"], "position": "rope",
@@ -162,7 +167,12 @@ class Attention:
             s = s + tape.transpose(p["relative"][bucket], (2, 0, 1))
         elif a["position"].name == "alibi":
             s = s - 2.0 ** (-8 * (np.arange(h) + 1) / h)[:, None, None] * distance
+        if a["score"].name != "identity":
+            s = SCORES[a["score"].name](s, np.arange(length)[:, None], np.arange(length)[None, :], np.arange(h)[:, None, None])
         exists = distance >= 0 if a["causal"] else np.ones_like(distance, bool)
+        if ctx.segment is not None and a.get("masked"):
+            same = (ctx.segment[:, :, None] == ctx.segment[:, None, :]) & (ctx.segment >= 0)[:, :, None]
+            exists = (exists & same)[:, None]
         o = einsum("bhij,bjhe->bihe", tape.softmax(s, -1, exists), v)
         return einsum("blc,co->blo", tape.reshape(o, (batch, length, h * e)), p["wo"])
 
@@ -258,12 +268,14 @@ class Moe(Ffn):
         group = routers.attribute(a["router"], "group").name
         flat = np.arange(batch * length).reshape(batch, length)  # the number of a token in plain order
         order = {"batch": flat.reshape(1, -1), "sequence": flat, "position": flat.T}[group]  # [g, t]
+        there = np.ones(batch * length, bool) if ctx.segment is None or not a.get("masked") else ctx.segment.reshape(-1) >= 0
         rows = tape.reshape(x, (batch * length, d))
-        z = rows[order]
-        expert, token, weight = routers.route(z, p, a["router"], size(a, "experts"), ctx.tokens.reshape(-1)[order], ctx)
+        experts = size(a, "experts")
+        expert, token, weight = routers.route(rows[order], p, a["router"], experts, ctx.tokens.reshape(-1)[order], there[order], ctx)
         source = order.reshape(-1)[token]
+        Moe.metrics(ctx, expert, source, experts, there)
         out = None
-        for e in range(size(a, "experts")):
+        for e in range(experts):
             pairs = np.nonzero(expert == e)[0]
             if len(pairs) == 0:
                 continue
@@ -275,6 +287,17 @@ class Moe(Ffn):
         if out is None:
             out = tape.Var(np.zeros((batch * length, d)))
         return tape.reshape(out, (batch, length, d))
+
+    @staticmethod
+    def metrics(ctx, expert, source, experts, there):
+        """What every router is measured by; masked tokens are not counted."""
+        load = np.bincount(expert, minlength=experts).astype(float)
+        share = load / max(load.sum(), 1)
+        used = np.bincount(source, minlength=there.size)[there]
+        ctx.metric("load", load)
+        ctx.metric("load_entropy", -sum(q * math.log(q) for q in share if q > 0))
+        ctx.metric("experts_per_token", used.mean() if used.size else 0)
+        ctx.metric("idle_tokens", (used == 0).mean() if used.size else 0)
 
 
 # ---- mixing of positions ---------------------------------------------------------------------------------------------
@@ -354,10 +377,11 @@ class Head:
         there = np.nonzero(ctx.targets >= 0)  # a negative target is masked
         z = tape.logsumexp(logits, -1)[there]
         picked = logits[there + (ctx.targets[there],)]
-        ctx.cross_entropy = tape.mean(z - picked)
-        ctx.losses.append(ctx.cross_entropy)
+        none = len(there[0]) == 0  # the mean of nothing is 0
+        ctx.cross_entropy = tape.Var(0.0) if none else tape.mean(z - picked)
+        ctx.loss("cross_entropy", ctx.cross_entropy)
         if a["z_loss"] > 0:
-            ctx.losses.append(float(a["z_loss"]) * tape.mean(z * z))
+            ctx.loss("z", tape.Var(0.0) if none else float(a["z_loss"]) * tape.mean(z * z))
         return logits
 
 
@@ -378,7 +402,56 @@ class Project:
         return einsum("bli,io->blo", x, p["w"])
 
 
-LAYERS = {"attention": Attention, "ffn": Ffn, "moe": Moe, "low_rank": LowRank, "multi_branch": MultiBranch, "gmlp": Gmlp,
+class Dropout:
+    unwired = True
+    attributes = {"rate": REQUIRED}
+
+    @staticmethod
+    def declare(a, d):
+        return {}
+
+    @staticmethod
+    def width(a, d):
+        return d
+
+    @staticmethod
+    def forward(x, p, a, ctx):
+        rate = float(a["rate"])
+        if ctx.mode != "train" or rate == 0:
+            return x
+        return x * np.where(ctx.draw("keep", x.shape) < rate, 0, 1 / (1 - rate))
+
+
+def masked(layer, name):
+    """A layer applied by a definition of the case's own, `masked_NAME`, that gives it the input `segment`."""
+    class Masked(layer):
+        @staticmethod
+        def declare(a, d):
+            return {f"{name}.{k}": v for k, v in layer.declare(a, d).items()}
+
+        @staticmethod
+        def forward(x, p, a, ctx):
+            outer = ctx.path
+            ctx.enter(f"{outer}.{name}")
+            y = layer.forward(x, {k[len(name) + 1:]: v for k, v in p.items() if k.startswith(name + ".")}, {**a, "masked": True}, ctx)
+            ctx.enter(outer)
+            return y
+    return Masked
+
+
+MASKED_TEXT = """layer masked_attention(x[b, l, d]; heads: count, head_dim: width, kv_heads: count = heads, position: { rope, relative, alibi, none } = rope,
+                       conv: count = 0, causal: bool = true, qk_norm: bool = false, segment[b, l]: vocab) -> [b, l, d] {
+    let y = attention(x, heads = heads, head_dim = head_dim, kv_heads = kv_heads, position = position, conv = conv, causal = causal, qk_norm = qk_norm)
+    return y
+}
+
+layer masked_moe(x[b, l, d]; experts: count, hidden: width, act: fn = gelu, router: router, tokens[b, l]: vocab, segment[b, l]: vocab) -> [b, l, d] {
+    let y = moe(x, experts = experts, hidden = hidden, act = act, router = router)
+    return y
+}
+"""
+
+LAYERS = {"dropout": Dropout, "masked_attention": masked(Attention, "attention"), "masked_moe": masked(Moe, "moe"), "attention": Attention, "ffn": Ffn, "moe": Moe, "low_rank": LowRank, "multi_branch": MultiBranch, "gmlp": Gmlp,
           "token_mixer": TokenMixer, "rms_norm": RmsNorm, "layer_norm": LayerNorm, "embed": Embed, "head": Head, "project": Project}
 
 

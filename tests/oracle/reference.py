@@ -15,27 +15,58 @@ import zlib
 import numpy as np
 
 import bfm_reader
+import draws
 import layers
 import tape
 import tensors
 
 
 class Context:
-    """What a pass carries beside the stream: tokens, targets, losses, router state, and the margins of its decisions."""
+    """What a pass carries beside the stream: tokens, targets, losses, router state, and the margins of its decisions.
 
-    def __init__(self, tokens, targets, context, mode="train", state=None, seed=0):
-        self.tokens, self.targets, self.context, self.mode = tokens, targets, context, mode
-        self.losses, self.cross_entropy = [], None
-        self.states, self.nexts = state or {}, {}
+    Negative targets and segments are `none`: masked. States, losses and metrics are kept under their full paths; a second use of the
+    same path adds `#2`.
+    """
+
+    def __init__(self, tokens, targets, context, mode="train", state=None, seed=1, step=0, segment=None):
+        self.tokens, self.targets, self.segment, self.context, self.mode = tokens, targets, segment, context, mode
+        self.cross_entropy = None
+        self.losses, self.metrics, self.nexts = {}, {}, {}
+        self.states = state or {}
         self.smallest_margin = self.smallest_kink = np.inf
-        self.draws = np.random.default_rng(seed)
+        self.seed, self.step = seed, step
         self.enter("")
 
     def enter(self, path):
-        """Router state belongs to the line at `path`."""
+        """Losses, metrics, states and draws belong to the line at `path`."""
         self.path = path
-        self.state = self.states.get(path, {})
-        self.next = self.nexts.setdefault(path, {})
+
+    def named(self, table, name, value):
+        full = f"{self.path}.{name}"
+        uses = sum(key.split("#")[0] == full for key in table)
+        table[full if uses == 0 else f"{full}#{uses + 1}"] = value
+
+    def loss(self, name, value):
+        self.named(self.losses, name, value)
+
+    def metric(self, name, value):
+        self.named(self.metrics, name, np.asarray(value, np.float64))
+
+    def state(self, name, absent):
+        return self.states.get(f"{self.path}.{name}", absent)
+
+    def next(self, name, value):
+        self.named(self.nexts, name, np.asarray(value, np.float64))
+
+    def draw(self, tag, shape):
+        return draws.uniform(self.seed, self.path, tag, self.step, shape)
+
+    def total_loss(self):
+        parts = list(self.losses.values())
+        total = parts[0]
+        for part in parts[1:]:
+            total = total + part
+        return total
 
     def margin(self, gap):
         self.smallest_margin = min(self.smallest_margin, float(gap))
@@ -45,9 +76,6 @@ class Context:
         scale = np.sqrt(np.mean(values ** 2)) if values.size else 0
         if scale > 0:
             self.smallest_kink = min(self.smallest_kink, float(np.abs(values).min() / scale))
-
-    def uniform(self, shape):
-        return self.draws.random(shape)
 
 
 def local(declared, params, prefix=""):
@@ -95,23 +123,22 @@ def run(nodes, x, params, ctx):
     return x
 
 
-def forward(model, params, tokens, mode="train", state=None):
-    """(logits, context) for tokens [b, l + 1]; `params` are variables of the tape."""
-    ctx = Context(tokens[:, :-1], tokens[:, 1:], model.context, mode, state)
+def forward(model, params, tokens, **how):
+    """(logits, context) for tokens [b, l + 1] or (inputs, targets); `params` are variables of the tape, `how` is Context's."""
+    inputs, targets = tokens if isinstance(tokens, tuple) else (tokens[:, :-1], tokens[:, 1:])
+    ctx = Context(inputs, targets, model.context, **how)
     return run(model.nodes, None, params, ctx), ctx
 
 
-def gradients(model, weights, tokens):
+def gradients(model, weights, tokens, **how):
     """({tensor: value} as `bfmc grad` writes it, context)."""
     params = {}
     for path, (shape, _) in model.params.items():
         if path not in weights or tuple(weights[path].shape) != tuple(shape):
             raise SystemExit(f"{path}: expected {tuple(shape)}, found {tuple(weights[path].shape) if path in weights else 'nothing'}")
         params[path] = tape.Var(np.asarray(weights[path], np.float64))
-    logits, ctx = forward(model, params, tokens)
-    loss = ctx.losses[0]
-    for part in ctx.losses[1:]:
-        loss = loss + part
+    logits, ctx = forward(model, params, tokens, **how)
+    loss = ctx.total_loss()
     tape.backward(loss)
     out = {"loss": loss.value, "cross_entropy": ctx.cross_entropy.value, "logits": logits.value}
     out.update({path: np.zeros(v.shape) if v.grad is None else v.grad for path, v in params.items()})

@@ -1,7 +1,8 @@
 """Routers: who computes what. Choices are made in NumPy on the values of the scores; only the weights are differentiated.
 
-`route` takes z [g, t, d] and gives the pairs as three flat arrays: expert, token (g · T + t) and weight. Losses go to
-`ctx.losses`, new state to `ctx.next`, and every comparison that decides something reports its margin to `ctx.margin`.
+`route` takes z [g, t, d] and gives the pairs as three flat arrays: expert, token (g · T + t) and weight. `there` [g, t] is false for
+masked tokens, which nothing counts and nobody chooses. Losses, metrics and new states are reported to `ctx` under their names, and so
+is the margin of every comparison that decides something.
 """
 import math
 from fractions import Fraction
@@ -49,9 +50,40 @@ class Choice:
         return slots
 
 
-def route(z, p, router, experts, ids, ctx):
+def route(z, p, router, experts, ids, there, ctx):
     c = Choice(router, experts, z.shape[0], z.shape[1], ctx.context)
-    return ROUTERS[router.name].run(z, p, c, ids, ctx)
+    c.there = there
+    outer = ctx.path
+    ctx.enter(outer + ".router")
+    c.path = ctx.path
+    pairs = ROUTERS[router.name].run(z, p, c, ids, ctx)
+    ctx.enter(outer)
+    return pairs
+
+
+def mean_there(x, c):
+    """The mean over the tokens that exist of x [g, t, …]."""
+    keep = np.nonzero(c.there.ravel())[0]
+    flat = tape.reshape(x, (c.there.size,) + x.shape[2:])
+    return tape.mean(flat[keep], axis=0) if len(keep) else tape.Var(np.zeros(x.shape[2:]))
+
+
+def note_scores(p, c, ctx):
+    q = p.value[c.there]
+    ctx.metric("score_entropy", -(q * np.log(np.where(q > 0, q, 1))).sum(axis=-1).mean() if len(q) else 0)
+
+
+def note_drops(ctx, claim, kept):
+    """Shares of the claims that found no slot, and of the claiming tokens that found none at all."""
+    asked, served = claim >= 0, kept >= 0
+    asking = asked.any(axis=-1)
+    ctx.metric("dropped_assignments", (asked & ~served).sum() / max(asked.sum(), 1))
+    ctx.metric("dropped_tokens", (asking & ~served.any(axis=-1)).sum() / max(asking.sum(), 1))
+
+
+def drops_nothing(ctx):
+    ctx.metric("dropped_assignments", 0)
+    ctx.metric("dropped_tokens", 0)
 
 
 def scores(z, p):
@@ -96,14 +128,16 @@ def balance(p, first, c, ctx):
     """aux · E · Σ_e (mean score) (fraction chosen), the mean over groups. first [g, t, n]: the choices that count."""
     if c.aux == 0 or ctx.mode != "train":
         return
-    f = np.stack([np.bincount(first[g].ravel(), minlength=c.experts) / first[g].size for g in range(c.groups)])
-    ctx.losses.append(float(c.aux) * c.experts * tape.mean(tape.total(tape.mean(p, axis=1) * f, axis=-1)))
+    present = np.maximum(c.there.sum(axis=1), 1)
+    f = np.stack([np.bincount(first[g][c.there[g]].ravel(), minlength=c.experts) for g in range(c.groups)]) / (present * first.shape[2])[:, None]
+    m = tape.total(p * c.there[..., None], axis=1) * (1 / present)[:, None]
+    ctx.loss("balance", float(c.aux) * c.experts * tape.mean(tape.total(m * f, axis=-1)))
 
 
 def z_loss(a, c, ctx):
     if c.z > 0 and ctx.mode == "train":
         lse = tape.logsumexp(a, -1)
-        ctx.losses.append(float(c.z) * tape.mean(lse * lse))
+        ctx.loss("router_z", float(c.z) * mean_there(lse * lse, c))
 
 
 def pairs_of(kept, gate):
@@ -129,15 +163,18 @@ def token_choice(z, p, c, ids, ctx, k, renormalise, counted):
     gate = picked(s, pick)
     if renormalise:
         gate = gate / (tape.total(gate, axis=-1, keepdims=True) + 1e-9)
-    claim = pick.copy()
+    claim = np.where(c.there[..., None], pick, -1)
     if getattr(c, "second", "all") == "sampled" and ctx.mode == "train":
-        claim[..., 1] = np.where(ctx.uniform(claim.shape[:2]) < 2 * gate.value[..., 1], claim[..., 1], -1)
+        chance = ctx.draw("second", claim.shape[:2]) - 2 * gate.value[..., 1]
+        ctx.margin(np.abs(chance).min())
+        claim[..., 1] = np.where(chance < 0, claim[..., 1], -1)
     kept = claim
     if c.capacity != "none":
         kept = drop(claim, c.order, c.slots(k if c.convention == "assignments" else 1), c.experts)
     balance(s, pick[..., :counted], c, ctx)
     z_loss(a, c, ctx)
-    ctx.dropped = getattr(ctx, "dropped", 0) + int(((claim >= 0) & (kept < 0)).sum())
+    note_drops(ctx, claim, kept)
+    note_scores(s, c, ctx)
     return pairs_of(kept, gate)
 
 
@@ -156,15 +193,18 @@ def top1(z, p, c, ids, ctx):
 def loss_free(z, p, c, ids, ctx):
     _, s = scores(z, p)
     k = int(c.k)
-    bias = ctx.state.get("loss_free.b", np.zeros(c.experts))
+    bias = ctx.state("b", np.zeros(c.experts))
     biased = s.value + bias
     pick = best(biased, k)
     note_margins(biased, k, ctx, ordered=True)
     gate = picked(s, pick)
     gate = gate / (tape.total(gate, axis=-1, keepdims=True) + 1e-9)
+    pick = np.where(c.there[..., None], pick, -1)
     kept = pick if c.capacity == "none" else drop(pick, "token", c.slots(), c.experts)
-    load = np.bincount(pick.ravel(), minlength=c.experts)
-    ctx.next["loss_free.b"] = bias + float(c.rate) * np.sign(load.mean() - load)
+    load = np.bincount(pick[pick >= 0], minlength=c.experts)
+    ctx.next("b", bias + float(c.rate) * np.sign(load.mean() - load))
+    note_drops(ctx, pick, kept)
+    note_scores(s, c, ctx)
     return pairs_of(kept, gate)
 
 
@@ -173,13 +213,18 @@ def loss_free(z, p, c, ids, ctx):
 
 def chosen_by_experts(s, c, ctx):
     """Pairs of the k best tokens of each expert, and the chosen tokens [g, e, k]."""
-    by_expert = np.moveaxis(s.value, 2, 1)  # [g, e, t]
+    by_expert = np.where(c.there[:, None, :], np.moveaxis(s.value, 2, 1), -1.0)  # [g, e, t]; what is masked comes last
     k = min(c.tokens, c.slots())
     token = best(by_expert, k)
-    note_margins(by_expert, k, ctx, ordered=False)
+    for g in range(c.groups):
+        note_margins(by_expert[g][:, c.there[g]], k, ctx, ordered=False)
     g, e, _ = np.ogrid[:c.groups, :c.experts, :k]
-    weight = s[np.broadcast_to(g, token.shape).ravel(), token.ravel(), np.broadcast_to(e, token.shape).ravel()]
-    return (np.broadcast_to(e, token.shape).ravel(), (g * c.tokens + token).ravel(), weight), token
+    group, expert = np.broadcast_to(g, token.shape), np.broadcast_to(e, token.shape)
+    real = np.nonzero(c.there[group, token])
+    group, expert, chosen = group[real], expert[real], token[real]
+    note_scores(s, c, ctx)
+    drops_nothing(ctx)
+    return (expert, group * c.tokens + chosen, s[group, chosen, expert]), token
 
 
 def expert_choice(z, p, c, ids, ctx):
@@ -189,13 +234,18 @@ def expert_choice(z, p, c, ids, ctx):
 
 def expert_threshold(z, p, c, ids, ctx):
     _, s = scores(z, p)
+    old, decay = ctx.state("c", np.zeros(c.experts)), float(c.decay)
     if ctx.mode == "train":
         pairs, token = chosen_by_experts(s, c, ctx)
-        last = np.take_along_axis(np.moveaxis(s.value, 2, 1), token, axis=2)[..., -1].mean(axis=0)
-        old, decay = ctx.state.get("expert_threshold.c"), float(c.decay)
-        ctx.next["expert_threshold.c"] = last if old is None else decay * old + (1 - decay) * last
+        taken = np.where(np.take_along_axis(c.there[:, None, :], token, axis=2), np.take_along_axis(np.moveaxis(s.value, 2, 1), token, axis=2), np.inf)
+        live = c.there.any(axis=1)  # a group without tokens has no score that got a slot
+        last = taken.min(axis=2)[live].mean(axis=0) if live.any() else np.zeros(c.experts)
+        ctx.next("c", last if ctx.step == 0 else decay * old + (1 - decay) * last)
         return pairs
-    g, t, e = np.nonzero(s.value > ctx.state.get("expert_threshold.c", np.zeros(c.experts)))
+    ctx.margin(np.abs(s.value - old)[c.there].min(initial=np.inf))
+    g, t, e = np.nonzero((s.value > old) & c.there[..., None])
+    note_scores(s, c, ctx)
+    drops_nothing(ctx)
     return e, g * c.tokens + t, s[g, t, e]
 
 
@@ -204,16 +254,26 @@ def expert_threshold(z, p, c, ids, ctx):
 
 def soft(z, p, c, ids, ctx):
     _, s = scores(z, p)
-    g, t, e = (i.ravel() for i in np.indices(s.shape))
+    g, t, e = np.nonzero(np.broadcast_to(c.there[..., None], s.shape))
+    note_scores(s, c, ctx)
+    drops_nothing(ctx)
     return e, g * c.tokens + t, s[g, t, e]
 
 
+def one_each(c, ctx, expert, entropy):
+    """Every token to the expert given [g · t], with weight 1."""
+    token = np.nonzero(c.there.ravel())[0]
+    ctx.metric("score_entropy", entropy if len(token) else 0)
+    drops_nothing(ctx)
+    return expert[token], token, tape.Var(np.ones(len(token)))
+
+
 def hashed(z, p, c, ids, ctx):
-    return ids.ravel() % c.experts, np.arange(ids.size), tape.Var(np.ones(ids.size))
+    return one_each(c, ctx, ids.ravel() % c.experts, 0)
 
 
 def random(z, p, c, ids, ctx):
-    return np.floor(ctx.uniform((ids.size,)) * c.experts).astype(int), np.arange(ids.size), tape.Var(np.ones(ids.size))
+    return one_each(c, ctx, np.floor(ctx.draw("expert", ids.shape) * c.experts).astype(int).ravel(), math.log(c.experts))
 
 
 TOKEN_CHOICE = dict(group=SEQUENCE, order="token", convention="slots", aux=Fraction(1, 100), z=Fraction(0), small_groups=False)

@@ -23,9 +23,9 @@ def load(path):
     return out
 
 
-def save(path, arrays):
-    """Tensors in the order of their names, their bytes one after another."""
-    header, parts, at = {}, [], 0
+def save(path, arrays, metadata=None):
+    """Tensors in the order of their names, their bytes one after another; metadata is a table of texts."""
+    header, parts, at = {"__metadata__": metadata} if metadata else {}, [], 0
     for name in sorted(arrays):
         a = np.asarray(arrays[name])
         raw = a.tobytes()  # C order, whatever the layout in memory

@@ -10,6 +10,7 @@ import numpy as np
 
 import bfm_reader
 import compare
+import draws
 import generate_cases
 import optimizers
 import reference
@@ -54,7 +55,7 @@ class Differences(unittest.TestCase):
     def loss(model, weights, path, direction, h, tokens):
         params = {k: tape.Var(v + h * direction if k == path else v) for k, v in weights.items()}
         _, ctx = reference.forward(model, params, tokens)
-        return math.fsum(float(part.value) for part in ctx.losses)
+        return float(ctx.total_loss().value)
 
     def test_random_models(self):
         done = 0
@@ -90,24 +91,36 @@ class State(unittest.TestCase):
         return bfm_reader.read("model m { vocab = 13 context = 6 embed(d = 8) attention(heads = 2, head_dim = 4) "
                                f"moe(experts = 3, hidden = 8, router = {router}) head() }}")
 
-    def run_once(self, model, mode, state=None):
+    def run_once(self, model, mode, **how):
         params = {k: tape.Var(v) for k, v in reference.make_weights(model, 2).items()}
         tokens = np.random.default_rng(1).integers(0, 13, (2, 7))
-        return reference.forward(model, params, tokens, mode, state)
+        return reference.forward(model, params, tokens, mode=mode, **how)
 
     def test_threshold_starts_at_the_first_value_and_then_moves(self):
-        model = self.model("expert_threshold(decay = 0.9)")
-        first = self.run_once(model, "train")[1].nexts
-        c = first["moe_0"]["expert_threshold.c"]
-        again = self.run_once(model, "train", {"moe_0": {"expert_threshold.c": c + 1}})[1].nexts["moe_0"]["expert_threshold.c"]
+        model, path = self.model("expert_threshold(decay = 0.9)"), "moe_0.router.c"
+        c = self.run_once(model, "train")[1].nexts[path]
+        again = self.run_once(model, "train", state={path: c + 1}, step=1)[1].nexts[path]
         np.testing.assert_allclose(again, 0.9 * (c + 1) + 0.1 * c)
-        high, _ = self.run_once(model, "eval", {"moe_0": {"expert_threshold.c": c + 10}})
-        low, _ = self.run_once(model, "eval", {"moe_0": {"expert_threshold.c": c - 10}})
+        high, _ = self.run_once(model, "eval", state={path: c + 10})
+        low, _ = self.run_once(model, "eval", state={path: c - 10})
         self.assertFalse(np.allclose(high.value, low.value))
 
     def test_loss_free_bias_follows_the_load(self):
-        b = self.run_once(self.model("loss_free(k = 1, rate = 0.5)"), "train")[1].nexts["moe_0"]["loss_free.b"]
+        b = self.run_once(self.model("loss_free(k = 1, rate = 0.5)"), "train")[1].nexts["moe_0.router.b"]
         self.assertTrue(set(np.abs(b)) <= {0.0, 0.5})
+
+
+class Draws(unittest.TestCase):
+    def test_published_hashes(self):
+        self.assertEqual(draws.xxh64(b""), 0xEF46DB3751D8E999)
+        self.assertEqual(draws.xxh64(b"abc"), 0x44BC2CF5AD770999)
+        self.assertEqual(draws.xxh64(b"Nobody inspects the spammish repetition"), 0xFBCEA83C8A378BF1)
+
+    def test_published_blocks(self):
+        """The known answers of the Random123 distribution."""
+        zeros, ones = draws.philox([[0]] * 4, (0, 0)), draws.philox([[0xFFFFFFFF]] * 4, (0xFFFFFFFF, 0xFFFFFFFF))
+        self.assertEqual([int(w[0]) for w in zeros], [0x6627E8D5, 0xE169C58D, 0xBC57AC4C, 0x9B00DBD8])
+        self.assertEqual([int(w[0]) for w in ones], [0x408F276D, 0x41C83B0E, 0xA20BC7C6, 0x6D5451FD])
 
 
 class Optimizers(unittest.TestCase):
