@@ -68,6 +68,8 @@ typedef struct Emit {
     Value *expr;
     Accumulator accumulator;
     V lanes_from, lanes_to;  /* the row's part of a parallel vector index */
+    V first;                 /* recurrences: this is the first position */
+    V carry, carry_at;       /* recurrences: what is carried, float[]; where the row's part of it begins */
 } Emit;
 
 /* What entering a loop changes and leaving it restores. */
@@ -121,15 +123,19 @@ void inner_bounds(Emit *e, int index, V *from, V *to); /* cuts the range by the 
 void inner_loops(Emit *e, int position, EmitBody *body);
 
 /* emit_body.c */
+V emit_result(Emit *e, V number); /* as the type of the result: an integer is rounded, none if it is outside */
 void body_map(Emit *e, int position);
 void body_reduce(Emit *e, int position);
 void body_scatter(Emit *e, int position);
 void body_scatter_lanes(Emit *e, int position); /* over [lanes_from, lanes_to) */
-void body_scan(Emit *e, int position);
 
 /* emit_kernel.c */
 void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbol, int width, bool masked_loops);
 bool index_is_parallel(const KernelForm *form, int index);
+/* A row of the parallel range, from `flat` on: all parallel indices but the vector index, which runs over [*from, *from + count), are bound.
+   Without a parallel vector index a row is a point and count NULL. Returns where the next row begins. */
+V row_bind(Emit *e, V flat, V end, V *from, V *count);
+void emit_scan(Emit *e);  /* emit_scan.c */
 void emit_range(Emit *e); /* emit_range.c */
 
 #endif

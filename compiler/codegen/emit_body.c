@@ -19,7 +19,7 @@ static V to_integer(Emit *e, V number)
     return LLVMBuildSelect(e->builder, inside, integer, LLVMConstAllOnes(type), "");
 }
 
-static V convert(Emit *e, V number) { return e->form->out_type == T_INT ? to_integer(e, number) : number; }
+V emit_result(Emit *e, V number) { return e->form->out_type == T_INT ? to_integer(e, number) : number; }
 
 static V outside_value(Emit *e, V like)
 {
@@ -38,7 +38,7 @@ void body_map(Emit *e, int position)
 {
     (void)position;
     bool vector = e->access_vector[e->form->out];
-    V value = convert(e, value_float(e, e->expr[e->form->body], vector));
+    V value = emit_result(e, value_float(e, e->expr[e->form->body], vector));
     if (e->form->fill != FILL_NONE) {
         access_store(e, e->form->out, value, e->live, e->mask);
         return;
@@ -183,7 +183,7 @@ void body_reduce(Emit *e, int position)
         V shift = LLVMBuildSelect(e->builder, infinite, vec_const(result, 0.0), result, "");
         result = log_sum(e, result, infinite, reduce_pass(e, REDUCE_LSE, shift));
     }
-    access_store(e, form->out, convert(e, result), form->fill != FILL_NONE ? e->live : NULL, form->fill != FILL_NONE ? e->mask : NULL);
+    access_store(e, form->out, emit_result(e, result), form->fill != FILL_NONE ? e->live : NULL, form->fill != FILL_NONE ? e->mask : NULL);
 }
 
 /* ---- scatter: read, add, write ------------------------------------------------------------------------------------------------------ */
@@ -209,7 +209,7 @@ void body_scatter(Emit *e, int position)
         old = LLVMBuildSelect(e->builder, none, vec_const(number, form->reducer == REDUCE_SUM ? 0.0 : __builtin_nan("")), number, "");
     }
     V sum = form->reducer == REDUCE_LSE ? log_add(e, old, x) : combine(e, form->reducer, old, x);
-    access_store(e, form->out, convert(e, sum), e->live, e->mask);
+    access_store(e, form->out, emit_result(e, sum), e->live, e->mask);
 }
 
 void body_scatter_lanes(Emit *e, int position)
@@ -218,63 +218,4 @@ void body_scatter_lanes(Emit *e, int position)
     V from = e->lanes_from, end = e->lanes_to;
     inner_bounds(e, e->form->vector, &from, &end);
     vector_loop(e, from, end, body_scatter, 0, true);
-}
-
-/* ---- recurrences -------------------------------------------------------------------------------------------------------------------- */
-
-static V vector_of(Emit *e, V value, bool vector)
-{
-    return vector && LLVMGetTypeKind(LLVMTypeOf(value)) != LLVMVectorTypeKind ? emit_splat(e, value) : value;
-}
-
-static void body_scan_point(Emit *e)
-{
-    const KernelForm *form = e->form;
-    Accumulator *to = &e->accumulator;
-    LLVMTypeRef type = to->vector ? emit_lanes_type(e, e->f32) : e->f32;
-    V old = LLVMBuildLoad2(e->builder, type, to->slot, "");
-    V carried = form->body2 >= 0 ? LLVMBuildFMul(e->builder, value_float(e, e->expr[form->body2], to->vector), old, "") : old;
-    V now = LLVMBuildFAdd(e->builder, carried, value_float(e, e->expr[form->body], to->vector), "");
-    if (e->mask)
-        now = LLVMBuildSelect(e->builder, e->mask, now, old, "");
-    if (e->live)
-        now = LLVMBuildSelect(e->builder, e->live, now, old, "");
-    LLVMBuildStore(e->builder, now, to->slot);
-    access_store(e, form->out, convert(e, form->exclusive ? old : now), NULL, NULL);
-}
-
-static void scan_loops(Emit *e, int position)
-{
-    const KernelForm *form = e->form;
-    if (position == form->inner_count) {
-        body_scan_point(e);
-        return;
-    }
-    int index = form->inner[position];
-    V extent = emit_ref(e, form->extents[index]);
-    Loop loop = loop_begin(e, emit_i64(e, 0), extent, emit_i64(e, 1));
-    Scope scope = scope_enter(e);
-    V last = LLVMBuildSub(e->builder, extent, emit_i64(e, 1), "");
-    e->index[index] = form->reverse ? LLVMBuildSub(e->builder, last, loop.value, "") : loop.value;
-    emit_enter(e, e->depth[index]);
-    scan_loops(e, position + 1);
-    scope_leave(e, &scope);
-    loop_end(e, &loop);
-}
-
-void body_scan(Emit *e, int position)
-{
-    (void)position;
-    const KernelForm *form = e->form;
-    Accumulator *to = &e->accumulator;
-    to->vector = form->vector >= 0;
-    LLVMTypeRef type = to->vector ? emit_lanes_type(e, e->f32) : e->f32;
-    to->slot = emit_alloca(e, type);
-    V first = LLVMConstReal(e->f32, 0.0);
-    if (form->init >= 0)
-        first = access_load(e, form->init);
-    if (form->init >= 0 && form->accesses[form->init].type == T_INT)
-        first = LLVMBuildSIToFP(e->builder, first, e->access_vector[form->init] ? type : e->f32, "");
-    LLVMBuildStore(e->builder, vector_of(e, first, to->vector), to->slot);
-    scan_loops(e, 0);
 }

@@ -13,7 +13,7 @@ bool index_is_parallel(const KernelForm *form, int index)
 }
 
 /* Parallel indices are bound together at depth 1, except a parallel vector index: a loop of its own, innermost where points add into memory in order,
-   else around the other loops. */
+   else around the other loops. Of a recurrence, what is scanned is outside. */
 static void assign_index_depths(Emit *e)
 {
     const KernelForm *form = e->form;
@@ -24,6 +24,15 @@ static void assign_index_depths(Emit *e)
     if (form->kind == FORM_TILE) {
         e->depth[form->row] = 2;
         e->depth[form->col] = 3;
+        return;
+    }
+    if (form->mode == MODE_SCAN) {
+        for (int i = 0; i < form->inner_count; i++)
+            e->depth[form->inner[i]] = i + 1;
+        for (int i = 0; i < form->parallel_count; i++)
+            e->depth[form->parallel[i]] = form->inner_count + 1;
+        if (own)
+            e->depth[form->vector] = form->inner_count + 2;
         return;
     }
     if (own && form->mode != MODE_SCATTER)
@@ -139,12 +148,7 @@ static void emit_row(Emit *e, V from, V count)
         e->lanes_to = end;
         inner_loops(e, 0, count ? body_scatter_lanes : body_scatter);
         break;
-    case MODE_SCAN:
-        if (count)
-            vector_loop(e, from, end, body_scan, 0, false);
-        else
-            body_scan(e, 0);
-        break;
+    case MODE_SCAN: break; /* emit_scan.c */
     }
 }
 
@@ -160,13 +164,28 @@ static void bind_parallel(Emit *e, V flat, int count)
     }
 }
 
+V row_bind(Emit *e, V flat, V end, V *from, V *count)
+{
+    const KernelForm *form = e->form;
+    const bool own = form->vector >= 0 && index_is_parallel(form, form->vector);
+    V row = flat;
+    *from = *count = NULL;
+    if (own) {
+        V extent = emit_ref(e, form->extents[form->vector]);
+        *from = form->parallel_count > 1 ? LLVMBuildURem(e->builder, flat, extent, "") : flat;
+        *count = emit_min(e, LLVMBuildSub(e->builder, extent, *from, ""), LLVMBuildSub(e->builder, end, flat, ""));
+        row = form->parallel_count > 1 ? LLVMBuildUDiv(e->builder, flat, extent, "") : flat;
+    }
+    bind_parallel(e, row, form->parallel_count - own);
+    return LLVMBuildAdd(e->builder, flat, own ? *count : emit_i64(e, 1), "");
+}
+
 static void nest_function(Emit *e)
 {
     const KernelForm *form = e->form;
     V begin = LLVMGetParam(e->function, 2), end = LLVMGetParam(e->function, 3);
-    bool own = form->vector >= 0 && index_is_parallel(form, form->vector);
-    /* A row ends where the vector index does; without one it is a single point. The loop's step is known inside it, so it is stored. */
-    V bump = emit_alloca(e, e->i64), one = emit_i64(e, 1);
+    /* A row ends where the vector index does. The loop's step is known inside it, so it is stored. */
+    V bump = emit_alloca(e, e->i64);
     LLVMBuildStore(e->builder, begin, bump);
     LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), next = emit_block(e), after = emit_block(e);
     LLVMBuildBr(e->builder, head);
@@ -175,16 +194,9 @@ static void nest_function(Emit *e)
     LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, flat, end, ""), body, after);
     LLVMPositionBuilderAtEnd(e->builder, body);
     Scope scope = scope_enter(e);
-    V from = NULL, count = NULL, row = flat;
-    if (own) {
-        V extent = emit_ref(e, form->extents[form->vector]);
-        from = form->parallel_count > 1 ? LLVMBuildURem(e->builder, flat, extent, "") : flat;
-        count = emit_min(e, LLVMBuildSub(e->builder, extent, from, ""), LLVMBuildSub(e->builder, end, flat, ""));
-        row = form->parallel_count > 1 ? LLVMBuildUDiv(e->builder, flat, extent, "") : flat;
-    }
-    LLVMBuildStore(e->builder, LLVMBuildAdd(e->builder, flat, own ? count : one, ""), bump);
-    bind_parallel(e, row, form->parallel_count - own);
-    if (form->mode == MODE_SCATTER || (form->fill != FILL_NONE && form->mode != MODE_SCAN))
+    V from, count;
+    LLVMBuildStore(e->builder, row_bind(e, flat, end, &from, &count), bump);
+    if (form->mode == MODE_SCATTER || form->fill != FILL_NONE)
         e->skip = next;
     emit_enter(e, 1);
     emit_row(e, from, count);
@@ -318,7 +330,8 @@ void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbo
     if (form->kind != FORM_RANGE)
         emit_enter(e, 0);
     switch (form->kind) {
-    case FORM_NEST: case FORM_RECUR: case FORM_SCORES: nest_function(e); break;
+    case FORM_NEST: case FORM_SCORES: nest_function(e); break;
+    case FORM_RECUR: emit_scan(e); break;
     case FORM_TILE: tile_function(e); break;
     case FORM_RANGE: emit_range(e); break;
     }

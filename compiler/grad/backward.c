@@ -1,12 +1,14 @@
 /* One unit in reverse: where forward tensors come from, how contributions become adjoints, and the walk over its operations. */
 #include "grad/internal.h"
 
+#include "ir/volume.h"
 #include "support/bug.h"
 
 #include <string.h>
 
 /* Kept from the forward run rather than computed again: what reduced, recurred, ranked or was called, and every integer. Element-wise
-   definitions are recomputed, and so are the score and its raw form inside a stream, whose size is the reason for streaming. */
+   definitions are recomputed, and so are a recurrence that holds more than what it is made from (a state of outer products), and the
+   score and its raw form inside a stream, whose size is the reason for streaming. */
 static bool must_save(const Backward *b, int tensor) {
     const Tensor *t = &b->forward->tensors[tensor];
     if (t->role != TENSOR_LOCAL || t->type == T_INT || t->def < 0)
@@ -17,13 +19,15 @@ static bool must_save(const Backward *b, int tensor) {
         if (group->kind == GROUP_STREAM && (group->raw == t->def || group->score == t->def))
             return false;
     }
+    if (op->kind == OP_RECUR)
+        return !op_expands(b->forward, op);
     return op->kind != OP_NEST || op->reducer != REDUCE_SET;
 }
 
 static int recompute(Backward *b, const Op *op) {
     int copy = backward_like(b, op->out.tensor, "");
     b->map[op->out.tensor] = copy;
-    OpBuilder builder = op_begin(b->target, OP_NEST);
+    OpBuilder builder = op_begin(b->target, op->kind);
     Rewrite rewrite = rewrite_begin(&builder, b->forward, op, NULL, backward_tensor_map, b);
     rewrite_all(&rewrite);
     (void)builder_finish(&builder);

@@ -70,6 +70,7 @@ int backward_like(Backward *backward, int tensor, const char *suffix); /* a new 
 typedef struct Seed {
     int tensor;      /* adjoint of the output */
     int factor;      /* multiplied with it; -1: none */
+    int behind;      /* the factor is read one step before, in the order of a recurrence along this index; -1: at the same point */
     int lse;         /* times exp(expression - this); -1: none */
     int chosen;      /* argmax: the point counts only if its flat position is this tensor's value; -1: none */
     bool chosen_top; /* `chosen` has a last axis of extent 1 */

@@ -4,7 +4,7 @@
 
 #include "support/bug.h"
 
-Seed seed_of(int tensor) { return (Seed){.tensor = tensor, .factor = -1, .lse = -1, .chosen = -1}; }
+Seed seed_of(int tensor) { return (Seed){.tensor = tensor, .factor = -1, .behind = -1, .lse = -1, .chosen = -1}; }
 
 static bool is_read(void *user, int id) { return *(int *)user == id; }
 
@@ -22,12 +22,29 @@ static int flat_position(OpBuilder *b, const Op *op, const bool *reduced) {
     return expr_affine(b, flat);
 }
 
+/* The factor at the point or, along `behind`, one step before it: the first point has none. */
+static Access factor_access(Rewrite *rewrite, const Op *op, const Seed *seed) {
+    Program *program = rewrite->to->unit->program;
+    Access access = rewrite_subs(rewrite, &op->out, seed->factor);
+    if (seed->behind < 0)
+        return access;
+    Dim extent = op->indices[seed->behind].extent;
+    Affine index = affine_index(program, seed->behind), one = affine_const(program, dim_int(program->dims, 1));
+    Affine before = op->reverse ? affine_add(program, index, one) : affine_sub(program, index, one);
+    Affine last = affine_const(program, dim_sub(program->dims, extent, dim_int(program->dims, 1)));
+    op_cond(rewrite->to, op->reverse ? affine_sub(program, last, before) : before);
+    for (int k = 0; k < access.count; k++)
+        if (affine_equal(access.subs[k].affine, index))
+            access.subs[k] = sub_affine(before, access.subs[k].span);
+    return access;
+}
+
 static int seed_expr(Rewrite *rewrite, const Op *op, int root, const Seed *seed) {
     OpBuilder *b = rewrite->to;
     Program *program = b->unit->program;
     int ybar = expr_read(b, rewrite_subs(rewrite, &op->out, seed->tensor));
     if (seed->factor >= 0)
-        ybar = expr_op(b, EXPR_MUL, ybar, expr_read(b, rewrite_subs(rewrite, &op->out, seed->factor)), -1);
+        ybar = expr_op(b, EXPR_MUL, ybar, expr_read(b, factor_access(rewrite, op, seed)), -1);
     if (seed->lse >= 0) {
         int row = expr_read(b, rewrite_subs(rewrite, &op->out, seed->lse));
         int difference = expr_op(b, EXPR_SUB, rewrite_expr(rewrite, root), row, -1);

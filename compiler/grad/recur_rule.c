@@ -62,11 +62,15 @@ static int reverse(RecurGrad *r, bool exclusive, const char *suffix) {
     return tensor;
 }
 
-/* What H held before each point's own update. */
-static int previous(RecurGrad *r) {
+/* What H held before each point's own update: where one index is scanned from 0 on, H one step before. */
+static int previous(RecurGrad *r, Seed *seed) {
     Backward *b = r->b;
     if (r->op->exclusive)
         return backward_need(b, r->op->out.tensor);
+    if (r->op->scan_count == 1 && r->op->init.tensor < 0) {
+        seed->behind = r->op->scan[0];
+        return backward_need(b, r->op->out.tensor);
+    }
     OpBuilder builder = op_begin(b->target, OP_RECUR);
     Rewrite rewrite = rewrite_begin(&builder, b->forward, r->op, NULL, backward_tensor_map, b);
     Op exclusive = *r->op;
@@ -145,7 +149,7 @@ void recur_rule(Backward *b, const Op *op) {
         for (int id = op->body2; id >= 0; id--)
             varied = varied || (op->exprs[id].kind == EXPR_READ && b->varied[op->exprs[id].access.tensor]);
         if (varied)
-            seed.factor = previous(&r);
+            seed.factor = previous(&r, &seed);
         if (varied)
             expression_rule(b, op, op->body2, &seed);
     }

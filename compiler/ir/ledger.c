@@ -352,7 +352,8 @@ static OpCost op_cost(UnitCounter *uc, const Op *op)
     if (op->kind != OP_TOP && uc->adjoint[op->out.tensor] && uc->varies[op->out.tensor])
         work->backward += backward_flops(uc, op, sets);
     const bool stored = op->kind != OP_NEST || op->reducer != REDUCE_SET || uc->unit->tensors[op->out.tensor].type == T_INT;
-    if (stored && !uc->normalised[op->out.tensor] && !over_pairs_of_positions(uc, &uc->unit->tensors[op->out.tensor]))
+    const bool repeated = op->kind == OP_RECUR && op_expands(uc->unit, op);
+    if (stored && !repeated && !uc->normalised[op->out.tensor] && !over_pairs_of_positions(uc, &uc->unit->tensors[op->out.tensor]))
         work->kept_bytes += 4 * tensor_size(uc, op->out.tensor);
     cost.ranked = op->kind == OP_TOP ? points : 0;
     return cost;

@@ -160,3 +160,17 @@ double volume_points(const Op *op, IndexSet indices, const DimEnv *env)
     }
     return points;
 }
+
+bool op_expands(const Unit *unit, const Op *op)
+{
+    for (int e = 0; e < op->expr_count; e++) {
+        const Access *read = &op->exprs[e].access;
+        if (op->exprs[e].kind != EXPR_READ || index_set_access(read) != index_set_all(op))
+            continue;
+        const Tensor *tensor = &unit->tensors[read->tensor];
+        const Op *def = tensor->role == TENSOR_LOCAL && tensor->type == T_REAL && tensor->def >= 0 ? &unit->ops[tensor->def] : NULL;
+        if (!def || def->group || def->kind != OP_NEST || def->reducer != REDUCE_SET || !op_expands(unit, def))
+            return false;
+    }
+    return true;
+}

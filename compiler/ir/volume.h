@@ -17,4 +17,8 @@ void index_set_exprs(const Op *op, IndexSet *sets);
 double volume_points(const Op *op, IndexSet indices, const DimEnv *env);
 static inline IndexSet index_set_all(const Op *op) { return op->index_count >= VOLUME_INDICES_MAX ? ~(IndexSet)0 : ((IndexSet)1 << op->index_count) - 1; }
 
+/* No tensor that the result is computed from has all of the operation's indices, element-wise definitions on the way left out of account: the result
+   is larger than they are, by the extent of an axis at least, and cheaper to repeat than to keep. */
+bool op_expands(const Unit *unit, const Op *op);
+
 #endif

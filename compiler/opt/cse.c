@@ -94,7 +94,7 @@ bool opt_cse(Unit *unit) {
         int out = rebuild.old[i].kind == OP_CALL ? -1 : rebuild.old[i].out.tensor;
         rebuild_mapped(&rebuild, i, map);
         int last = unit->op_count - 1;
-        if (out < 0 || unit->ops[last].group != 0)
+        if (out < 0 || unit->ops[last].group != 0 || unit->ops[last].kind == OP_RECUR) /* the backward pass repeats one rather than keep what it holds */
             continue;
         unit->op_count--; /* compared with those before it */
         int same = earlier_equal(unit, &unit->ops[last]);

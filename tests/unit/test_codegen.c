@@ -487,6 +487,29 @@ static void test_recur(void **state)
     }
 }
 
+/* A state of outer products, wider than what is carried at once, with rows that are no whole number of lanes. */
+static void test_wide_recur(void **state)
+{
+    (void)state;
+    for (int variant = 0; variant < 4; variant++) {
+        World w = world_new();
+        Dim b = batch(&w), l = length(&w), m = dim(&w, 67), n = dim(&w, 71);
+        int a = REAL(&w, "a", true, b, l), k = REAL(&w, "k", true, b, l, m), v = REAL(&w, "v", true, b, l, n), first = REAL(&w, "first", true, m, n), s = REAL(&w, "s", false, b, l, m, n);
+        OpBuilder ob = op_begin(w.unit, OP_RECUR);
+        int i = op_index(&ob, name(&w, "i"), b), t = op_index(&ob, name(&w, "t"), l), e = op_index(&ob, name(&w, "e"), m), f = op_index(&ob, name(&w, "f"), n);
+        ob.op.scan_count = 1;
+        ob.op.scan = arena_memdup(w.arena, &t, sizeof t);
+        ob.op.body = binary(&ob, EXPR_MUL, expr_read(&ob, ACCESS(&w, k, i, t, e)), expr_read(&ob, ACCESS(&w, v, i, t, f)));
+        ob.op.body2 = expr_read(&ob, ACCESS(&w, a, i, t));
+        ob.op.reverse = variant & 1, ob.op.exclusive = variant & 2;
+        ob.op.init = variant & 1 ? ACCESS(&w, first, e, f) : (Access){.tensor = -1};
+        ob.op.out = ACCESS(&w, s, i, t, e, f);
+        op_finish(&ob);
+        check(&w, 2, 5);
+        world_free(&w);
+    }
+}
+
 static void test_top(void **state)
 {
     (void)state;
@@ -683,7 +706,7 @@ int main(int argument_count, char **arguments)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_map), cmocka_unit_test(test_map_domain), cmocka_unit_test(test_extend), cmocka_unit_test(test_gather), cmocka_unit_test(test_guard),
         cmocka_unit_test(test_reduce), cmocka_unit_test(test_triangle), cmocka_unit_test(test_contract), cmocka_unit_test(test_scatter),
-        cmocka_unit_test(test_scatter_affine), cmocka_unit_test(test_recur), cmocka_unit_test(test_top), cmocka_unit_test(test_draw),
+        cmocka_unit_test(test_scatter_affine), cmocka_unit_test(test_recur), cmocka_unit_test(test_wide_recur), cmocka_unit_test(test_top), cmocka_unit_test(test_draw),
         cmocka_unit_test(test_scalars), cmocka_unit_test(test_sharing), cmocka_unit_test(test_tile), cmocka_unit_test(test_print),
     };
     if (argument_count > 1)

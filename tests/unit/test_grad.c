@@ -194,7 +194,7 @@ static void test_subscripts(void **state) {
     check_gradients(s, true);
 }
 
-static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut, bool two) {
+static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut, bool two, bool started) {
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "2,3,4"), a = param(s, "a", "2,3,4"), start = param(s, "start", "2"), h = local(s, "h", "2,3,4");
     int id = integers(s, "id", "3,4", 2, true), scan[2] = {1, 2};
@@ -207,7 +207,10 @@ static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut
     s->op.op.scan_count = two ? 2 : 1;
     s->op.op.reverse = reverse;
     s->op.op.exclusive = exclusive;
-    s->op.op.init = two ? at(s, start, "n") : at(s, x, "n,i,0");
+    if (started)
+        s->op.op.init = two ? at(s, start, "n") : at(s, x, "n,i,0");
+    else
+        s->op.op.init.tensor = -1;
     if (coefficient)
         s->op.op.body2 = mul(s, rd(s, a, "n,i,j"), rd(s, a, "n,i,3-j"));
     int body = mul(s, rd(s, x, "n,i,j"), rd(s, a, "n,i,j"));
@@ -221,8 +224,8 @@ static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut
 
 static void test_recurrences(void **state) {
     (void)state;
-    for (int bits = 0; bits < 32; bits++)
-        check_recur(bits & 1, bits & 2, bits & 4, bits & 8, bits & 16);
+    for (int bits = 0; bits < 64; bits++)
+        check_recur(bits & 1, bits & 2, bits & 4, bits & 8, bits & 16, bits & 32);
 }
 
 /* A unit y = tanh(x·w), rows of y, called twice with one weight, nested in another unit. */
