@@ -3,6 +3,7 @@
 #include "driver/report_check.h"
 #include "driver/report_space.h"
 #include "driver/verbs.h"
+#include "lower/groups.h"
 
 enum { WIDTH_FALLBACK = 0, CONTEXT_FALLBACK = 1024 };
 
@@ -34,15 +35,17 @@ static void explain_schedule(Driver *driver, Module *module, const Node *item, S
     schedule_explain(compiled->schedule, &env, out);
 }
 
-static void check_item(Driver *driver, Module *module, const Node *item, Str *out, json_t *models)
+/* NULL after errors. */
+static const Lowered *check_item(Driver *driver, Module *module, const Node *item, Str *out, json_t *models)
 {
     const Lowered *lowered = lower_item(driver, module, item, MODE_TRAIN), *evaluated = lowered ? lower_item(driver, module, item, MODE_EVAL) : NULL;
     if (!evaluated)
-        return;
+        return NULL;
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
     report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, out, models);
     if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
         explain_schedule(driver, module, item, out);
+    return lowered;
 }
 
 /* The model, block or layer of the name. */
@@ -72,16 +75,26 @@ static int check_named(Driver *driver, Module *module, const Target *target, con
         return CODE_OK;
     const Node *item = pick_item(driver, module, target, &code);
     if (item)
-        check_item(driver, module, item, &checked->text, checked->models);
+        (void)check_item(driver, module, item, &checked->text, checked->models);
     return item ? CODE_OK : code;
 }
 
+/* Groups of recipes are asked about where every model is known. */
 static void check_all(Driver *driver, Module *module, const Spaces *spaces, Checked *checked)
 {
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
-    for (int i = 0; i < list_count(items); i++)
-        if (is_model(list_at(items, i)))
-            check_item(driver, module, list_at(items, i), &checked->text, checked->models);
+    const Lowered **models = ARENA_ARRAY(driver->arena, const Lowered *, list_count(items) + 1);
+    int count = 0;
+    bool whole = true;
+    for (int i = 0; i < list_count(items); i++) {
+        if (!is_model(list_at(items, i)))
+            continue;
+        models[count] = check_item(driver, module, list_at(items, i), &checked->text, checked->models);
+        whole = whole && models[count];
+        count += models[count] != NULL;
+    }
+    if (whole)
+        groups_warn_all(module, models, count);
     for (int i = 0; i < spaces->count; i++)
         report_space(driver->arena, &spaces->items[i], &checked->text, checked->spaces);
 }

@@ -87,7 +87,7 @@ class Errors(unittest.TestCase):
             file.write(f"{MODEL}\nrecipe r {{\n    {recipe}\n}}\n")
         text = self.run_bfmc(code, "train", "m.bfm", "data", "--out", "run", "--budget", "1step", *options)
         text = re.sub(r"[^ ]*/stdlib/(\w+\.bfm):[\d:]+", r"stdlib/\1", text)  # the library's lines may move
-        return re.sub(r"^ *\d* \|", "|", text, flags=re.M)
+        return re.sub(r"^ *\d* \|", "|", re.sub(r"^ +(-->|:::|=) ", r"\1 ", text, flags=re.M), flags=re.M)
 
     def test_errors(self):
         text = ""
@@ -107,7 +107,16 @@ class Errors(unittest.TestCase):
             self.assertIn("warning[W0603]", said)
             self.assertIn("m.bfm:13:", said)
             self.assertIn("embed_0.table", said)
+            self.assertIn("warning[W0603]", self.run_bfmc(0, "check", "m.bfm"))
             shutil.rmtree(self.path("run"))
+
+    def test_one_model_suffices(self):
+        """`check` asks whether any model of the file has what a group speaks of."""
+        with open(self.path("m.bfm"), "w") as file:
+            file.write(MODEL + MODEL[MODEL.index("model m"):].replace("model m", "model n").replace("ffn(", "attention(heads = 1)\n    ffn("))
+            file.write('recipe r { optimizer = sgd(rate = 0.1)  on "*.wq" { weight_decay = 0 } }\n')
+        self.assertNotIn("W0603", self.run_bfmc(0, "check", "m.bfm"))
+        self.assertIn("W0603", self.run_bfmc(75, "train", "m.bfm:m", "data", "--out", "run", "--budget", "1step"))
 
     def test_the_library_is_not_warned_of(self):
         """Its recipes speak of parameters that a model need not have."""
