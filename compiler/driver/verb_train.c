@@ -88,6 +88,7 @@ static int compile_model(Train *train, BfmError *error)
         return driver_fail(driver, error);
     const Lowered *const models[] = {train->model.lowered};
     groups_warn(train->model.module, train->recipe.node, models, 1);
+    requirements_warn(train->model.module, train->model.lowered, train->recipe.batch, train->recipe.context);
     train->optimizer = optimizer_new(driver, train->engine, train->model.module, &train->recipe, train->store, &code);
     train->schedule = train->optimizer ? schedule_new(driver, train->model.module, &train->recipe, &code) : NULL;
     if (train->schedule && !driver->json)

@@ -375,6 +375,22 @@ static void metric_statement(Body *body, const Node *node)
     body->uc->unit->outputs[output].merge = MERGES[node->op];
 }
 
+static void require_condition(Body *body, const Node *condition);
+
+/* `require switch or condition`, the switch being off: what fails then says how to turn it on. */
+static void require_unless(Body *body, const Node *waiver, const Node *condition)
+{
+    Lower *lw = body->lw;
+    const int told = diag_count(lw->diags), kept = lw->requirements.count;
+    require_condition(body, condition);
+    if (waiver->kind != NODE_NAME)
+        return;
+    if (diag_count(lw->diags) > told)
+        diag_fix(lw->diags, (Diagnostic *)diag_get(lw->diags, told), "`%s = true` does without", waiver->name);
+    for (int i = kept; i < lw->requirements.count; i++)
+        lw->requirements.items[i].waiver = waiver->name;
+}
+
 static void require_condition(Body *body, const Node *condition)
 {
     if (condition->kind == NODE_BINARY && condition->op == AST_AND) { /* the part that fails is what the message is about */
@@ -383,6 +399,15 @@ static void require_condition(Body *body, const Node *condition)
             require_condition(body, condition->kids[BINARY_RIGHT]);
         return;
     }
+    if (condition->kind == NODE_BINARY && condition->op == AST_OR) {
+        const Val left = eval_const(body->lw, body->scope, condition->kids[BINARY_LEFT]);
+        if (left.kind == VAL_BOOL && !left.truth)
+            require_unless(body, condition->kids[BINARY_LEFT], condition->kids[BINARY_RIGHT]);
+        if (left.kind == VAL_BOOL || left.kind == VAL_POISON)
+            return;
+    }
+    if (requirement_deferred(body, condition))
+        return;
     const Val value = eval_const(body->lw, body->scope, condition);
     if (value.kind == VAL_POISON || (value.kind == VAL_BOOL && value.truth))
         return;

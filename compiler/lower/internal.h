@@ -146,6 +146,7 @@ typedef struct Lower {
     Scope *model_scope;
     Scope *scopes;
     VEC(Instance *) instances;
+    VEC(Requirement) requirements; /* met so far; `line` is set where an instance is made for one */
     Dim context;          /* the model's, NULL if it has none */
     int depth;
     int temporary;        /* numbers of unnamed tensors */
@@ -271,6 +272,8 @@ const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node); /* a conditio
 LTensor *define_next(Body *body, const Node *node);
 LTensor *define_free(Body *body, const Node *value); /* an expression whose indices are those it uses, in order: an optimiser's result */
 void body_free(Body *body);
+/* Keeps `left op right` for when the sizes are known, if they decide it. False: it is decided now, or no comparison of numbers. */
+bool requirement_deferred(Body *body, const Node *condition);
 void statement(Body *body, const Node *node);
 LTensor *eval_tensor(Body *body, Scope *scope, const Node *node); /* expressions over whole tensors: wirings, calls */
 bool eval_definition_call(Body *body, Scope *scope, const Node *node, Body *callee);

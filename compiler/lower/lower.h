@@ -23,12 +23,22 @@ typedef struct LineInfo {
     int call;                 /* operation of the main unit, -1 for scopes */
 } LineInfo;
 
+/* A `require` that compares what only a batch and a length decide. */
+typedef struct Requirement {
+    Symbol definition, waiver; /* waiver: the attribute that does without it, NULL if none does */
+    int op;                   /* AST_LT .. AST_GE */
+    Dim left, right;
+    Span span, line;          /* the condition; the line of the model that is first to ask for it */
+} Requirement;
+
 typedef struct Lowered {
     Program *program;         /* main: the model; outputs: the final stream (or what the last line names), losses, metrics, nexts */
     const Node *model;
     int64_t vocab, context;   /* 0 where the model does not say */
     int line_count;
     LineInfo *lines;
+    int requirement_count;
+    Requirement *requirements;
     int result;               /* output of the main unit that is the model's result */
     int cross_entropy;        /* output that is the cross-entropy, -1 if there is none */
 } Lowered;
@@ -39,6 +49,9 @@ Lowered *lower_model(const Module *module, const Node *model, const LowerOptions
 /* A block or a layer on a stream of its own: main has the formal `x` [b, l, width] and the RESULT. width 0: what the block says, else 512. `context` is
    what definitions that ask for it are given; a vocabulary of 256. */
 Lowered *lower_block(const Module *module, const Node *definition, int64_t width, int64_t context, const LowerOptions *options);
+
+/* W0502 for each requirement that does not hold at batch b and length l. */
+void requirements_warn(const Module *module, const Lowered *lowered, int64_t batch, int64_t length);
 
 /* Recipes, searches, spaces and checks of the asking file: names, types, values (in module->diags). Returns its spaces, counted. */
 Spaces lower_declarations(const Module *module);

@@ -385,6 +385,9 @@ static bool layer_line(Place *place, const Node *line, const Node *definition)
         instance = instance_make(lw, key, def, arguments, place->scope, scope, takes_stream ? place->stream : NULL, &norm, &wiring, call->span);
     LTensor *result = instance_call(model, instance, place->stream, path, line->span);
     point_at_line(lw, reported, line);
+    for (int i = 0; i < lw->requirements.count; i++)
+        if (lw->requirements.items[i].line.file < 0)
+            lw->requirements.items[i].line = line->span;
     if (!result)
         return false;
     line_info(place, path, definition->name, line->span, model->uc.unit->op_count - 1);
@@ -788,6 +791,8 @@ static void model_end(Model *model)
 }
 
 static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *node)
+    result->requirement_count = lw->requirements.count;
+    result->requirements = arena_memdup(lw->arena, lw->requirements.items, (size_t)lw->requirements.count * sizeof(Requirement));
 {
     *result = (Lowered){.program = lw->program, .model = node, .cross_entropy = -1};
     *model = (Model){.lw = lw, .result = result, .line_budget = BODY_LINES_MAX};

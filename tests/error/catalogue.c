@@ -36,6 +36,7 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
             if (lowered) models[count++] = lowered;
             const Verdict verdict = lowered ? verdict_of(arena, lowered) : (Verdict){.step_count = 0};
             if (lowered) verdict_warn(module, lowered, &verdict);
+            if (lowered) requirements_warn(module, lowered, 4, 16);
         }
     groups_warn_all(module, models, count);
 }
