@@ -416,6 +416,7 @@ static BfmSection section_add(Str *out, const void *items, int count, size_t siz
 
 static const BfmPlan *plan_assemble(Writer *writer, size_t *size) {
     BfmPlan plan = {.magic = BFM_PLAN_MAGIC, .version = BFM_PLAN_VERSION, .header_bytes = sizeof plan};
+    memcpy(plan.most, writer->unit->program->most, sizeof plan.most);
     VEC(uint32_t) names = {0};
     for (int i = 0; i < writer->functions.count; i++) vec_push(&names, text_of(writer, writer->functions.items[i]));
     Str bytes = {0};

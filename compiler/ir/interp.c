@@ -362,6 +362,9 @@ static void run_unit(Run *run, const Unit *unit, const char *path, const Value *
 const char *interp_run(Arena *arena, const Unit *unit, const InterpContext *context, const Value *formals, Value *results, Value *all)
 {
     Run run = {.arena = arena, .context = context};
+    for (int i = 0; i < DIM_SYMBOLS; i++)
+        if (unit->program->most[i] && context->env.value[i] > unit->program->most[i])
+            return arena_printf(arena, "a size of %lld, where the program was made for %lld at most", (long long)context->env.value[i], (long long)unit->program->most[i]);
     Value *tensors = all ? all : ARENA_ARRAY(arena, Value, unit->tensor_count + 1);
     if (all && unit->tensor_count)
         memset(all, 0, (size_t)unit->tensor_count * sizeof *all);

@@ -197,6 +197,7 @@ struct Program {
     int unit_count, unit_capacity;
     Unit **units;     /* callees before callers */
     Unit *main;
+    int64_t most[DIM_SYMBOLS]; /* what the program takes for granted of a run-time symbol: the largest value it may have; 0: any */
     Binding *bindings; /* parallel to main->formals, filled by lowering */
 };
 

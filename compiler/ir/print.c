@@ -449,6 +449,12 @@ void program_print(const Program *program, Str *out)
     }
     if (program->main)
         str_printf(out, "main @%d\n", unit_position(program, program->main));
+    for (int i = 0; i < DIM_SYMBOLS; i++)
+        if (program->most[i]) {
+            str_append(out, "most ");
+            dim_print(dim_symbol(program->dims, i), out);
+            str_printf(out, " %" PRId64 "\n", program->most[i]);
+        }
     for (int i = 0; i < bindings; i++)
         print_binding(&program->bindings[i], positions[i], out);
     free(positions);

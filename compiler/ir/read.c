@@ -646,6 +646,17 @@ static void read_binding(Reader *reader, Binding *binding)
     }
 }
 
+static void read_most(Reader *reader)
+{
+    const Dim symbol = read_dim(reader);
+    for (int i = 0; i < DIM_SYMBOLS && !reader->message; i++)
+        if (symbol == dim_symbol(reader->program->dims, i)) {
+            reader->program->most[i] = read_int(reader);
+            return;
+        }
+    fail(reader, "expected a run-time symbol");
+}
+
 Program *program_read(Arena *arena, Interner *interner, const char *text, const char **message)
 {
     Reader reader = {.program = program_new(arena, interner), .text = text, .at = text};
@@ -657,6 +668,8 @@ Program *program_read(Arena *arena, Interner *interner, const char *text, const 
         if (!reader.message)
             program->main = program->units[number];
     }
+    while (take(&reader, "most"))
+        read_most(&reader);
     int bindings = 0;
     while (!reader.message && program->main && take(&reader, "binding")) {
         if (!program->bindings)

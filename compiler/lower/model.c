@@ -225,6 +225,23 @@ static int main_formal(Model *model, Symbol path, const FormalInfo *info, const 
     return id;
 }
 
+static bool is_bound(const Model *model, Symbol path)
+{
+    for (int i = 0; i < model->bindings.count; i++)
+        if (model->bindings.items[i].path == path)
+            return true;
+    return false;
+}
+
+/* Uses of one line in `repeat … shared` have their parameters in common, but each its own states: `moe_0.router.c`, `moe_0.router.c[1]`. */
+static int state_formal(Model *model, Symbol path, const FormalInfo *info, const Tensor *like)
+{
+    Symbol own = path;
+    for (int use = 1; is_bound(model, own); use++)
+        own = symbol_printf(model->lw, "%s[%d]", path, use);
+    return main_formal(model, own, info, like);
+}
+
 static bool same_tensor_shape(const Tensor *a, const Tensor *b)
 {
     bool same = a->rank == b->rank;
@@ -257,18 +274,29 @@ static int bind_formal(Model *model, const Instance *instance, int i, const LTen
     switch (info->kind) {
     case FORMAL_STREAM: return stream->id;
     case FORMAL_AMBIENT: return main_formal(model, info->name, info, like);
-    case FORMAL_PARAM: case FORMAL_STATE: return main_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
+    case FORMAL_PARAM: return main_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
+    case FORMAL_STATE: return state_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
     case FORMAL_SHARED: return shared_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
     }
     BFM_BUG("formal kind %d", (int)info->kind);
 }
 
-/* State is never shared: a second use of the same path would be a second `next`. */
+/* Losses, metrics and new states of a second use of the same line are named as its states are. */
+static Symbol output_name(Model *model, Symbol path, Symbol name)
+{
+    const Symbol full = symbol_printf(model->lw, "%s.%s", path, name);
+    Symbol own = full;
+    for (int use = 1, i = 0; i < model->uc.unit->output_count; i++)
+        if (model->uc.unit->outputs[i].name == own)
+            own = symbol_printf(model->lw, "%s[%d]", full, use++), i = -1;
+    return own;
+}
+
 static int bind_output(Model *model, const Instance *instance, const Output *output, const int *args, Symbol path)
 {
     Lower *lw = model->lw;
     const Tensor *like = &instance->unit->tensors[output->tensor];
-    const Symbol name = output->kind == OUTPUT_RESULT ? output->name : symbol_printf(lw, "%s.%s", path, output->name);
+    const Symbol name = output->kind == OUTPUT_RESULT ? output->name : output_name(model, path, output->name);
     const int id = unit_tensor(model->uc.unit, name, like->type, TENSOR_LOCAL, like->rank, like->extent, like->bound);
     if (output->kind == OUTPUT_RESULT)
         return id;
@@ -725,6 +753,14 @@ static void lower_end(Lower *lw)
     for (int i = 0; i < lw->instances.count; i++)
         vec_free(&lw->instances.items[i]->formals);
     vec_free(&lw->instances);
+    vec_free(&lw->requirements);
+}
+
+/* Indices of positions may subscript axes of the context, so programs hold for lengths up to it only. */
+static void bound_length(Lower *lw, int64_t context)
+{
+    lw->context = dim_int(lw->dims, context);
+    lw->program->most[DIM_L] = lw->program->most[DIM_N] = context;
 }
 
 static bool model_settings(Lower *lw, const Node *node, Scope *scope, Lowered *result)
@@ -748,7 +784,7 @@ static bool model_settings(Lower *lw, const Node *node, Scope *scope, Lowered *r
         }
     }
     if (ok && result->context)
-        lw->context = dim_int(lw->dims, result->context);
+        bound_length(lw, result->context);
     return ok;
 }
 
@@ -783,6 +819,8 @@ static void model_end(Model *model)
     lw->program->bindings = arena_memdup(lw->arena, model->bindings.items, (size_t)model->bindings.count * sizeof(Binding));
     result->line_count = model->lines.count;
     result->lines = arena_memdup(lw->arena, model->lines.items, (size_t)model->lines.count * sizeof(LineInfo));
+    result->requirement_count = lw->requirements.count;
+    result->requirements = arena_memdup(lw->arena, lw->requirements.items, (size_t)lw->requirements.count * sizeof(Requirement));
     vec_free(&model->bindings);
     vec_free(&model->lines);
     vec_free(&model->shared);
@@ -791,8 +829,6 @@ static void model_end(Model *model)
 }
 
 static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *node)
-    result->requirement_count = lw->requirements.count;
-    result->requirements = arena_memdup(lw->arena, lw->requirements.items, (size_t)lw->requirements.count * sizeof(Requirement));
 {
     *result = (Lowered){.program = lw->program, .model = node, .cross_entropy = -1};
     *model = (Model){.lw = lw, .result = result, .line_budget = BODY_LINES_MAX};
@@ -853,7 +889,7 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
     const int errors = diag_errors(module->diags);
     result->vocab = BLOCK_VOCAB;
     result->context = context;
-    lw.context = dim_int(lw.dims, context);
+    bound_length(&lw, context);
     scope_set(lw.model_scope, intern(lw.interner, "vocab"), val_dim(dim_int(lw.dims, BLOCK_VOCAB), span_none()));
     scope_set(lw.model_scope, intern(lw.interner, "context"), val_dim(lw.context, span_none()));
     if (width == 0)

@@ -165,12 +165,28 @@ static bool arena_fits(const BfmInstance *instance)
     return true;
 }
 
+/* Sizes that the program was not made for would read past the end of its parameters. */
+static bool symbols_check(const BfmPlan *plan, const int64_t *symbols, BfmError *error)
+{
+    static const char *const NAMES[BFM_PLAN_SYMBOLS] = {"the batch b", "the length l", "the position p", "the number of positions n"};
+    for (int i = 0; i < BFM_PLAN_SYMBOLS; i++) {
+        const char *name = NAMES[i] ? NAMES[i] : "a size";
+        if (symbols[i] < 0)
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s is %lld; it cannot be negative", name, (long long)symbols[i]);
+        if (plan->most[i] > 0 && symbols[i] > plan->most[i])
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s is %lld; the program was made for %lld at most", name, (long long)symbols[i], (long long)plan->most[i]);
+    }
+    return true;
+}
+
 bool bfm_instance_bind(BfmInstance *instance, const int64_t *symbols, BfmError *error)
 {
     const bool laid = instance->bound;
     if (laid && memcmp(instance->symbols, symbols, sizeof instance->symbols) == 0)
         return true;
     instance->bound = false;
+    if (!symbols_check(instance->plan, symbols, error))
+        return false;
     memcpy(instance->symbols, symbols, sizeof instance->symbols);
     bfm_dims_eval(instance->plan, symbols, instance->dims);
     if (!counts_check(instance, error) || (!(laid && arena_fits(instance)) && !arena_bind(instance, error)))

@@ -35,6 +35,7 @@ typedef struct BfmPlan {
     BfmSection ints;           /* int32_t: argument lists and the records below */
     BfmSection streams;        /* uint64_t: streams of draws */
     BfmSection text;           /* char: NUL-terminated strings */
+    int64_t most[BFM_PLAN_SYMBOLS]; /* the largest value of each symbol that the program was made for; 0: any */
 } BfmPlan;
 
 /* A value in reverse Polish notation over exact rationals, rounded down at the end; -1 if it does not fit. */
