@@ -1,0 +1,149 @@
+/* Which kernels an instance runs as: the schedule that `check --explain-schedule` explains, counted by kind. */
+#include "driver/doc.h"
+
+#include "grad/grad.h"
+#include "opt/flatten.h"
+#include "opt/opt.h"
+#include "opt/schedule.h"
+
+#include <string.h>
+
+enum { KERNELS_MAX = 24 };
+
+typedef struct Kernels {
+    int count;
+    const char *word[KERNELS_MAX];
+    int64_t times[KERNELS_MAX];
+} Kernels;
+
+static const char *step_words(const Schedule *schedule, const Step *step)
+{
+    const Op *op = step->op >= 0 ? &schedule->unit->ops[step->op] : NULL;
+    switch (step->kind) {
+    case STEP_MAP: return op && op->kind == OP_RECUR ? "recurrence" : op && op->reducer != REDUCE_SET ? "reduction" : "elementwise";
+    case STEP_SCORES: return NULL; /* part of the ranking that follows */
+    case STEP_TOP: return "ranking";
+    case STEP_GEMM:
+        switch (step->gemm->form) {
+        case GEMM_PLAIN: return "product";
+        case GEMM_BY_KEY: case GEMM_INTO_KEY: return "grouped product";
+        }
+        return "product";
+    case STEP_ORDER: return "sort by key";
+    case STEP_STREAM: return "stream";
+    case STEP_STREAM_GRAD: return "stream backward";
+    }
+    return NULL;
+}
+
+/* Products, streams and rankings first: how many there are is worth telling. */
+static int step_rank(StepKind kind) { return kind == STEP_GEMM || kind == STEP_STREAM || kind == STEP_STREAM_GRAD || kind == STEP_TOP; }
+
+static void kernels_add(Kernels *kernels, const char *word)
+{
+    int at = 0;
+    while (at < kernels->count && strcmp(kernels->word[at], word) != 0)
+        at++;
+    if (at == KERNELS_MAX)
+        return;
+    if (at == kernels->count) {
+        kernels->word[kernels->count++] = word;
+        kernels->times[at] = 0;
+    }
+    kernels->times[at]++;
+}
+
+typedef struct Owned {
+    const Subject *subject;
+    const Schedule *schedule;
+    bool owned;
+} Owned;
+
+static void look_at(void *user, int tensor, bool write)
+{
+    Owned *owned = user;
+    const Unit *unit = owned->schedule->unit;
+    const int def = unit->tensors[tensor].def;
+    if (write)
+        owned->owned = owned->owned || subject_owns(owned->subject, unit->tensors[tensor].span) || (def >= 0 && subject_owns(owned->subject, unit->ops[def].span));
+}
+
+static void kernels_count(const Subject *subject, const Schedule *schedule, Kernels *kernels)
+{
+    *kernels = (Kernels){0};
+    for (int rank = 1; rank >= 0; rank--)
+        for (int i = 0; i < schedule->step_count; i++) {
+            const Step *step = &schedule->steps[i];
+            Owned owned = {subject, schedule, false};
+            const char *word = step_rank(step->kind) == rank ? step_words(schedule, step) : NULL;
+            if (word)
+                step_visit(schedule, step, look_at, &owned);
+            if (owned.owned)
+                kernels_add(kernels, word);
+        }
+}
+
+static void kernels_print(const Kernels *kernels, Str *out)
+{
+    for (int i = 0; i < kernels->count; i++) {
+        str_printf(out, "%s%s", i ? ", " : "", kernels->word[i]);
+        const bool counted = strstr(kernels->word[i], "product") || strstr(kernels->word[i], "stream") || strstr(kernels->word[i], "ranking");
+        if (counted && kernels->times[i] > 1)
+            str_printf(out, " ×%d", (int)kernels->times[i]);
+    }
+}
+
+/* The program of a step: what is asked for is the losses where there are any, else the result. */
+static bool differentiate(const Subject *subject, const Sample *sample, bool backward)
+{
+    Program *program = sample->lowered->program;
+    const bool model = subject->item->kind == NODE_MODEL;
+    const char *message = NULL;
+    if (model && sample->lowered->cross_entropy >= 0)
+        opt_drop_outputs(program->main, OUTPUT_RESULT);
+    opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
+    const Unit *unit = program->main;
+    bool *wanted = ARENA_ARRAY(sample->arena, bool, unit->formal_count + 1);
+    for (int f = 0; f < unit->formal_count; f++) {
+        const Tensor *tensor = &unit->tensors[unit->formals[f]];
+        wanted[f] = tensor->type == T_REAL && (tensor->role == TENSOR_PARAM || tensor->rank == 3);
+    }
+    const bool seeded = !model || sample->lowered->cross_entropy < 0;
+    if (backward && !grad_program(program, &(GradOptions){.wanted = model ? NULL : wanted, .seed_results = seeded}, &message))
+        return false;
+    opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});
+    return true;
+}
+
+static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, Str *slow)
+{
+    Sample sample;
+    if (!sample_new(subject, NULL, MODE_TRAIN, &sample))
+        return false;
+    const bool ok = differentiate(subject, &sample, backward);
+    if (ok) {
+        Program *program = sample.lowered->program;
+        Unit *flat = unit_flatten(program, program->main); /* as codegen/compile.c does */
+        opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
+        const Schedule *schedule = schedule_unit(program, flat, &(ScheduleOptions){0});
+        kernels_count(subject, schedule, kernels);
+        for (int i = 0; i < kernels->count; i++)
+            kernels->word[i] = arena_strdup(subject->arena, kernels->word[i]);
+        for (int n = 0; slow && n < schedule->note_count; n++)
+            if (schedule->notes[n].slow)
+                str_printf(slow, "%s%s", slow->length ? "; " : "", schedule->notes[n].text);
+    }
+    sample_free(&sample);
+    return ok;
+}
+
+bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow)
+{
+    Kernels kernels;
+    if (!scheduled(subject, false, &kernels, NULL))
+        return false;
+    kernels_print(&kernels, forward);
+    if (scheduled(subject, true, &kernels, slow))
+        kernels_print(&kernels, step);
+    return true;
+}
