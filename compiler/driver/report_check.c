@@ -232,15 +232,6 @@ static void print_row(const Report *report, const char *name, int width, double 
     print_cell(size_text(report, times * work->kept_bytes), 12, out);
 }
 
-/* What is 0 whatever the sizes says nothing in a table. */
-static void print_fixed(const Row *row, Str *out)
-{
-    int shown = 0;
-    for (int i = 0; row->cost && i < row->cost->fixed_count; i++)
-        if (row->cost->fixed[i].value != 0)
-            str_printf(out, "%s%s = %.4g", shown++ ? ", " : "  · ", row->cost->fixed[i].name, row->cost->fixed[i].value);
-}
-
 static void print_table(const Report *report, Str *out)
 {
     int width = 16;
@@ -257,11 +248,75 @@ static void print_table(const Report *report, Str *out)
             str_append(out, "   ");
             verdict_print_short(row->effect, out);
         }
-        print_fixed(row, out);
         str_push(out, '\n');
     }
     print_row(report, "total", width, (double)counts_total(report->cost->counts), report->cost->counts.activated, &report->cost->work, 1, out);
     str_push(out, '\n');
+}
+
+/* ---- metrics known beforehand ---- */
+
+/* "router: slots per token 1, served at most 0.5": names in words below the part of the line they speak of. What is 0 whatever the sizes says nothing. */
+static void print_fixed(const Report *report, const Row *row, Str *out)
+{
+    const char *last = "";
+    size_t last_length = 0;
+    for (int i = 0; row->cost && i < row->cost->fixed_count; i++) {
+        const FixedMetric *fixed = &row->cost->fixed[i];
+        const char *dot = strrchr(fixed->name, '.'), *word = dot ? dot + 1 : fixed->name;
+        const size_t length = (size_t)(word - fixed->name);
+        if (fixed->value == 0)
+            continue;
+        const bool same = out->length > 0 && length == last_length && strncmp(last, fixed->name, length) == 0;
+        str_append(out, same ? ", " : out->length ? "; " : "");
+        if (!same && dot)
+            str_printf(out, "%.*s: ", (int)length - 1, fixed->name);
+        for (const char *c = word; *c; c++)
+            str_push(out, *c == '_' ? ' ' : *c);
+        str_printf(out, " %.4g", fixed->value);
+        if (fixed->sized)
+            str_printf(out, " at %" PRId64 " × %" PRId64, report->cost->batch, report->cost->length);
+        last = fixed->name;
+        last_length = length;
+    }
+}
+
+static const char *folded_path(const Report *report, const Row *row)
+{
+    Str path = {0};
+    for (const char *c = row->line->path; *c; c++) {
+        if (*c == '[')
+            c += strcspn(c, "]");
+        else
+            str_push(&path, *c);
+    }
+    const char *copy = arena_strdup(report->arena, str_text(&path));
+    str_free(&path);
+    return copy;
+}
+
+/* Lines that say the same stand together. */
+static void print_known(const Report *report, Str *out)
+{
+    Str last = {0};
+    for (int i = 0; i < report->row_count; i++) {
+        Str text = {0};
+        if (report->rows[i].repeats > 0)
+            print_fixed(report, &report->rows[i], &text);
+        if (text.length > 0 && last.length > 0 && strcmp(str_text(&last), str_text(&text)) == 0) {
+            str_printf(out, ", %s", folded_path(report, &report->rows[i]));
+        } else if (text.length > 0) {
+            if (last.length > 0)
+                str_printf(out, "\n      %s", str_text(&last));
+            str_printf(out, "%s\n    %s", last.length ? "" : "\n  known beforehand", folded_path(report, &report->rows[i]));
+            str_free(&last);
+            str_append(&last, str_text(&text));
+        }
+        str_free(&text);
+    }
+    if (last.length > 0)
+        str_printf(out, "\n      %s\n", str_text(&last));
+    str_free(&last);
 }
 
 /* ---- JSON ---- */
@@ -319,11 +374,18 @@ static json_t *row_json(const Row *row)
                              "parameters", counts_json(&row->counts, row->activated), "work", work_json(&row->work));
     if (row->line->call >= 0)
         json_object_set_new(json, "effects", effect_json(row->effect));
+    json_t *fixed = json_object(), *sized = json_array();
     for (int i = 0; row->cost && i < row->cost->fixed_count; i++) {
-        if (i == 0)
-            json_object_set_new(json, "fixed_metrics", json_object());
-        json_object_set_new(json_object_get(json, "fixed_metrics"), row->cost->fixed[i].name, json_real(row->cost->fixed[i].value));
+        json_object_set_new(fixed, row->cost->fixed[i].name, json_real(row->cost->fixed[i].value));
+        if (row->cost->fixed[i].sized)
+            json_array_append_new(sized, json_string(row->cost->fixed[i].name));
     }
+    if (json_object_size(fixed) > 0) {
+        json_object_set(json, "fixed_metrics", fixed);
+        json_object_set(json, "fixed_by_sizes", sized); /* of these, what the batch and the length of the report decide */
+    }
+    json_decref(fixed);
+    json_decref(sized);
     return json;
 }
 
@@ -354,4 +416,5 @@ void report_check(const Module *module, const Lowered *lowered, const Lowered *e
         str_push(out, '\n');
     print_head(&report, out);
     print_table(&report, out);
+    print_known(&report, out);
 }

@@ -384,30 +384,53 @@ static void call_params(UnitCounter *uc, const Op *op, const UnitCost *callee)
 
 /* ---- metrics made of sizes ---- */
 
-static bool fixed_tensor(const UnitCounter *uc, int tensor, int depth, double *value);
+enum { FIXED_DEPTH = 16 };
 
-static bool fixed_expr(const UnitCounter *uc, const Op *op, int expr, int depth, double *value)
+static bool fixed_tensor(const UnitCounter *uc, int tensor, int depth, FixedMetric *fixed);
+
+static double fixed_dim(const UnitCounter *uc, Dim dim, FixedMetric *fixed)
+{
+    fixed->sized = fixed->sized || dim_uses(dim, DIM_B) || dim_uses(dim, DIM_L);
+    return rational_double(dim_eval_exact(dim, &uc->all->env));
+}
+
+static bool fixed_expr(const UnitCounter *uc, const Op *op, int expr, int depth, FixedMetric *fixed)
 {
     const Expr *node = &op->exprs[expr];
     double arg[3] = {0, 0, 0};
     switch ((int)node->kind) {
-    case EXPR_CONST: *value = node->value; return true;
-    case EXPR_DIM: *value = rational_double(dim_eval_exact(node->dim, &uc->all->env)); return true;
-    case EXPR_READ: return fixed_tensor(uc, node->access.tensor, depth - 1, value);
+    case EXPR_CONST: fixed->value = node->value; return true;
+    case EXPR_DIM: fixed->value = fixed_dim(uc, node->dim, fixed); return true;
+    case EXPR_READ: return fixed_tensor(uc, node->access.tensor, depth - 1, fixed);
     case EXPR_POS: case EXPR_DRAW: return false;
     }
-    for (int a = 0; a < scalar_arity(node->kind); a++)
-        if (!fixed_expr(uc, op, node->arg[a], depth, &arg[a]))
+    for (int a = 0; a < scalar_arity(node->kind); a++) {
+        if (!fixed_expr(uc, op, node->arg[a], depth, fixed))
             return false;
-    *value = scalar_eval(node->kind, arg[0], arg[1], arg[2]);
+        arg[a] = fixed->value;
+    }
+    fixed->value = scalar_eval(node->kind, arg[0], arg[1], arg[2]);
     return true;
 }
 
-static bool fixed_tensor(const UnitCounter *uc, int tensor, int depth, double *value)
+/* One number at all points: a reduction takes it as often as its own indices have values. */
+static bool fixed_tensor(const UnitCounter *uc, int tensor, int depth, FixedMetric *fixed)
 {
     const int def = uc->unit->tensors[tensor].def;
     const Op *op = def >= 0 ? &uc->unit->ops[def] : NULL;
-    return depth > 0 && op && op->kind == OP_NEST && op->index_count == 0 && op->guard_count == 0 && fixed_expr(uc, op, op->body, depth, value);
+    if (depth <= 0 || !op || op->kind != OP_NEST || op->guard_count > 0 || op->cond_count > 0 || !fixed_expr(uc, op, op->body, depth, fixed))
+        return false;
+    double times = 1;
+    const IndexSet written = written_indices(op);
+    for (int i = 0; op->reducer != REDUCE_SET && i < op->index_count; i++)
+        if (!(written >> i & 1))
+            times *= fixed_dim(uc, op->indices[i].extent, fixed);
+    switch (op->reducer) {
+    case REDUCE_SET: case REDUCE_MAX: case REDUCE_MIN: break;
+    case REDUCE_SUM: fixed->value *= times; break;
+    case REDUCE_LSE: fixed->value += log(times); break;
+    }
+    return times > 0;
 }
 
 static void fixed_metrics(UnitCounter *uc)
@@ -415,9 +438,9 @@ static void fixed_metrics(UnitCounter *uc)
     const Unit *unit = uc->unit;
     uc->cost->fixed = ARENA_ARRAY(uc->all->arena, FixedMetric, unit->output_count + 1);
     for (int o = 0; o < unit->output_count; o++) {
-        double value;
-        if (unit->outputs[o].kind == OUTPUT_METRIC && fixed_tensor(uc, unit->outputs[o].tensor, 8, &value))
-            uc->cost->fixed[uc->cost->fixed_count++] = (FixedMetric){unit->outputs[o].name, value};
+        FixedMetric fixed = {.name = unit->outputs[o].name};
+        if (unit->outputs[o].kind == OUTPUT_METRIC && fixed_tensor(uc, unit->outputs[o].tensor, FIXED_DEPTH, &fixed))
+            uc->cost->fixed[uc->cost->fixed_count++] = fixed;
     }
 }
 

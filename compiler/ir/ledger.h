@@ -28,10 +28,11 @@ typedef struct Work {
                                  positions, nor those that a log-sum-exp runs over, which are made again */
 } Work;
 
-/* A metric that reads nothing but sizes. */
+/* A metric that reads nothing but sizes, one number wherever it has indices. */
 typedef struct FixedMetric {
     Symbol name;
     double value;
+    bool sized;               /* the batch or the length decides, not the model alone */
 } FixedMetric;
 
 /* An operation of a unit; nothing where no result or loss needs it, or where it is a call. */

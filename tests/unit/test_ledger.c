@@ -23,6 +23,10 @@ static void test_published_counts(void **state) {
         {"dense_8b", 8589934592, 8589934592},
         {"glam_8b_64e", 142811856896, 9667870720},
         {"glam_ec_0_1b_32e", 976896000, 127549440},
+        {"glam_ec_1_7b_64e", 26778009600, 1813512192},
+        {"glam_ec_8b_64e", 142811856896, 9667870720},
+        {"fixed_expert_100m_32e", 976896000, 99237888},
+        {"sandwich_0_1b", 113246208, 113246208},
         {"brainformer_1_1b_64e", 29924524032, 1386479616},
         {"brainformer_1_8b_64e", 159591170048, 7388266496},
         {"brainformer_1_100m_32e", 1928626176, 173309952},
@@ -127,6 +131,9 @@ static void test_fixed_metrics(void **state) {
         {"expert_choice(capacity = 1)", 1, -1},
         {"expert_choice(group = position)", 2, -1}, /* 2 tokens over 4: one slot of each */
         {"soft()", -1, -1},
+        {"loss_free(k = 2, capacity = 1)", 1, 0.5},
+        {"top2(capacity = 1, convention = assignments)", 2, 1},
+        {"expert_threshold(capacity = 2)", 2, -1},
     };
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         char line[128];
