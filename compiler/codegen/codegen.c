@@ -50,7 +50,7 @@ static const KernelCode *code_of(Codegen *codegen, KernelForm *form)
     KernelCode *code = ARENA_NEW(codegen->arena, KernelCode);
     *code = (KernelCode){.symbol = entry_get(codegen, form)->symbol, .buffer_count = form->buffer_count, .tensors = form->tensors,
                          .dim_count = form->slot_count, .dims = form->dims, .draw_count = form->draw_count, .draw_tags = form->draw_tags,
-                         .grain = 1, .fill = form->fill};
+                         .lanes = form->vector >= 0 ? codegen->target.width : 1, .grain = 1, .fill = form->fill};
     if (form->kind == FORM_TILE || form->kind == FORM_RANGE) {
         code->outer_count = form->parallel_count;
         code->outer = form->parallel;

@@ -37,6 +37,7 @@ typedef struct KernelCode {
     const Dim *dims;              /* [dim_count]: dims[k] of the call is the value of dims[k]; the same Dim may occur several times */
     int draw_count;
     const Symbol *draw_tags;      /* [draw_count]; if > 0, dims[] continues: the step, then one key per draw (BfmRng.key of the seed and the hash of path and tag) */
+    int lanes;                    /* points that one pass of the innermost loop takes; 1: one by one */
     int parallel_count;
     const int *parallel;          /* positions in Op.indices, outermost first: begin and end count their row-major product (1 if there are none) */
     int grain;                    /* ranges had better start at multiples of this; results do not depend on where they are cut */

@@ -103,13 +103,22 @@ static V base_pointer(Emit *e, int access)
     return emit_load_entry(e, e->ptr, e->tiles, a->tile);
 }
 
-static bool is_one(V value) { return LLVMIsAConstantInt(value) && LLVMConstIntGetSExtValue(value) == 1; }
+static bool is_constant(V value, int64_t number) { return LLVMIsAConstantInt(value) && LLVMConstIntGetSExtValue(value) == number; }
 
 typedef struct Address {
     V pointer;   /* of lane 0, or of every lane */
     V mask;      /* per lane, NULL = all */
     bool vector, gather;
+    bool reversed; /* lanes lie backwards: pointer is that of the last, mask is as they lie */
 } Address;
+
+static V reverse_lanes(Emit *e, V lanes)
+{
+    V order[64];
+    for (int i = 0; i < e->width; i++)
+        order[i] = LLVMConstInt(e->i32, (unsigned)(e->width - 1 - i), 0);
+    return LLVMBuildShuffleVector(e->builder, lanes, LLVMGetPoison(LLVMTypeOf(lanes)), LLVMConstVector(order, (unsigned)e->width), "");
+}
 
 static Address access_address(Emit *e, int access, V mask)
 {
@@ -125,8 +134,15 @@ static Address access_address(Emit *e, int access, V mask)
     address.mask = emit_and(e, emit_and(e, e->lanes, mask), state->lane_valid);
     if (state->valid)
         address.mask = emit_and(e, address.mask, emit_splat(e, state->valid));
-    if (!state->lane_offset && is_one(state->step)) {
+    if (!state->lane_offset && is_constant(state->step, 1)) {
         address.pointer = pointer;
+        return address;
+    }
+    if (!state->lane_offset && is_constant(state->step, -1)) {
+        V back = emit_i64(e, 1 - (int64_t)e->width);
+        address.reversed = true;
+        address.pointer = LLVMBuildGEP2(e->builder, type, pointer, &back, 1, "");
+        address.mask = address.mask ? reverse_lanes(e, address.mask) : NULL;
         return address;
     }
     address.gather = true;
@@ -157,13 +173,14 @@ V access_load(Emit *e, int access)
     if (!address.vector || (!address.gather && !address.mask)) {
         V load = LLVMBuildLoad2(e->builder, address.vector ? lanes : type, address.pointer, "");
         LLVMSetAlignment(load, 4);
-        return load;
+        return address.reversed ? reverse_lanes(e, load) : load;
     }
     if (!address.mask)
         address.mask = LLVMConstAllOnes(emit_lanes_type(e, e->i1));
     LLVMTypeRef types[2] = {lanes, address.gather ? emit_lanes_type(e, e->ptr) : e->ptr};
     V args[4] = {address.pointer, align, address.mask, rest};
-    return address.gather ? INTRINSIC(e, "llvm.masked.gather", types, 2, args, 4) : INTRINSIC(e, "llvm.masked.load", types, 2, args, 4);
+    V load = address.gather ? INTRINSIC(e, "llvm.masked.gather", types, 2, args, 4) : INTRINSIC(e, "llvm.masked.load", types, 2, args, 4);
+    return address.reversed ? reverse_lanes(e, load) : load;
 }
 
 static void store_scalar(Emit *e, V pointer, V value, V live)
@@ -195,6 +212,8 @@ void access_store(Emit *e, int access, V value, V live, V mask)
         store_scalar(e, address.pointer, value, live);
         return;
     }
+    if (address.reversed)
+        value = reverse_lanes(e, value);
     if (!address.gather && !address.mask) {
         LLVMSetAlignment(LLVMBuildStore(e->builder, value, address.pointer), 4);
         return;

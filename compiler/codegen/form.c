@@ -354,7 +354,7 @@ bool access_uses(const KernelForm *form, int access, int index)
 StrideKind access_stride(const KernelForm *form, int access, int index)
 {
     const FormAccess *a = &form->accesses[access];
-    int affine = 0, unit = 0;
+    int affine = 0, unit = 0, back = 0;
     for (int i = 0; i < a->count; i++) {
         const FormSub *sub = &a->subs[i];
         if (sub->read >= 0 && access_uses(form, sub->read, index))
@@ -363,9 +363,10 @@ StrideKind access_stride(const KernelForm *form, int access, int index)
             if (sub->affine.terms[t].index == index) {
                 affine++;
                 unit += dim_ref_is(sub->affine.terms[t].coef, 1) && dim_ref_is(sub->stride, 1);
+                back += dim_ref_is(sub->affine.terms[t].coef, -1) && dim_ref_is(sub->stride, 1);
             }
     }
-    return affine == 0 ? STRIDE_ZERO : affine == 1 && unit == 1 ? STRIDE_UNIT : STRIDE_AFFINE;
+    return affine == 0 ? STRIDE_ZERO : affine == 1 && unit == 1 ? STRIDE_UNIT : affine == 1 && back == 1 ? STRIDE_BACK : STRIDE_AFFINE;
 }
 
 /* ---- signature ----------------------------------------------------------------------------------------------------------------- */

@@ -111,7 +111,7 @@ bool access_uses(const KernelForm *form, int access, int index);
 static inline bool dim_ref_is(DimRef ref, int64_t value) { return ref.slot == SLOT_CONST && ref.value == value; }
 
 /* Elements from lane to lane of an access along an index. */
-typedef enum { STRIDE_ZERO, STRIDE_UNIT, STRIDE_AFFINE, STRIDE_DATA } StrideKind;
+typedef enum { STRIDE_ZERO, STRIDE_UNIT, STRIDE_BACK, STRIDE_AFFINE, STRIDE_DATA } StrideKind; /* BACK: -1 */
 StrideKind access_stride(const KernelForm *form, int access, int index);
 
 #endif

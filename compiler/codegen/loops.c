@@ -56,13 +56,14 @@ static KernelFill fill_of(const KernelForm *form)
 
 /* ---- cost of lanes along an index ---------------------------------------------------------------------------------------------- */
 
-enum { COST_UNIT = 2, COST_SAME = 1, COST_GATHER = 24, COST_REDUCE = 4 };
+enum { COST_UNIT = 2, COST_BACK = 3, COST_SAME = 1, COST_GATHER = 24, COST_REDUCE = 4 };
 
 static int64_t access_cost(const KernelForm *form, int access, int index)
 {
     switch (access_stride(form, access, index)) {
     case STRIDE_ZERO: return COST_SAME;
     case STRIDE_UNIT: return COST_UNIT;
+    case STRIDE_BACK: return COST_BACK;
     case STRIDE_AFFINE:
     case STRIDE_DATA: return COST_GATHER;
     }

@@ -9,7 +9,7 @@
 #include <stdint.h>
 
 /* Raised whenever the same signature gives other code. */
-enum { CODEGEN_VERSION = 1 };
+enum { CODEGEN_VERSION = 2 };
 
 typedef struct Target {
     const char *triple, *cpu, *features;

@@ -1,6 +1,7 @@
 /* bfmc check: every error of a file, what its models read, and what they cost. */
 #include "driver/pipeline.h"
 #include "driver/report_check.h"
+#include "driver/report_schedule.h"
 #include "driver/report_space.h"
 #include "driver/verbs.h"
 #include "lower/groups.h"
@@ -20,7 +21,7 @@ static const Lowered *lower_item(const Driver *driver, const Module *module, con
 }
 
 /* What its training step stores and why, for --explain-schedule. */
-static void explain_schedule(Driver *driver, Module *module, const Node *item, Str *out)
+static void explain_schedule(Driver *driver, Module *module, const Node *item, Str *out, json_t *models)
 {
     const LowerOptions options = {.mode = MODE_TRAIN};
     ModelProgram model = {module, item, is_model(item) ? lower_model(module, item, &options) : NULL};
@@ -32,7 +33,8 @@ static void explain_schedule(Driver *driver, Module *module, const Node *item, S
     const int64_t length = option_whole(driver->options, OPT_LENGTH, model.lowered->context ? model.lowered->context : CONTEXT_FALLBACK);
     const DimEnv env = {.value = {[DIM_B] = batch, [DIM_L] = length, [DIM_N] = 1}};
     str_push(out, '\n');
-    schedule_explain(compiled->schedule, &env, out);
+    report_schedule(compiled->schedule, &env, out);
+    json_object_set_new(json_array_get(models, json_array_size(models) - 1), "schedule", schedule_json(compiled, &env));
 }
 
 /* NULL after errors. */
@@ -44,7 +46,7 @@ static const Lowered *check_item(Driver *driver, Module *module, const Node *ite
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
     report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, out, models);
     if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
-        explain_schedule(driver, module, item, out);
+        explain_schedule(driver, module, item, out, models);
     return lowered;
 }
 

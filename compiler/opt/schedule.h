@@ -90,6 +90,12 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
 typedef void (*StepVisitor)(void *user, int tensor, bool write);
 void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, void *user);
 
+/* For people: elementwise, reduction, recurrence, scores, ranking, product, batched product, product by key, product into keys, sort by key, stream, stream backward. */
+const char *step_kind(const Schedule *schedule, const Step *step);
+/* Points of the operation's box and elements of all that the step touches, at these sizes. Many more points than elements: a product, or it should be one. */
+double step_points(const Schedule *schedule, const Step *step, const DimEnv *env);
+double step_elements(const Schedule *schedule, const Step *step, const DimEnv *env);
+
 void schedule_print(const Schedule *schedule, Str *out);                    /* show --emit=schedule */
 void schedule_explain(const Schedule *schedule, const DimEnv *env, Str *out); /* check --explain-schedule: what is stored, bytes, why */
 

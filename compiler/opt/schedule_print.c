@@ -2,14 +2,19 @@
 #include "opt/schedule.h"
 #include "opt/schedule_internal.h"
 
-static const char *step_word(const Step *step) {
+static const char *map_kind(const Op *op) {
+    if (op->kind == OP_RECUR) return "recurrence";
+    return op->reducer == REDUCE_SET ? "elementwise" : "reduction";
+}
+
+const char *step_kind(const Schedule *schedule, const Step *step) {
     switch (step->kind) {
     case STEP_MAP:
-        return "map";
+        return map_kind(&schedule->unit->ops[step->op]);
     case STEP_SCORES:
         return "scores";
     case STEP_TOP:
-        return "top";
+        return "ranking";
     case STEP_GEMM:
         switch (step->gemm->form) {
         case GEMM_PLAIN:
@@ -21,13 +26,37 @@ static const char *step_word(const Step *step) {
         }
         break;
     case STEP_ORDER:
-        return "order";
+        return "sort by key";
     case STEP_STREAM:
         return "stream";
     case STEP_STREAM_GRAD:
         return "stream backward";
     }
     return "";
+}
+
+double step_points(const Schedule *schedule, const Step *step, const DimEnv *env) {
+    double points = step->op >= 0 ? 1 : step->flops != NULL ? (double)dim_eval(step->flops, env) / 2 : 0;
+    for (int i = 0; step->op >= 0 && i < schedule->unit->ops[step->op].index_count; i++) points *= (double)dim_eval(schedule->unit->ops[step->op].indices[i].extent, env);
+    return points;
+}
+
+typedef struct Elements {
+    const Unit *unit;
+    const DimEnv *env;
+    double sum;
+} Elements;
+
+static void elements_add(void *user, int tensor, bool write) {
+    Elements *elements = user;
+    (void)write;
+    elements->sum += (double)dim_eval(tensor_dim(elements->unit->program, &elements->unit->tensors[tensor]), elements->env);
+}
+
+double step_elements(const Schedule *schedule, const Step *step, const DimEnv *env) {
+    Elements elements = {.unit = schedule->unit, .env = env};
+    step_visit(schedule, step, elements_add, &elements);
+    return elements.sum;
 }
 
 typedef struct Names {
@@ -75,7 +104,7 @@ static void gemm_print(const GemmStep *gemm, Str *out) {
 void schedule_print(const Schedule *schedule, Str *out) {
     for (int i = 0; i < schedule->step_count; i++) {
         const Step *step = &schedule->steps[i];
-        str_printf(out, "%4d  %s ", i, step_word(step));
+        str_printf(out, "%4d  %s ", i, step_kind(schedule, step));
         Names names = {schedule->unit, out, true, 0};
         step_visit(schedule, step, name_print, &names);
         str_append(out, " <- ");

@@ -362,7 +362,8 @@ bool stream_score_tile(StreamReader *reader) {
     int axis_of[SCHEDULE_INDEX_MAX];
     tile->op = -1;
     if (reader->score_op < 0) return true;
-    if (!stream_axes(reader, reader->score_op, &reader->raw, axis_of) || !stream_tile(reader, reader->score_op, axis_of, -INFINITY, tile)) return false;
+    if (!stream_axes(reader, reader->score_op, &reader->raw, axis_of)) return false;
+    if (!stream_tile(reader, stream_tabled(reader, reader->score_op, axis_of), axis_of, -INFINITY, tile)) return false;
     tile->tile_count = 1, tile->tensors[0] = reader->raw.tensor, tile->tiles[0] = TILE_RAW;
     reader->step->ranged = reader->unit->ops[reader->score_op].cond_count > 0;
     return true;

@@ -2,6 +2,7 @@
 #ifndef BFM_OPT_STREAM_INTERNAL_H
 #define BFM_OPT_STREAM_INTERNAL_H
 
+#include "opt/rewrite.h"
 #include "opt/schedule_internal.h"
 #include "opt/stream.h"
 
@@ -57,6 +58,33 @@ IndexSet stream_own(const Op *op, const int *axis_of);
 bool stream_grad_read(StreamReader *reader);
 /* Tiles that the operation reads, by their numbers (tensor -1: not made). */
 void stream_tile_inputs(const Op *op, const TileTensor *tiles, int count, StreamTile *tile);
+
+/* schedule_stream_place.c */
+typedef struct StreamPlace {
+    StreamReader *reader;
+    const Op *op;
+    const int *axis_of;
+    bool row, col, difference; /* some affine has this index; all have both, with opposite factors */
+    unsigned kept;
+} StreamPlace;
+
+/* An operation under construction whose indices are the kept batch axes and what is left of rows and columns. */
+typedef struct PlaceIndices {
+    OpBuilder builder;
+    IndexBy *by;               /* per index of the operation that it stands for */
+    int count;
+    int indices[STREAM_RANK];
+    Dim extents[STREAM_RANK];
+    int batch[STREAM_RANK];    /* of the leading indices: their batch axis */
+} PlaceIndices;
+
+void stream_place_access(StreamPlace *place, const Access *access); /* adds what the access depends on */
+TotalAlong stream_place_along(const StreamPlace *place);
+bool stream_place_tells(const StreamPlace *place, TotalAlong along, Affine cond); /* the condition can be told from that alone */
+PlaceIndices stream_place_indices(const StreamPlace *place, TotalAlong along);
+
+/* schedule_stream_table.c: the score's operation, or one that says the same with what it reads by distance laid out beforehand. */
+int stream_tabled(StreamReader *reader, int position, const int *axis_of);
 
 /* schedule_stream_total.c: a sink that is no product with an operand. `tile`: what it is read from, to find the axes by. */
 bool stream_total(StreamReader *reader, int position, const TileTensor *tiles);

@@ -115,7 +115,7 @@ static void test_top_and_recur(void **state) {
     (void)snprintf(text, sizeof text, "b,l,c,@%d(b,l,c)", best);
     end(&s, q, "b,l,c", rd(&s, claims, text));
     output(&s, "best", OUTPUT_RESULT, best), output(&s, "claims", OUTPUT_RESULT, claims), output(&s, "q", OUTPUT_RESULT, q);
-    compare_all(&s, sketch_formals(&s, s.unit, true, 6), "top");
+    compare_all(&s, sketch_formals(&s, s.unit, true, 6), "ranking");
     sketch_free(&s);
 }
 
