@@ -80,6 +80,8 @@ int main(int argc, char **argv)
     BfmInstance *forward = need(m_forward(pool, &error));
     must(bfm_tensors_bind(tensors, "forward", forward, &error));
     bfm_instance_set_formal(forward, M_FORWARD_TOKENS, tokens);
+    if (bfm_model_bind(forward, b, 1 << 20, &error) || error.kind != BFM_ERROR_INPUT || !strstr(error.message, "at most")) /* beyond any context */
+        return 1;
     must(bfm_model_bind(forward, b, l, &error) && bfm_instance_run(forward, 1, 0, &error));
     dump(out, "logits", bfm_instance_output(forward, M_FORWARD_OUT_LOGITS), bfm_instance_output_count(forward, M_FORWARD_OUT_LOGITS));
 

@@ -155,6 +155,7 @@ static const char *const sample =
     "    output result y = y%2\n"
     "}\n"
     "main @1\n"
+    "most l 64\n"
     "binding param a.x normal 0 0.25 shape 2 3 16\n"
     "binding input w shape 0\n";
 
