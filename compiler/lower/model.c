@@ -225,21 +225,25 @@ static int main_formal(Model *model, Symbol path, const FormalInfo *info, const 
     return id;
 }
 
-static bool is_bound(const Model *model, Symbol path)
+/* Uses of one line in `repeat … shared` have their parameters in common, but each its own states, losses and metrics: `moe_0.router.c`, then
+   `moe_0.router.c[1]`. */
+static Symbol use_name(Model *model, Symbol path, Symbol name, int use)
 {
-    for (int i = 0; i < model->bindings.count; i++)
-        if (model->bindings.items[i].path == path)
-            return true;
-    return false;
+    return use == 0 ? symbol_printf(model->lw, "%s.%s", path, name) : symbol_printf(model->lw, "%s.%s[%d]", path, name, use);
 }
 
-/* Uses of one line in `repeat … shared` have their parameters in common, but each its own states: `moe_0.router.c`, `moe_0.router.c[1]`. */
-static int state_formal(Model *model, Symbol path, const FormalInfo *info, const Tensor *like)
+/* How often the line has been used before; 0 where nothing depends on it. */
+static int uses_before(const Model *model, const Instance *instance, Symbol path)
 {
-    Symbol own = path;
-    for (int use = 1; is_bound(model, own); use++)
-        own = symbol_printf(model->lw, "%s[%d]", path, use);
-    return main_formal(model, own, info, like);
+    const Unit *unit = model->uc.unit;
+    bool counts = instance->unit->output_count > 1;
+    int uses = 0;
+    for (int i = 0; i < instance->formals.count; i++)
+        counts = counts || instance->formals.items[i].kind == FORMAL_STATE;
+    if (counts)
+        for (int i = 0; i < unit->op_count; i++)
+            uses += unit->ops[i].kind == OP_CALL && unit->ops[i].path == path && unit->ops[i].callee == instance->unit;
+    return uses;
 }
 
 static bool same_tensor_shape(const Tensor *a, const Tensor *b)
@@ -266,7 +270,7 @@ static int shared_formal(Model *model, Symbol path, const FormalInfo *info, cons
     return id;
 }
 
-static int bind_formal(Model *model, const Instance *instance, int i, const LTensor *stream, Symbol path)
+static int bind_formal(Model *model, const Instance *instance, int i, const LTensor *stream, Symbol path, int use)
 {
     Lower *lw = model->lw;
     const FormalInfo *info = &instance->formals.items[i];
@@ -275,28 +279,16 @@ static int bind_formal(Model *model, const Instance *instance, int i, const LTen
     case FORMAL_STREAM: return stream->id;
     case FORMAL_AMBIENT: return main_formal(model, info->name, info, like);
     case FORMAL_PARAM: return main_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
-    case FORMAL_STATE: return state_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
+    case FORMAL_STATE: return main_formal(model, use_name(model, path, info->name, use), info, like);
     case FORMAL_SHARED: return shared_formal(model, symbol_printf(lw, "%s.%s", path, info->name), info, like);
     }
     BFM_BUG("formal kind %d", (int)info->kind);
 }
 
-/* Losses, metrics and new states of a second use of the same line are named as its states are. */
-static Symbol output_name(Model *model, Symbol path, Symbol name)
+static int bind_output(Model *model, const Instance *instance, const Output *output, const int *args, Symbol path, int use)
 {
-    const Symbol full = symbol_printf(model->lw, "%s.%s", path, name);
-    Symbol own = full;
-    for (int use = 1, i = 0; i < model->uc.unit->output_count; i++)
-        if (model->uc.unit->outputs[i].name == own)
-            own = symbol_printf(model->lw, "%s[%d]", full, use++), i = -1;
-    return own;
-}
-
-static int bind_output(Model *model, const Instance *instance, const Output *output, const int *args, Symbol path)
-{
-    Lower *lw = model->lw;
     const Tensor *like = &instance->unit->tensors[output->tensor];
-    const Symbol name = output->kind == OUTPUT_RESULT ? output->name : output_name(model, path, output->name);
+    const Symbol name = output->kind == OUTPUT_RESULT ? output->name : use_name(model, path, output->name, use);
     const int id = unit_tensor(model->uc.unit, name, like->type, TENSOR_LOCAL, like->rank, like->extent, like->bound);
     if (output->kind == OUTPUT_RESULT)
         return id;
@@ -325,12 +317,13 @@ static LTensor *instance_call(Model *model, Instance *instance, LTensor *stream,
     ob.op.args = ARENA_ARRAY(lw->arena, int, ob.op.arg_count);
     ob.op.result_count = instance->unit->output_count;
     ob.op.results = ARENA_ARRAY(lw->arena, int, ob.op.result_count);
+    const int use = uses_before(model, instance, path);
     for (int i = 0; i < ob.op.arg_count; i++)
-        ob.op.args[i] = bind_formal(model, instance, i, stream, path);
+        ob.op.args[i] = bind_formal(model, instance, i, stream, path, use);
     LTensor *result = ltensor_new(lw, instance->result_name, -1);
     *result = instance->result;
     for (int i = 0; i < ob.op.result_count; i++) {
-        ob.op.results[i] = bind_output(model, instance, &instance->unit->outputs[i], ob.op.args, path);
+        ob.op.results[i] = bind_output(model, instance, &instance->unit->outputs[i], ob.op.args, path, use);
         if (instance->unit->outputs[i].kind == OUTPUT_RESULT)
             result->id = ob.op.results[i];
     }

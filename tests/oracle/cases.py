@@ -53,10 +53,10 @@ class Case:
                 out = {"loss": ctx.total_loss().value, "cross_entropy": ctx.cross_entropy.value, "logits": logits.value}
             out.update({f"loss/{k}": v.value for k, v in ctx.losses.items()})
             out.update({f"metric/{k}": v for k, v in ctx.metrics.items()})
-            out.update({f"next/{k.split('#')[0]}": v for k, v in ctx.nexts.items()})
+            out.update({f"next/{k}": v for k, v in ctx.nexts.items()})
             self.margin, self.kink = min(self.margin, ctx.smallest_margin), min(self.kink, ctx.smallest_kink)
             self.expected.update({f"{run}/{k}": v for k, v in out.items()})
-            states.update({k.split("#")[0]: v for k, v in ctx.nexts.items()})
+            states.update(ctx.nexts)
             if self.rate:
                 weights = {k: v - self.rate * out[k] for k, v in weights.items()}
         self.last = weights, states
@@ -139,7 +139,7 @@ def run_probe(probe, engine, folders, extra=()):
 def complaints(case, got, engine, tol):
     """What is wrong with the probe's answers."""
     slopes = {k[6:]: float(got.pop(k)) for k in list(got) if k.startswith("slope/")}
-    extra = [k for k in got if k not in case.expected and "/metric/" in k and k.split("#")[0].rsplit(".", 1)[1] in OWN_METRICS]
+    extra = [k for k in got if k not in case.expected and "/metric/" in k and re.sub(r"\[\d+\]$", "", k).rsplit(".", 1)[1] in OWN_METRICS]
     for k in extra:
         del got[k]
     worst, bad = compare.differences(got, case.expected, tol)

@@ -154,19 +154,9 @@ static bool run(Probe *probe, const Lowered *lowered, Executable *executable, in
 
 /* ---- results ---- */
 
-/* A second use of a path (in `repeat … shared`) adds #2. */
-static const char *own_name(Probe *probe, const char *name)
-{
-    const size_t length = strlen(name);
-    int uses = 0;
-    for (int i = 0; i < probe->results.count; i++)
-        uses += strncmp(probe->results.items[i].name, name, length) == 0 && (probe->results.items[i].name[length] == '#' || probe->results.items[i].name[length] == 0);
-    return uses == 0 ? name : arena_printf(probe->arena, "%s#%d", name, uses + 1);
-}
-
 static void keep(Probe *probe, const char *name, int rank, const int64_t *shape, const void *data, int64_t elements)
 {
-    BfmTensor tensor = {.name = own_name(probe, name), .dtype = probe->command->kind->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank,
+    BfmTensor tensor = {.name = name, .dtype = probe->command->kind->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank,
                         .data = arena_memdup(probe->arena, data, (size_t)elements * width(probe))};
     for (int i = 0; i < rank; i++)
         tensor.shape[i] = shape[i];

@@ -24,8 +24,8 @@ import tensors
 class Context:
     """What a pass carries beside the stream: tokens, targets, losses, router state, and the margins of its decisions.
 
-    Negative targets and segments are `none`: masked. States, losses and metrics are kept under their full paths; a second use of the
-    same path adds `#2`.
+    Negative targets and segments are `none`: masked. States, losses and metrics are kept under their full paths; the second use of a line
+    in `repeat … shared` adds `[1]`.
     """
 
     def __init__(self, tokens, targets, context, mode="train", state=None, seed=1, step=0, segment=None):
@@ -35,16 +35,22 @@ class Context:
         self.states = state or {}
         self.smallest_margin = self.smallest_kink = np.inf
         self.seed, self.step = seed, step
-        self.enter("")
+        self.uses, self.use = {}, ""
+        self.path = ""
+
+    def line(self, path):
+        """Losses, metrics, states and draws belong to the line at `path`, from here on."""
+        number = self.uses.get(path, 0)
+        self.uses[path] = number + 1
+        self.use = f"[{number}]" if number else ""
+        self.path = path
 
     def enter(self, path):
-        """Losses, metrics, states and draws belong to the line at `path`."""
+        """A definition within the line."""
         self.path = path
 
     def named(self, table, name, value):
-        full = f"{self.path}.{name}"
-        uses = sum(key.split("#")[0] == full for key in table)
-        table[full if uses == 0 else f"{full}#{uses + 1}"] = value
+        table[f"{self.path}.{name}{self.use}"] = value
 
     def loss(self, name, value):
         self.named(self.losses, name, value)
@@ -53,7 +59,7 @@ class Context:
         self.named(self.metrics, name, np.asarray(value, np.float64))
 
     def state(self, name, absent):
-        return self.states.get(f"{self.path}.{name}", absent)
+        return self.states.get(f"{self.path}.{name}{self.use}", absent)
 
     def next(self, name, value):
         self.named(self.nexts, name, np.asarray(value, np.float64))
@@ -106,7 +112,7 @@ def run(nodes, x, params, ctx):
             return normed(t, node.norm, node.declared, params, role, ctx)
         if isinstance(node, bfm_reader.Line):
             def f(t, node=node):
-                ctx.enter(node.path)
+                ctx.line(node.path)
                 return layers.LAYERS[node.kind].forward(t, local(node.declared, params), node.attrs, ctx)
             x = wire(node.wiring, x, f, norm)
         elif isinstance(node, bfm_reader.Parallel):
