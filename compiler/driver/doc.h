@@ -13,6 +13,7 @@
 #include "driver/doc_fit.h"
 #include "driver/driver.h"
 #include "ir/effects.h"
+#include "ir/ledger.h"
 #include "lower/lower.h"
 
 /* ---- the comment (doc_comment.c) ---- */
@@ -122,7 +123,9 @@ void count_print(const Counted *counted, CountKind kind, Str *out);
 
 /* ---- kernels (doc_kernels.c) ---- */
 
-/* "product ×4, stream, elementwise" of the forward pass, then of all that its derivative adds; false where it cannot be told. */
+/* The example runs more than the definition's own operations. */
+bool subject_shares(const Subject *subject);
+/* "product ×4, stream, elementwise" of the forward pass, then with the derivative, if nothing else runs; false where it cannot be told. */
 bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow);
 
 /* ---- examples (doc_run.c) ---- */
@@ -142,6 +145,8 @@ typedef struct DocEntry {
     Counted counted;
     bool effect_known;
     Effect effect, training; /* in evaluation, in training */
+    const Lowered *model;    /* MODEL: for training, NULL after errors */
+    const ProgramCost *cost; /* MODEL: of one sequence of its context */
 } DocEntry;
 
 typedef struct DocFile {
@@ -169,7 +174,9 @@ void table_inputs(const DocFile *file, const Node *item, Str *out);
 void table_declared(const DocFile *file, const Node *item, const DocComment *comment, Str *out);
 /* What instances cost (doc_costs.c). */
 void costs_print(const DocFile *file, const DocEntry *entry, Str *out);
+void model_count(const DocFile *file, DocEntry *entry);
 void model_costs(const DocFile *file, const DocEntry *entry, Str *out);
+void scaled_print(double value, Str *out); /* 113 M */
 void optimizer_costs(const DocFile *file, const DocEntry *entry, Str *out);
 void schedule_values(const DocFile *file, const DocEntry *entry, Str *out);
 

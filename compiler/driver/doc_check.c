@@ -42,7 +42,9 @@ static void check_entry(Lacks *all, const DocEntry *entry)
         lacks(all, node, "the comment has no paragraph `Formula: …`");
     if (!comment->source)
         lacks(all, node, "the comment has no paragraph `Source: …`");
-    if (!comment->example && node->kind != NODE_MODEL)
+    if (node->kind == NODE_MODEL && !entry->cost)
+        lacks(all, node, "it cannot be lowered; `bfmc check` says why");
+    if (!comment->example && node->kind != NODE_MODEL) /* a model is its own */
         lacks(all, node, "the comment has no example between ```bfm and ```");
     for (int i = 0; i < list_count(attributes); i++)
         if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && !doc_attribute_text(comment, list_at(attributes, i)->name))

@@ -239,8 +239,7 @@ static void kernels_print(const DocEntry *entry, Str *out)
     if (subject_kernels(entry->subject, &forward, &step, &slow) && (forward.length || step.length)) {
         str_append(out, "**Runs as**\n\n");
         kernels_row("forward", &forward, out);
-        if (!entry->subject->part)
-            kernels_row("with its derivative", &step, out);
+        kernels_row("with its derivative", &step, out);
         kernels_row("slow", &slow, out);
         str_push(out, '\n');
     }
@@ -281,32 +280,40 @@ void costs_print(const DocFile *file, const DocEntry *entry, Str *out)
 
 /* ---- models ---- */
 
-static void scaled(double value, const char *unit, Str *out)
+void scaled_print(double value, Str *out)
 {
-    static const char *const powers[] = {"", "K", "M", "B", "T", "P"};
+    static const char *const powers[] = {"", " K", " M", " B", " T", " P"};
     int power = 0;
     for (; value >= 999.95 && power < 5; power++)
         value /= 1000;
-    str_printf(out, value >= 99.95 ? "%.0f" : value >= 9.995 ? "%.1f" : "%.2f", value);
-    str_printf(out, "%s%s%s", power || *unit ? " " : "", powers[power], unit);
+    str_printf(out, power == 0 ? "%.0f" : value >= 99.95 ? "%.1f" : value >= 9.995 ? "%.2f" : "%.3f", value);
+    str_append(out, powers[power]);
+}
+
+void model_count(const DocFile *file, DocEntry *entry)
+{
+    const Lowered *evaluated = lower_model(file->module, entry->node, &(LowerOptions){.mode = MODE_EVAL});
+    entry->model = evaluated ? lower_model(file->module, entry->node, &(LowerOptions){.mode = MODE_TRAIN}) : NULL;
+    if (!entry->model)
+        return;
+    entry->cost = program_cost(file->arena, entry->model->program, 1, entry->model->context ? entry->model->context : 1024);
+    entry->effect = verdict_of(file->arena, evaluated).effect;
+    entry->training = verdict_of(file->arena, entry->model).effect;
+    entry->effect_known = true;
 }
 
 void model_costs(const DocFile *file, const DocEntry *entry, Str *out)
 {
-    const Lowered *lowered = lower_model(file->module, entry->node, &(LowerOptions){.mode = MODE_TRAIN});
-    const Lowered *evaluated = lowered ? lower_model(file->module, entry->node, &(LowerOptions){.mode = MODE_EVAL}) : NULL;
-    if (!evaluated)
+    const ProgramCost *cost = entry->cost;
+    if (!cost)
         return;
-    const ProgramCost *cost = program_cost(file->arena, lowered->program, 1, lowered->context ? lowered->context : 1024);
-    const Verdict verdict = verdict_of(file->arena, evaluated);
-    str_append(out, "**Reads** ");
-    verdict_print(verdict.effect, out);
-    str_printf(out, ".\n\n| vocabulary | context | in products | met by one token | in tables | others | FLOPs forward, a token | backward |\n|---|---|---|---|---|---|---|---|\n| %" PRId64 " | %" PRId64 " | ",
-               lowered->vocab, lowered->context);
+    effects_print(entry, out);
+    str_printf(out, "| vocabulary | context | parameters in products | met by one token | in tables | others | FLOPs forward, a token | backward |\n|---|---|---|---|---|---|---|---|\n| %" PRId64 " | %" PRId64 " | ",
+               entry->model->vocab, entry->model->context);
     const double values[] = {(double)cost->counts.products, cost->counts.activated, (double)cost->counts.tables, (double)cost->counts.others,
                              cost->work.forward / (double)cost->length, cost->work.backward / (double)cost->length};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
-        scaled(values[i], "", out);
+        scaled_print(values[i], out);
         str_append(out, " | ");
     }
     str_printf(out, "\n\n`bfmc check %s:%s` says it line by line.\n\n", file->path, entry->node->name);

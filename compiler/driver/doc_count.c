@@ -36,7 +36,7 @@ static uint64_t draw(Counting *c)
 
 static Rational value_at(const Counting *c, int variable, int index)
 {
-    static const int64_t small[] = {1, 2, 3, 4, 2}, large[] = {8, 16, 32, 8, 16};
+    static const int64_t small[] = {1, 2, 4, 8, 12}, large[] = {16, 32, 64, 128, 16};
     if (c->small >= 0 && c->variables[variable].tall)
         return rational_int(variable == c->small ? small[index] : large[index]);
     return c->variables[variable].value[index];
@@ -197,8 +197,11 @@ void count_symbolically(Arena *arena, int variable_count, const Variable *variab
     const bool usual = function(context, NULL, values);
     for (int k = 0; usual && k < COUNT_KINDS; k++)
         counted->count[k].value = values[k];
+    int tall = 0;
+    for (int v = 0; v < variable_count; v++)
+        tall += variables[v].tall;
     for (int small = -1; small < variable_count && !all_known(counted); small++) {
-        if (small >= 0 && !variables[small].tall)
+        if (small >= 0 && (!variables[small].tall || tall < 2))
             continue;
         Counting c = {.arena = arena, .count = variable_count, .variables = variables, .function = function, .context = context, .small = small, .draws = 12345};
         if (!base_find(&c))

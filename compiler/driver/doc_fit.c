@@ -7,7 +7,7 @@
 
 __extension__ typedef unsigned __int128 Wide;
 
-enum { VALUE_UNIT = 4096, DENOMINATOR_MAX = 1 << 16 };
+enum { VALUE_UNIT = 64, DENOMINATOR_MAX = 1 << 16 };
 static const uint64_t PRIME = ((uint64_t)1 << 61) - 1;
 
 /* ---- arithmetic modulo the prime ---- */

@@ -21,7 +21,7 @@ typedef struct Poly {
 
 /* How many terms there are whose power of each variable v is one of support[v] (bit p: power p). */
 int fit_terms(int variable_count, const unsigned *support);
-/* The polynomial of such terms that has values[i] at points[i]: false where there is none, where the points leave it open, or where a value is no multiple of 1/4096. */
+/* The polynomial of such terms that has values[i] at points[i]: false where there is none, where the points leave it open, or where a value is no multiple of 1/64. */
 bool fit_poly(Arena *arena, int variable_count, const unsigned *support, int count, const Rational *const *points, const double *values, Poly *poly);
 
 Poly poly_sub(Arena *arena, int variable_count, const Poly *a, const Poly *b);

@@ -68,8 +68,12 @@ static void look_at(void *user, int tensor, bool write)
         owned->owned = owned->owned || subject_owns(owned->subject, unit->tensors[tensor].span) || (def >= 0 && subject_owns(owned->subject, unit->ops[def].span));
 }
 
-static void kernels_count(const Subject *subject, const Schedule *schedule, Kernels *kernels)
+/* Of a model only what belongs to the definition's own text counts; of a block there is nothing else. */
+static void kernels_count(const Subject *whole, const Schedule *schedule, Kernels *kernels)
 {
+    Subject own = *whole;
+    const Subject *subject = &own;
+    own.part = subject_shares(whole);
     *kernels = (Kernels){0};
     for (int rank = 1; rank >= 0; rank--)
         for (int i = 0; i < schedule->step_count; i++) {
@@ -137,13 +141,15 @@ static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, S
     return ok;
 }
 
+bool subject_shares(const Subject *subject) { return subject->part || subject->item->kind == NODE_MODEL; }
+
 bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow)
 {
     Kernels kernels;
     if (!scheduled(subject, false, &kernels, NULL))
         return false;
     kernels_print(&kernels, forward);
-    if (scheduled(subject, true, &kernels, slow))
+    if (!subject_shares(subject) && scheduled(subject, true, &kernels, slow)) /* adjoints do not say whose they are */
         kernels_print(&kernels, step);
     return true;
 }

@@ -24,6 +24,8 @@ static bool is_form(const DocFile *file, const Node *item)
 
 static void entry_count(const DocFile *file, DocEntry *entry)
 {
+    if (entry->node->kind == NODE_MODEL)
+        model_count(file, entry);
     entry->subject = subject_new(file->driver, file->path, entry->node, &entry->comment, NULL);
     if (!entry->subject)
         return;
@@ -157,6 +159,8 @@ static void effect_words(const DocEntry *entry, Str *out)
 
 static void parameter_words(const DocEntry *entry, Str *out)
 {
+    if (entry->cost)
+        scaled_print((double)counts_total(entry->cost->counts), out);
     const bool told = entry->subject && !is_kind(entry->node, AST_DEF_FN) && !is_kind(entry->node, AST_DEF_WIRING);
     if (!told)
         return;

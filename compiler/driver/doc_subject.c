@@ -10,9 +10,9 @@
 
 enum { USUAL_BATCH = 8, USUAL_LENGTH = 1024, ITEM_FLOPS_UNIT = 16 };
 
-/* Values to try. Lengths are multiples of 128 and counts powers of two, so that slots of groups come out whole. Reals are
+/* Values to try. Lengths are multiples of 512 and counts powers of two, so that slots of groups come out whole. Reals are
    no whole numbers: nothing multiplies by them for free. */
-static const int64_t BATCHES[] = {2, 3, 4, 5, 6}, LENGTHS[] = {128, 256, 384, 512, 640}, CONTEXTS[] = {256, 384, 512, 640, 768};
+static const int64_t BATCHES[] = {2, 3, 4, 5, 6}, LENGTHS[] = {512, 1024, 1536, 2048, 2560}, CONTEXTS[] = {1024, 1536, 2048, 2560, 3072};
 static const int64_t WIDTHS[] = {16, 32, 48, 64, 80}, COUNTS[] = {2, 4, 8, 16, 32};
 static const Rational REALS[] = {{1, 2}, {3, 4}, {5, 4}, {3, 2}, {7, 4}};
 

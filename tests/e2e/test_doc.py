@@ -72,6 +72,22 @@ class Doc(Case):
             self.assertIn("[`shift`](own.md#shift)", file.read())
         self.assertEqual(self.ok("doc", path).stdout, text, "without -o the page goes to standard output")
 
+    def test_no_polynomial(self):
+        """What has none is said to have none; what is spread over the positions is a quotient."""
+        path = self.write("own.bfm", OWN.replace("param bias[times, d]", "param bias[max(times, 7), d]"))
+        text = self.ok("doc", path).stdout
+        self.assertRegex(text, r"\| parameters \| 3584 in the example .* no polynomial in the attributes \|")
+        taps = """use std.layers
+layer taps(x[b, l, d]; n: count = 3) -> [b, l, d] {
+    param w[n, d] ~ normal(0, 1)
+    return y[b, l, o] = sum[s | s <= l] w[s, o] * x[b, l - s, o]
+}
+"""
+        text = self.ok("doc", self.write("own.bfm", taps)).stdout
+        self.assertIn("| parameters | `d·n` |", text)
+        self.assertIn("| of those, met by one token | `(d·n·(2·l − n + 1) / 2) / l` |", text)
+        self.assertIn("causal: every position sees itself and 2 before it", text)
+
     def test_what_is_missing(self):
         path = self.write("own.bfm", OWN)
         done = self.ok("doc", "--check", path, code=1)
