@@ -19,7 +19,7 @@ bool gemm_blas_can(const BfmGemm *product)
 {
     if (product->a_rows || product->k_a || product->k_b || product->c_rows || product->a_scale || product->c_col != 1 || product->k <= 0)
         return false;
-    if (product->a_packed || product->b_packed)
+    if (product->a_packed || product->b_packed || product->addend)
         return false;
     if (product->k > INT_MAX || product->c_row > INT_MAX || product->c_row < gemm_max(product->n, 1))
         return false;

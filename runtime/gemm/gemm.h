@@ -13,7 +13,7 @@
 
 enum { BFM_GEMM_K_BLOCK = 256, BFM_GEMM_PACKED_ROWS = 168 };
 
-/* C[i, j] (+)= alpha * sum over k of A[i, k] * B[k, j].  A (m, k), B (k, n), C (m, n); strides in elements. */
+/* C[i, j] (+)= alpha * sum over k of A[i, k] * B[k, j], or D[i, j] + that.  A (m, k), B (k, n), C and D (m, n); strides in elements. */
 typedef struct BfmGemm {
     int64_t m, n, k;
     const float *a; int64_t a_row, a_col; /* A[i, k] at a + i * a_row + k * a_col; any strides, 0 included */
@@ -23,6 +23,7 @@ typedef struct BfmGemm {
     const int32_t *k_a, *k_b;             /* (k) optional: place of k in A, in B; negative = zero */
     const int32_t *c_rows;                /* (m) optional: row i goes to row c_rows[i] of C; rows distinct; negative = not stored */
     int accumulate;                       /* 0: C =, 1: C += */
+    const float *addend;                  /* optional: D, with the strides and rows of C; C = D +. Not with accumulate */
     float alpha;
     const float *a_scale;                 /* optional: row i of A is multiplied by a_scale[i * a_scale_stride], i before a_rows */
     int64_t a_scale_stride;
@@ -38,8 +39,8 @@ typedef enum {
     BFM_GEMM_PORTABLE,
 } BfmGemmEngine;
 
-/* All products, in parallel over products and tiles. The products' parts of C do not overlap, nor does C overlap an A or B. m or n 0 is a no-op, k 0
-   makes zeros (or leaves C when it accumulates). False and `error` only when memory is exhausted. */
+/* All products, in parallel over products and tiles. The products' parts of C do not overlap, nor does C overlap an A, B or D. m or n 0 is a no-op, k 0
+   makes zeros (or D, or leaves C when it accumulates). False and `error` only when memory is exhausted. */
 bool bfm_gemm_run(BfmPool *pool, const BfmGemm *products, int64_t count, BfmGemmEngine engine, BfmError *error);
 
 /* One product in the calling thread, with the bits of bfm_gemm_run: for small blocks inside other templates. scratch, aligned to 64 bytes, holds

@@ -7,6 +7,8 @@
 enum {
     GEMM_WIDTH_LIMIT = 32,  /* rows or columns of the widest panel */
     GEMM_HEIGHT_LIMIT = 14, /* rows of the highest register tile */
+    GEMM_ROWS_LIMIT = 8,    /* rows that a tile reads as they lie: as many lines of a first-level set as caches have at least */
+    GEMM_WIDE_VECTORS = 8,  /* vectors of columns of the tile of one row */
     GEMM_TILE_ROWS = BFM_GEMM_PACKED_ROWS, /* rows of the largest tile: its packed block of A stays in the second-level cache */
     GEMM_TILE_COLUMNS = 2048,
     GEMM_PACK_SLACK = 8,    /* floats that packing may write past the end of a panel */
@@ -27,22 +29,42 @@ typedef struct GemmPanel {
     int width, padded;
 } GemmPanel;
 
-/* rows[i][0 .. vectors * lanes) (+)= alpha * sum over kc of a[k * height + i] * b[k * ldb + j]; `next` walks over memory to be fetched ahead. */
-typedef void GemmKernel(int64_t kc, const float *a, const float *b, int64_t ldb, float *const *rows, float alpha, bool add, const float *next, int64_t next_step);
+/* Where the sums of a register tile go: rows[i] = base[i] + alpha * sum; base NULL = 0. */
+typedef struct GemmStore {
+    float *const *rows;
+    const float *const *base;
+    float alpha;
+    int last;  /* floats of the last vector that are stored */
+    bool past; /* past the caches: rows aligned to 64 bytes, base NULL, and `drain` before another thread reads them */
+} GemmStore;
 
-/* Where a register tile goes when it cannot be stored as it is: rows[i] (NULL = nowhere) at columns 0, column, 2 * column ... */
+/* The sums, over kc, of a[k * height + i] * b[k * ldb + j] for j < vectors * lanes; `next` walks over memory to be fetched ahead. */
+typedef void GemmKernel(int64_t kc, const float *a, const float *b, int64_t ldb, const GemmStore *store, const float *next, int64_t next_step);
+
+/* The same of a[i][k]: rows of the left operand as they lie. */
+typedef void GemmRowsKernel(int64_t kc, const float *const *a, const float *b, int64_t ldb, const GemmStore *store);
+
+/* The sums of a[k * height + i] * b[j * stride + k]. */
+typedef void GemmTurnedKernel(int64_t kc, const float *a, const float *b, int64_t stride, const GemmStore *store);
+
+/* Where a register tile goes when it cannot be stored as it is: rows[i] (NULL = nowhere) and base[i] at columns 0, column, 2 * column ... */
 typedef struct GemmMerge {
     float *const *rows;
+    const float *const *base; /* NULL = 0 */
     int64_t column;
     int height, width;
     float alpha;
-    bool add;
 } GemmMerge;
 
 typedef struct GemmKernels {
     const char *name;
     int height, lanes; /* a register tile has at most `height` rows and 2 * lanes columns */
     GemmKernel *const (*kernel)[2]; /* [rows - 1][vectors of columns - 1] */
+    GemmRowsKernel *const (*rows_kernel)[2]; /* the same for rows as they lie, min(height, GEMM_ROWS_LIMIT) of them */
+    GemmTurnedKernel *const (*turned_kernel)[2]; /* the same for right columns along k, turned_height rows of them */
+    int turned_height;
+    GemmKernel *wide;               /* one row, GEMM_WIDE_VECTORS vectors of columns */
+    void (*drain)(void);            /* waits for what was stored past the caches */
     void (*pack)(const GemmSide *side, const GemmPanel *panel, float *dst);
     void (*merge)(const float *tile, int64_t tile_row, const GemmMerge *merge);
 } GemmKernels;
@@ -63,7 +85,8 @@ typedef struct GemmJob {
     int64_t c_row, c_column;
     const int32_t *c_rows;
     float alpha;
-    bool accumulate;
+    const float *base;   /* what the sums are added to, as c lies; c itself when it accumulates; NULL = 0 */
+    bool past;           /* C is stored past the caches */
     int64_t tile_rows, tile_columns, tiles_down, tiles_across; /* tile_columns is a multiple of 2 * lanes unless one tile is enough */
     int64_t first_tile;  /* number of its first tile in the run */
     int64_t k_chunk;     /* k that one round of the run covers: a multiple of the block, or all of it */

@@ -36,7 +36,7 @@ static bool roles_exchange(const BfmGemm *product, const GemmKernels *kernels)
         return false;
     if (product->c_col != 1)
         return product->c_row == 1;
-    return product->n * 2 <= kernels->lanes && product->m >= 4 * product->n && product->n > 1;
+    return product->n * 2 <= kernels->lanes && product->m >= 4 * product->n;
 }
 
 GemmJob gemm_job_init(const BfmGemm *product, const GemmKernels *kernels)
@@ -49,7 +49,7 @@ GemmJob gemm_job_init(const BfmGemm *product, const GemmKernels *kernels)
         .left = exchange ? b : a, .right = exchange ? a : b,
         .m = exchange ? product->n : product->m, .n = exchange ? product->m : product->n, .k = product->k,
         .c = product->c, .c_row = exchange ? product->c_col : product->c_row, .c_column = exchange ? product->c_row : product->c_col,
-        .c_rows = product->c_rows, .alpha = product->alpha, .accumulate = product->accumulate != 0, .k_chunk = product->k,
+        .c_rows = product->c_rows, .alpha = product->alpha, .base = product->accumulate ? product->c : product->addend, .k_chunk = product->k,
         .packed = product->b_packed, .left_packed = product->a_packed,
     };
 }

@@ -9,6 +9,7 @@
 
 static const double TILE_FLOP = 4e6;               /* less than this in a tile is not worth a task of its own */
 static const int64_t PACKED_FLOATS = 2 << 20;      /* space for right operands packed once */
+static const double PAST_BYTES = 32 << 20;         /* results of a run that no cache keeps until they are read */
 enum { TILES_WANTED = 32, PACK_COLUMNS = 256 };
 
 typedef struct Run {
@@ -114,19 +115,27 @@ static void tile_task(void *ctx, int64_t index, int worker)
     gemm_tile(run->kernels, job, rows, columns, ks, run->workers + worker * gemm_tile_scratch());
 }
 
+/* Written once and more than the caches keep: C goes past them, which spares reading it first. Its lines must begin where vectors do. */
+static bool past_caches(const GemmJob *job)
+{
+    return !job->base && !job->c_rows && job->c_column == 1 && job->k > 0 && job->k <= BFM_GEMM_K_BLOCK && job->c_row % 16 == 0 && (uintptr_t)job->c % 64 == 0;
+}
+
 /* Makes the jobs, their tiles and the packing space of those that share it. */
 static void run_plan(Run *run, const BfmGemm *products, int64_t count)
 {
-    double total = 0;
+    double total = 0, stored = 0;
     for (int64_t i = 0; i < count; i++) {
         if (products[i].m <= 0 || products[i].n <= 0)
             continue;
         run->jobs[run->count] = gemm_job_init(&products[i], run->kernels);
+        stored += (double)sizeof(float) * (double)products[i].m * (double)products[i].n;
         total += job_flop(&run->jobs[run->count++]);
     }
     double wanted = total / TILE_FLOP < TILES_WANTED ? total / TILE_FLOP : TILES_WANTED;
     for (int64_t i = 0; i < run->count; i++) {
         GemmJob *job = &run->jobs[i];
+        job->past = stored >= PAST_BYTES && past_caches(job);
         tiles_choose(job, run->kernels, total > 0 ? (int64_t)(wanted * job_flop(job) / total + 0.5) : 1);
         job->first_tile = run->tiles;
         run->tiles += job->tiles_down * job->tiles_across;

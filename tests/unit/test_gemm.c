@@ -19,7 +19,7 @@ enum { ENGINE_COUNT = 4 };
 /* The definition: one chain per block of k, blocks added in order. */
 static float reference_element(const BfmGemm *p, int64_t i, int64_t j, float before)
 {
-    float value = p->accumulate ? before : 0;
+    float value = before;
     for (int64_t k0 = 0; k0 < p->k; k0 += BFM_GEMM_K_BLOCK) {
         float sum = 0;
         for (int64_t k = k0; k < p->k && k < k0 + BFM_GEMM_K_BLOCK; k++) {
@@ -29,9 +29,9 @@ static float reference_element(const BfmGemm *p, int64_t i, int64_t j, float bef
                 a *= p->a_scale[i * p->a_scale_stride];
             sum = fmaf(a, kb < 0 ? 0 : p->b[kb * p->b_row + j * p->b_col], sum);
         }
-        value = k0 == 0 && !p->accumulate ? p->alpha * sum : fmaf(p->alpha, sum, value);
+        value = k0 == 0 && !p->accumulate && !p->addend ? p->alpha * sum : fmaf(p->alpha, sum, value);
     }
-    return value;
+    return p->k == 0 && !p->accumulate && !p->addend ? 0 : value;
 }
 
 static void reference_run(const BfmGemm *p)
@@ -40,7 +40,7 @@ static void reference_run(const BfmGemm *p)
         int64_t row = p->c_rows ? p->c_rows[i] : i;
         for (int64_t j = 0; row >= 0 && j < p->n; j++) {
             float *c = p->c + row * p->c_row + j * p->c_col;
-            *c = reference_element(p, i, j, *c);
+            *c = reference_element(p, i, j, p->addend ? p->addend[row * p->c_row + j * p->c_col] : *c);
         }
     }
 }
@@ -114,19 +114,20 @@ static void shapes_and_transposes(void **state)
 {
     (void)state;
     const int64_t shapes[][3] = {{1, 1, 1},    {1, 40, 3},   {14, 32, 17},  {15, 33, 256}, {7, 5, 257},    {64, 64, 64},   {29, 100, 300}, {130, 70, 40},
-                                 {200, 16, 20}, {300, 8, 33}, {90, 500, 70}, {3, 200, 600}, {64, 31, 1025}, {350, 260, 520}, {50, 1, 64},    {33, 47, 0}};
+                                 {200, 16, 20}, {300, 8, 33}, {90, 500, 70}, {3, 200, 600}, {64, 31, 1025}, {350, 260, 520}, {50, 1, 64},    {33, 47, 0},
+                                 {300, 1, 70},  {1, 300, 90},  {150, 24, 530}, {5, 130, 66}};
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         int64_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
-        float *a = random_new(1, m * k + 1), *b = random_new(2, k * n + 1);
-        for (int form = 0; form < 8; form++) {
-            BfmGemm product = {.m = m, .n = n, .k = k, .a = a, .b = b, .alpha = form & 1 ? -0.75f : 1, .accumulate = (form >> 1) & 1};
+        float *a = random_new(1, m * k + 1), *b = random_new(2, k * n + 1), *d = random_new(3, (m + 3) * (n + 3));
+        for (int form = 0; form < 12; form++) {
+            BfmGemm product = {.m = m, .n = n, .k = k, .a = a, .b = b, .alpha = form & 1 ? -0.75f : 1, .accumulate = form < 8 && (form >> 1) & 1, .addend = form < 8 ? NULL : d};
             bool a_across = form & 1, b_across = form & 2, c_across = form & 4;
             product.a_row = a_across ? 1 : k, product.a_col = a_across ? m : 1;
             product.b_row = b_across ? 1 : n, product.b_col = b_across ? k : 1;
             product.c_row = c_across ? 1 : n + 3, product.c_col = c_across ? m + 2 : 1;
             check_product(product, (m + 3) * (n + 3));
         }
-        bfm_buffer_free(a), bfm_buffer_free(b);
+        bfm_buffer_free(a), bfm_buffer_free(b), bfm_buffer_free(d);
     }
 }
 
@@ -159,6 +160,10 @@ static void gathers_and_scales(void **state)
         product.b_row = across ? 1 : SPREAD, product.b_col = across ? SPREAD : 1;
         check_product(product, (N + 1) * (100 + M));
     }
+    float *d = random_new(6, (N + 1) * (100 + M));
+    BfmGemm added = {.m = M, .n = N, .k = K, .a = a, .a_row = SPREAD, .a_col = 1, .b = b, .b_row = SPREAD, .b_col = 1, .c_rows = c_rows, .c_row = N + 1, .c_col = 1, .alpha = 1, .addend = d};
+    check_product(added, (N + 1) * (100 + M));
+    bfm_buffer_free(d);
     BfmGemm strided = {.m = M, .n = N, .k = K, .a = a, .a_row = 0, .a_col = 3, .b = b, .b_row = 5, .b_col = 2, .c_row = 2 * N, .c_col = 2, .alpha = 2};
     check_product(strided, 2 * M * N);
     bfm_buffer_free(a), bfm_buffer_free(b), bfm_buffer_free(scale);
@@ -216,6 +221,25 @@ static void large_right_operands(void **state)
     }
 }
 
+/* A result that no cache keeps is stored past them: the same bits as by tiles that are not. */
+static void large_results(void **state)
+{
+    (void)state;
+    enum { M = 2900, N = 2960, K = 5 };
+    float *a = random_new(10, M * K), *b = random_new(11, K * N), *c = bfm_buffer_new(sizeof(float) * M * N), *d = bfm_buffer_new(sizeof(float) * M * N), *scratch = bfm_buffer_new(bfm_gemm_block_scratch());
+    BfmGemm product = {.m = M, .n = N, .k = K, .a = a, .a_row = K, .a_col = 1, .b = b, .b_row = N, .b_col = 1, .c = c, .c_row = N, .c_col = 1, .alpha = 0.5f};
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        BfmPool *pool = bfm_pool_new(2);
+        assert_true(bfm_gemm_run(pool, &product, 1, ENGINES[e], NULL));
+        BfmGemm block = product;
+        block.c = d;
+        bfm_gemm_block(&block, ENGINES[e], scratch);
+        assert_memory_equal(c, d, (size_t)M * N * sizeof(float));
+        bfm_pool_free(pool);
+    }
+    bfm_buffer_free(a), bfm_buffer_free(b), bfm_buffer_free(c), bfm_buffer_free(d), bfm_buffer_free(scratch);
+}
+
 static void openblas_agrees(void **state)
 {
     (void)state;
@@ -259,7 +283,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(shapes_and_transposes), cmocka_unit_test(gathers_and_scales), cmocka_unit_test(batches),
-        cmocka_unit_test(large_right_operands),  cmocka_unit_test(openblas_agrees),    cmocka_unit_test(measures),
+        cmocka_unit_test(large_right_operands),  cmocka_unit_test(large_results),      cmocka_unit_test(openblas_agrees),
+        cmocka_unit_test(measures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
