@@ -411,7 +411,7 @@ class Elaborator:
         inner = Scope(path + ".")
         made = []
         for branch in branches:
-            alone = ("none", None, wires) if len(branch) == 1 else wires  # a line alone is wired by the whole; in a sequence each by itself
+            alone = ("none", wires[1], wires) if len(branch) == 1 else wires  # a line alone is wired by the whole; in a sequence each by itself
             nodes, width = self.body(branch, inner, "", env, alone, d)
             if width != d:
                 raise ReadError(f"{path}: a branch gives width {width}, the stream has {d}")

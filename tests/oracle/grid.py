@@ -322,6 +322,16 @@ def masks():
     return built("masks", texts)
 
 
+def evaluated(trained):
+    """The same model with the weights and states that it ends with; none where a threshold and a score are near each other."""
+    if not hasattr(trained, "last"):
+        return []
+    weights, held = trained.last
+    tokens = np.concatenate([trained.tokens, trained.targets[:, :, -1:]], axis=2)[:2]
+    case = cases.Case(trained.name + " evaluated", trained.text, weights, tokens, mode="eval", gradient=False, states=held).solve()
+    return [case] if case.decided() else []
+
+
 def states():
     """Several steps with plain gradient descent between them, then the trained model in evaluation."""
     out = []
@@ -330,11 +340,7 @@ def states():
                  f"repeat 2 {('', 'shared ')[n % 2]}{{ moe(experts = 3, hidden = 2, act = silu, router = {kind}()) }}"]
         text = model(["attention(heads = 2, head_dim = 4)", *lines], head="head(tied = false)")
         trained = built("states", [(f"{kind} {group} {capacity}", text)], seed=n, runs=5, rate=0.1, batch=2)[0]
-        out.append(trained)
-        weights, states_ = trained.last
-        judged = cases.Case(trained.name + " evaluated", text, weights, np.concatenate([trained.tokens, trained.targets[:, :, -1:]], axis=2)[:2], mode="eval", gradient=False, states=states_).solve()
-        if judged.decided():
-            out.append(judged)
+        out += [trained] + evaluated(trained)
     later = "moe(experts = 3, hidden = 4, router = expert_threshold(decay = 0.5))"
     out += built("states", [("later step", model([later])), ("evaluated", model(["attention(heads = 2, head_dim = 4)", "moe(experts = 3, hidden = 3, router = top2(aux = 1, z = 1, capacity = 0.75))", "dropout(rate = 0.5)"]), {"mode": "eval", "gradient": False})], step=7)
     return out

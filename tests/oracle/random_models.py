@@ -137,7 +137,7 @@ def draw_case(seed, index):
             case = cases.draw(f"random {seed}/{index}", text, numbers, batch=rng.choice([1, 2, 3, 5]), length=length, runs=runs, rate=0.05 if runs > 1 else 0.0, tries=1, **how)
         except (ValueError, ZeroDivisionError):  # a capacity that small groups forbid, a width that does not divide
             continue
-        if case is not None and sum(v.size for v in case.weights.values()) < 40_000:
+        if case is not None and sum(v.size for v in case.weights.values()) < 40_000 and case.steady():
             return case
     raise SystemExit(f"seed {seed}, case {index}: no draw was decided")
 

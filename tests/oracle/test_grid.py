@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The systematic cases themselves: is every definition of the library among them, with every attribute and choice? Are draws fair?"""
 import unittest
+from unittest import mock
 
 import numpy as np
 
@@ -9,10 +10,21 @@ import grid
 import library
 
 
+class Text:
+    """In a case's place where only its model is looked at."""
+
+    def __init__(self, text):
+        self.text = text
+
+    def aim(self, seed):
+        return self
+
+
 class Coverage(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
-        cls.models = [case.text for make in grid.FAMILIES.values() for case in make()]
+        with mock.patch.object(grid, "built", lambda family, texts, **how: [Text(text) for _, text, *_ in texts]):
+            cls.models = [case.text for make in grid.FAMILIES.values() for case in make()]
 
     def test_every_definition_has_a_case(self):
         self.assertEqual(library.uncovered(library.text_of(), self.models), [])
