@@ -133,7 +133,8 @@ static V state_table(Tables *t, const BfmModelUpdate *update, Arena *arena)
 {
     V *rows = ARENA_ARRAY(arena, V, (int)update->state_count + 1);
     for (int i = 0; i < (int)update->state_count; i++) {
-        V fields[] = {text_constant(t, update->states[i].path), number(t, update->states[i].elements), real(t, update->states[i].value)};
+        const BfmModelStepState *state = &update->states[i];
+        V fields[] = {text_constant(t, state->path), number(t, state->rank), numbers(t, state->shape, BFM_MODEL_STATE_RANK), number(t, state->elements), real(t, state->value)};
         rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
     }
     return row_table(t, rows, (int)update->state_count);

@@ -173,7 +173,7 @@ void build_header(const Build *build, Str *out)
     str_printf(out, "/* Entries, parameters with their shapes and initial values, updates (bfm/model.h). */\nextern const BfmModel %s_model;\n\n", x);
     for (int e = 0; e < build->entries.count; e++) {
         const BuildEntry *entry = &build->entries.items[e];
-        if (strncmp(entry->name, "step_", 5) == 0)
+        if (strncmp(entry->name, "step_", 5) == 0 || strcmp(entry->name, "schedule") == 0)
             continue;
         str_printf(out, "/* ---- %s ---- */\n\n/* %s\n   NULL: memory is exhausted. The caller frees it with bfm_instance_free. */\n", entry->name, entry_says(entry->name));
         str_printf(out, "BfmInstance *%s_%s(BfmPool *pool, BfmError *error);\n\n", x, entry->name);
@@ -189,11 +189,12 @@ void build_header(const Build *build, Str *out)
     if (build->updates.count > 0)
         str_printf(out,
                    "/* ---- step ---- */\n\n/* One update of all parameters by the recipe `%s`, from the last run of `backward`; updater: bfm_updater_new(tensors, pool, &error).\n"
-                   "   factor: what the schedule makes of the rate at this step (1: the rate as it is); step counts from 0; *norm (may be NULL): of all\n"
-                   "   gradients%s. False: see error; where a gradient is not finite nothing has changed. */\n"
+                   "   factor: what the schedule makes of the rate at this step, such as %s gives it; step counts from 0; *norm (may be\n"
+                   "   NULL): of all gradients%s. False: see error; where a gradient is not finite nothing has changed. bfm_updater_save and\n"
+                   "   bfm_updater_load keep the optimiser's states in a file, so that a training can be resumed. */\n"
                    "static inline bool %s_step(BfmUpdater *updater, const BfmInstance *backward, double factor, int64_t step, double *norm, BfmError *error)\n"
                    "{\n    return bfm_updater_step(updater, backward, factor, step, norm, error);\n}\n\n",
-                   build->recipe.node->name, build->recipe.clip_norm > 0 ? ", before they are clipped" : "", x);
+                   build->recipe.node->name, build->recipe.schedule ? "bfm_updater_factor" : "1 (the recipe has none)", build->recipe.clip_norm > 0 ? ", before they are clipped" : "", x);
     else
         str_append(out, "/* There is no `step`: the model was built without a recipe. */\n\n");
     str_append(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");

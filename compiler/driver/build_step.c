@@ -62,15 +62,25 @@ static bool add_update(Build *build, const StepForm *form, int tensor, BfmError 
     optimizer_extents(&build->store->entries[tensor], lowered->rank, update.extent);
     BfmModelStepState *states = ARENA_ARRAY(arena, BfmModelStepState, lowered->state_count + 1);
     for (int k = 0; k < lowered->state_count; k++) {
-        states[k] = (BfmModelStepState){.path = arena_printf(arena, "%s.%s", build->store->entries[tensor].path, lowered->state_names[k]), .elements = (uint64_t)update.extent[0]};
-        for (int a = 0; a < lowered->state_rank[k]; a++)
-            states[k].elements *= (uint64_t)update.extent[lowered->state_axes[2 * k + a] - DIM_S0];
+        states[k] = (BfmModelStepState){.path = arena_printf(arena, "%s.%s", build->store->entries[tensor].path, lowered->state_names[k]), .rank = 1 + (uint64_t)lowered->state_rank[k],
+                                        .shape = {update.extent[0]}, .elements = (uint64_t)update.extent[0]};
+        for (int a = 0; a < lowered->state_rank[k]; a++) {
+            states[k].shape[1 + a] = update.extent[lowered->state_axes[2 * k + a] - DIM_S0];
+            states[k].elements *= (uint64_t)states[k].shape[1 + a];
+        }
         if (!state_value(build, lowered, k, &states[k], update.extent, error))
             return false;
     }
     update.states = states;
     vec_push(&build->updates, update);
     return true;
+}
+
+/* The factor on the rate as an entry of its own. */
+static bool add_schedule(Build *build, BfmError *error)
+{
+    Unit *unit = build->recipe.schedule ? lower_schedule(build->model.module, build->recipe.schedule, build->recipe.steps) : NULL;
+    return !build->recipe.schedule || (unit && build_add(build, "schedule", unit->program, unit, NULL, NULL, error));
 }
 
 int build_step(Build *build)
@@ -86,6 +96,7 @@ int build_step(Build *build)
         ok = form >= 0 && add_update(build, &forms.list.items[form], t, &error);
     }
     vec_free(&forms.list);
+    ok = ok && add_schedule(build, &error);
     if (ok)
         return CODE_OK;
     const int code = driver_diagnostics(driver);

@@ -51,6 +51,14 @@ typedef struct BfmUpdater BfmUpdater;
 BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error);
 void bfm_updater_free(BfmUpdater *updater); /* NULL is allowed */
 
+/* What the recipe's schedule makes of the rate at `step`; 1 where it has none. Computed in f32. */
+bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmError *error);
+
+/* What a resumed training needs besides the parameters: the states of optimiser and layers, in a safetensors file as a checkpoint of `bfmc train` has it
+   (state.safetensors). Files of either are read by the other. load: INPUT, and nothing changed, where the file does not hold exactly these. */
+bool bfm_updater_save(const BfmUpdater *updater, const char *path, BfmError *error);
+bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error);
+
 /* One update of every parameter from the gradients that `backward` (an instance of that entry) holds after a run, which is also committed. `step` counts
    from 0; `factor` is what the schedule makes of the rate at this step (1: the rate itself). The norm of all gradients, before they are clipped, goes to
    *norm (may be NULL). False and nothing changed: INPUT where the norm is not finite. */

@@ -1,8 +1,10 @@
 /* Each parameter has a Slot: the entry that updates it, run over pieces of the parameter, shared by parameters with the same entry and extents; and its states. */
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "checkpoint/checkpoint.h"
 #include "memory/buffer.h"
 #include "model/model.h"
 #include "templates/update.h"
@@ -26,6 +28,8 @@ struct BfmUpdater {
     BfmPool *pool;
     Slot *slots;         /* [model->update_count] */
     float rate, step;    /* what the entries read */
+    BfmInstance *schedule; /* NULL: none */
+    float schedule_step;
 };
 
 /* ---- making ---- */
@@ -109,6 +113,19 @@ static bool make_slots(BfmUpdater *updater, BfmError *error)
     return true;
 }
 
+/* The schedule is an entry with the formal `step` and one number as its result. */
+static bool make_schedule(BfmUpdater *updater, BfmError *error)
+{
+    const BfmModelEntry *entry = bfm_model_entry(updater->model, "schedule");
+    if (!entry)
+        return true;
+    updater->schedule = bfm_instance_new(entry->plan, (const BfmFunction *)entry->functions, updater->pool, error);
+    if (!updater->schedule || !bfm_model_bind(updater->schedule, 1, 1, error))
+        return false;
+    bfm_instance_set_formal(updater->schedule, 0, &updater->schedule_step);
+    return true;
+}
+
 BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error)
 {
     BfmUpdater *updater = calloc(1, sizeof *updater);
@@ -119,7 +136,7 @@ BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error)
     updater->tensors = tensors;
     updater->pool = pool;
     updater->model = bfm_tensors_model(tensors);
-    if (make_slots(updater, error))
+    if (make_slots(updater, error) && make_schedule(updater, error))
         return updater;
     bfm_updater_free(updater);
     return NULL;
@@ -139,6 +156,7 @@ void bfm_updater_free(BfmUpdater *updater)
         free(slot->formals);
         free(slot->homes);
     }
+    bfm_instance_free(updater->schedule);
     free(updater->slots);
     free(updater);
 }
@@ -186,4 +204,109 @@ bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double f
             return false;
     }
     return true;
+}
+
+bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmError *error)
+{
+    *factor = 1;
+    if (!updater->schedule)
+        return true;
+    updater->schedule_step = (float)step;
+    if (!bfm_instance_run(updater->schedule, 0, 0, error))
+        return false;
+    *factor = (double)*(const float *)bfm_instance_output(updater->schedule, 0);
+    return true;
+}
+
+/* ---- files ---- */
+
+/* Every state: of layers as "layer/PATH", of the optimiser as "optimizer/PATH". */
+typedef struct States {
+    BfmTensorTarget *targets;
+    char **names;        /* of the targets */
+    int64_t count;
+} States;
+
+static bool add_state(States *states, const char *kind, const char *path, uint64_t rank, const int64_t *shape, float *data)
+{
+    const size_t bytes = strlen(kind) + strlen(path) + 2;
+    char *name = malloc(bytes);
+    if (!name)
+        return false;
+    (void)snprintf(name, bytes, "%s/%s", kind, path);
+    BfmTensorTarget *target = &states->targets[states->count];
+    *target = (BfmTensorTarget){.name = name, .dtype = BFM_DTYPE_F32, .rank = (int32_t)rank, .data = data};
+    memcpy(target->shape, shape, (size_t)rank * sizeof *shape);
+    states->names[states->count++] = name;
+    return true;
+}
+
+static void states_free(States *states)
+{
+    for (int64_t i = 0; states->names && i < states->count; i++)
+        free(states->names[i]);
+    free(states->targets);
+    free(states->names);
+}
+
+static bool states_of(const BfmUpdater *updater, States *states, BfmError *error)
+{
+    const BfmModel *model = updater->model;
+    size_t most = model->tensor_count + 1;
+    for (uint64_t u = 0; u < model->update_count; u++)
+        most += model->updates[u].state_count;
+    *states = (States){.targets = calloc(most, sizeof *states->targets), .names = calloc(most, sizeof *states->names)};
+    bool ok = states->targets && states->names;
+    for (uint64_t t = 0; ok && t < model->tensor_count; t++)
+        if (model->tensors[t].role == BFM_PORT_STATE)
+            ok = add_state(states, "layer", model->tensors[t].path, model->tensors[t].rank, model->tensors[t].shape, bfm_tensors_at(updater->tensors, (int64_t)t));
+    for (uint64_t u = 0; ok && u < model->update_count; u++)
+        for (uint64_t k = 0; ok && k < model->updates[u].state_count; k++) {
+            const BfmModelStepState *state = &model->updates[u].states[k];
+            ok = add_state(states, "optimizer", state->path, state->rank, state->shape, updater->slots[u].states[k]);
+        }
+    if (ok)
+        return true;
+    states_free(states);
+    return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+}
+
+bool bfm_updater_save(const BfmUpdater *updater, const char *path, BfmError *error)
+{
+    States states;
+    if (!states_of(updater, &states, error))
+        return false;
+    BfmTensor *list = calloc((size_t)states.count + 1, sizeof *list);
+    bool ok = list || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+    for (int64_t i = 0; ok && i < states.count; i++) {
+        const BfmTensorTarget *from = &states.targets[i];
+        list[i] = (BfmTensor){.name = from->name, .dtype = from->dtype, .rank = from->rank, .data = from->data};
+        memcpy(list[i].shape, from->shape, sizeof list[i].shape);
+    }
+    ok = ok && bfm_safetensors_write(path, list, states.count, NULL, 0, NULL, error);
+    free(list);
+    states_free(&states);
+    return ok;
+}
+
+bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error)
+{
+    States states;
+    BfmSafetensors *file = bfm_safetensors_open(path, error);
+    bool ok = file && states_of(updater, &states, error);
+    if (!ok) {
+        bfm_safetensors_close(file);
+        return false;
+    }
+    const char **names = calloc((size_t)states.count + 1, sizeof *names);
+    ok = names || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+    for (int64_t i = 0; ok && i < states.count; i++) { /* the whole file is known to fit before anything changes */
+        names[i] = states.targets[i].name;
+        ok = bfm_safetensors_expect(file, names[i], states.targets[i].rank, states.targets[i].shape, error) != NULL;
+    }
+    ok = ok && bfm_safetensors_expect_only(file, names, states.count, error) && bfm_checkpoint_load(file, states.targets, states.count, error);
+    free(names);
+    states_free(&states);
+    bfm_safetensors_close(file);
+    return ok;
 }

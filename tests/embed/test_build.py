@@ -2,6 +2,9 @@
 import json, os, shlex, struct, subprocess, sys, tempfile
 import numpy as np
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "optimizers"))
+import batches
+
 BFMC, GOLDEN, FLAGS = os.path.abspath(sys.argv[1]), sys.argv[2], sys.argv[3:]
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -47,12 +50,12 @@ def safetensors(path):
             for name, t in json.loads(data[8:8 + size]).items() if name != "__metadata__"}
 
 
-def compile_embedder(folder, *defines):
+def compile_embedder(folder, *defines, program="embed"):
     """With exactly the words of the header's command line."""
     line = next(line.strip() for line in open(f"{folder}/libx.h") if line.strip().startswith("cc main.c"))
     words = shlex.split(line)
     assert words[:3] == ["cc", "main.c", "libx.so"], words
-    run("cc", "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, *defines, '-DMODEL_HEADER="libx.h"', "-I.", f"{HERE}/embed.c", *words[2:], "-o", "embed", cwd=folder)
+    run("cc", "-std=c17", "-Wall", "-Wextra", "-Werror", *FLAGS, *defines, '-DMODEL_HEADER="libx.h"', "-I.", f"{HERE}/{program}.c", *words[2:], "-o", program, cwd=folder)
 
 
 def embed(folder, weights, tokens):
@@ -109,6 +112,67 @@ def check_init_and_step():
         assert np.isfinite(losses).all() and losses[-1] < losses[0] - 1, losses
 
 
+RESUMED = """use std.layers
+use std.routers
+use std.recipes
+
+model m {
+    vocab   = 256
+    context = 16
+    embed(d = 16)
+    attention(heads = 2, head_dim = 8)
+    LINE
+    head()
+}
+
+recipe r {
+    optimizer = OPTIMIZER
+    SCHEDULE
+    batch     = 2
+    context   = 16
+    steps     = 8
+    seed      = 3
+    clip_norm = 0.5
+    on "*.norm.*" { weight_decay = 0  rate = 0.001 }
+}
+"""
+
+
+def check_resume(optimizer, line, schedule=""):
+    """Steps 4 to 8 in a C program, from the files of `bfmc train` after step 4 and then from its own after step 6: the same bits, or nearly so with a
+    schedule, which is in f32 there."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, run_folder = f"{folder}/model.bfm", f"{folder}/run"
+        open(model, "w").write(RESUMED.replace("OPTIMIZER", optimizer).replace("SCHEDULE", schedule).replace("LINE", line))
+        open(f"{folder}/text", "w").write("\n\n".join(f"line {i} of some text to train on" for i in range(200)))
+        run(BFMC, "data", "pack", f"{folder}/text", "--out", f"{folder}/data", "-q")
+        run(BFMC, "train", model, f"{folder}/data", "--out", run_folder, "--checkpoint-every", "4", "-q")
+        run(BFMC, "build", model, "-o", f"{folder}/libx.so", "-q")
+        compile_embedder(folder, program="resume")
+        ids = batches.read_ids(f"{folder}/data/train.tok")
+
+        def resume(first, last, source, out):
+            np.concatenate([batches.batch(ids, 2, 16, 3, step) for step in range(first, last)]).astype("<i4").tofile(f"{folder}/tokens")
+            os.makedirs(out)
+            run(f"{folder}/resume", source, f"{folder}/tokens", 2, 16, first, last, out)
+            return out
+
+        middle = resume(4, 6, f"{run_folder}/ckpt/4", f"{folder}/six")
+        got, expected = resume(6, 8, middle, f"{folder}/eight"), f"{run_folder}/ckpt/8"
+        for name in ("model", "state"):
+            mine, theirs = safetensors(f"{got}/{name}.safetensors"), safetensors(f"{expected}/{name}.safetensors")
+            assert sorted(mine) == sorted(theirs), (sorted(mine), sorted(theirs))
+            for tensor, value in theirs.items():
+                assert mine[tensor].shape == value.shape, tensor
+                same = (mine[tensor].view(np.int32) == value.view(np.int32)).all()
+                assert same if not schedule else largest(mine[tensor], value) < 1e-5, (optimizer, schedule, tensor)
+        assert any(tensor.startswith("layer/") for tensor in theirs) == ("loss_free" in line) and any(tensor.startswith("optimizer/") for tensor in theirs), sorted(theirs)
+        run(f"{folder}/resume", f"{folder}/nowhere", f"{folder}/tokens", 2, 16, 6, 8, f"{folder}/none", code=1)
+        os.replace(f"{middle}/model.safetensors", f"{middle}/state.safetensors") # a file of other tensors
+        open(f"{middle}/model.safetensors", "wb").write(open(f"{run_folder}/ckpt/4/model.safetensors", "rb").read())
+        assert "is missing; the file holds" in run(f"{folder}/resume", middle, f"{folder}/tokens", 2, 16, 6, 8, f"{folder}/none", code=1).stderr
+
+
 def check_errors():
     model = f"{GOLDEN}/dense_rope/model.bfm"
     with tempfile.TemporaryDirectory() as folder:
@@ -128,4 +192,6 @@ check_errors()
 for case in ("dense_rope", "dense_untied"):
     check_golden(case)
 check_init_and_step()
+check_resume("adamw(rate = 0.01)", "moe(experts = 4, hidden = 16, act = gelu, router = loss_free(k = 1, capacity = 2, group = batch))")
+check_resume("adafactor(rate = 0.01, beta1 = 0.9, decay = power)", "ffn(hidden = 32, act = gelu)", "schedule = cosine(warmup = 2, floor = 0.1)")
 print("ok")

@@ -9,10 +9,10 @@
 
 #define BFM_MODEL_MAGIC "bfmmodl"
 
-enum { BFM_MODEL_VERSION = 2, BFM_MODEL_RANK = 8 };
+enum { BFM_MODEL_VERSION = 3, BFM_MODEL_RANK = 8, BFM_MODEL_STATE_RANK = 3 };
 
 typedef struct BfmModelEntry {
-    const char *name;             /* "forward", "step", … */
+    const char *name;             /* "forward", "backward", "decode", "schedule", "step_0", … */
     const BfmPlan *plan;
     uint64_t plan_bytes;
     void (*const *functions)(void); /* the plan's functions, in its order */
@@ -41,6 +41,8 @@ typedef struct BfmModelTensor {
 /* A state that the optimiser keeps for a parameter. */
 typedef struct BfmModelStepState {
     const char *path;             /* "ffn_0.w_in.v" */
+    uint64_t rank;
+    int64_t shape[BFM_MODEL_STATE_RANK]; /* s0 first */
     uint64_t elements;
     double value;                 /* of every element at the start */
 } BfmModelStepState;
