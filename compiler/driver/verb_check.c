@@ -1,4 +1,5 @@
 /* bfmc check: every error of a file, what its models read, and what they cost. */
+#include "driver/check_gradients.h"
 #include "driver/pipeline.h"
 #include "driver/report_check.h"
 #include "driver/report_schedule.h"
@@ -6,7 +7,14 @@
 #include "driver/verbs.h"
 #include "lower/groups.h"
 
-enum { WIDTH_FALLBACK = 0, CONTEXT_FALLBACK = 1024 };
+enum { CONTEXT_FALLBACK = 1024, GRADIENT_BATCH = 2, GRADIENT_LENGTH = 8, GRADIENT_WIDTH = 16 };
+
+/* What was asked for: the named item, or every model and space of the file. */
+typedef struct Checked {
+    Str text;
+    json_t *models, *spaces;
+    int gradients; /* an exit code */
+} Checked;
 
 static bool is_model(const Node *item)
 {
@@ -17,7 +25,9 @@ static bool is_model(const Node *item)
 static const Lowered *lower_item(const Driver *driver, const Module *module, const Node *item, Mode mode)
 {
     const LowerOptions options = {.mode = mode};
-    return is_model(item) ? lower_model(module, item, &options) : lower_block(module, item, WIDTH_FALLBACK, option_whole(driver->options, OPT_LENGTH, CONTEXT_FALLBACK), &options);
+    const int64_t fallback = option_flag(driver->options, OPT_CHECK_GRADIENTS) && item->kind == NODE_DEFINITION ? GRADIENT_WIDTH : 0; /* 0: what it says itself */
+    return is_model(item) ? lower_model(module, item, &options)
+                          : lower_block(module, item, option_whole(driver->options, OPT_WIDTH, fallback), option_whole(driver->options, OPT_LENGTH, CONTEXT_FALLBACK), &options);
 }
 
 /* What its training step stores and why, for --explain-schedule. */
@@ -37,16 +47,30 @@ static void explain_schedule(Driver *driver, Module *module, const Node *item, S
     json_object_set_new(json_array_get(models, json_array_size(models) - 1), "schedule", schedule_json(compiled, &env));
 }
 
+static void gradients_of(Driver *driver, Module *module, const Node *item, Checked *checked)
+{
+    const Lowered *value = lower_item(driver, module, item, MODE_TRAIN), *derivative = lower_item(driver, module, item, MODE_TRAIN);
+    const int64_t longest = is_model(item) && value->context > 0 && value->context < GRADIENT_LENGTH ? value->context : GRADIENT_LENGTH;
+    const GradientSettings settings = {.batch = option_given(driver->options, OPT_BATCH) ? option_whole(driver->options, OPT_BATCH, 0) : GRADIENT_BATCH,
+                                       .length = option_whole(driver->options, OPT_LENGTH, longest), .seed = 1, .model = is_model(item)};
+    json_t *rows = json_array();
+    json_object_set_new(json_array_get(checked->models, json_array_size(checked->models) - 1), "gradients", rows);
+    const int code = check_gradients(driver, value, derivative, &settings, &checked->text, rows);
+    checked->gradients = checked->gradients == CODE_OK ? code : checked->gradients;
+}
+
 /* NULL after errors. */
-static const Lowered *check_item(Driver *driver, Module *module, const Node *item, Str *out, json_t *models)
+static const Lowered *check_item(Driver *driver, Module *module, const Node *item, Checked *checked)
 {
     const Lowered *lowered = lower_item(driver, module, item, MODE_TRAIN), *evaluated = lowered ? lower_item(driver, module, item, MODE_EVAL) : NULL;
     if (!evaluated)
         return NULL;
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
-    report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, out, models);
+    report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, &checked->text, checked->models);
     if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
-        explain_schedule(driver, module, item, out, models);
+        explain_schedule(driver, module, item, &checked->text, checked->models);
+    if (option_flag(driver->options, OPT_CHECK_GRADIENTS))
+        gradients_of(driver, module, item, checked);
     return lowered;
 }
 
@@ -57,12 +81,6 @@ static const Node *pick_item(Driver *driver, const Module *module, const Target 
     const Node *block = module_find(module, name, NODE_BLOCK, -1), *layer = module_find(module, name, NODE_DEFINITION, AST_DEF_LAYER);
     return block ? block : layer ? layer : driver_pick(driver, module, target, NODE_MODEL, code);
 }
-
-/* The named item, or every model and space of the file. */
-typedef struct Checked {
-    Str text;
-    json_t *models, *spaces;
-} Checked;
 
 static int check_named(Driver *driver, Module *module, const Target *target, const Spaces *spaces, Checked *checked)
 {
@@ -77,7 +95,7 @@ static int check_named(Driver *driver, Module *module, const Target *target, con
         return CODE_OK;
     const Node *item = pick_item(driver, module, target, &code);
     if (item)
-        (void)check_item(driver, module, item, &checked->text, checked->models);
+        (void)check_item(driver, module, item, checked);
     return item ? CODE_OK : code;
 }
 
@@ -91,7 +109,7 @@ static void check_all(Driver *driver, Module *module, const Spaces *spaces, Chec
     for (int i = 0; i < list_count(items); i++) {
         if (!is_model(list_at(items, i)))
             continue;
-        models[count] = check_item(driver, module, list_at(items, i), &checked->text, checked->models);
+        models[count] = check_item(driver, module, list_at(items, i), checked);
         whole = whole && models[count];
         count += models[count] != NULL;
     }
@@ -121,10 +139,10 @@ int verb_check(Driver *driver)
             json_t *report = report_new(driver);
             json_object_set(report, "models", checked.models);
             json_object_set(report, "spaces", checked.spaces);
-            code = report_print(driver, report, code);
+            code = report_print(driver, report, code == CODE_OK ? checked.gradients : code);
         } else if (!driver->quiet || code == CODE_OK) {
             const int printed = driver_print(driver, &checked.text);
-            code = code == CODE_OK ? printed : code;
+            code = code != CODE_OK ? code : printed != CODE_OK ? printed : checked.gradients;
         }
     }
     json_decref(checked.models);

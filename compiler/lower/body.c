@@ -327,7 +327,9 @@ static void let_statement(Body *body, const Node *node)
         let_name(body, target, value);
         return;
     }
+    body->defining = target->name;
     LTensor *tensor = define_target(body, target->name, target->kids[TARGET_ENTRIES], node->span, value, node->kids[LET_WHERE], NULL, 0);
+    body->defining = NULL;
     bind_name(body, target->name, tensor_val(tensor), target->span);
 }
 
@@ -343,8 +345,10 @@ static void next_statement(Body *body, const Node *node)
         if (body->uc->unit->formals[i] == state->tensor->id && body->uc->instance->formals.items[i].kind == FORMAL_STATE)
             formal = i;
     if (formal < 0) {
-        if (!state || state->kind != VAL_POISON)
-            diag_add(lw->diags, DIAG_E0201, target->span, "there is no state `%s` here", target->name);
+        if (!state || state->kind != VAL_POISON) {
+            Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, target->span, "there is no state `%s` here", target->name);
+            diag_fix(lw->diags, diag, "declare it before: `state %s… = 0`", target->name);
+        }
         return;
     }
     const Symbol key = symbol_printf(lw, "next %s", target->name);

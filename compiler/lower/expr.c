@@ -79,14 +79,18 @@ static Val index_val(Lower *lw, OpCtx *ctx, const IndexBinding *binding, Span sp
 static void unknown_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 {
     Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, node->span, "there is no `%s` here", node->name);
+    if (ctx && ctx->body && ctx->body->defining == node->name) {
+        diag_fix(lw->diags, diag, "a definition that reads itself, one step back along an axis, is a recurrence: `recur %s[…] = …`", node->name);
+        return;
+    }
     Symbol best = NULL;
-    const int limit = 1 + (int)strlen(node->name) / 4;
+    const int limit = strlen(node->name) > 1 ? 1 + (int)strlen(node->name) / 4 : 0; /* any letter is near any other */
     for (Scope *s = scope; s && !best; s = s->barrier ? NULL : s->parent)
         for (int i = 0; i < s->entries.count && !best; i++)
             if (name_distance(node->name, s->entries.items[i].name) <= limit)
                 best = s->entries.items[i].name;
     for (int i = 0; ctx && i < ctx->indices.count && !best; i++)
-        if (name_distance(node->name, ctx->indices.items[i].name) <= limit && strlen(node->name) > 1)
+        if (name_distance(node->name, ctx->indices.items[i].name) <= limit)
             best = ctx->indices.items[i].name;
     if (best)
         diag_fix(lw->diags, diag, "did you mean `%s`?", best);

@@ -159,6 +159,7 @@ typedef struct Body {
     const Node *node;     /* DEFINITION */
     Scope *scope;
     const char *prefix;   /* of parameter paths within the unit: "", "norm.", "router." */
+    Symbol defining;      /* what the `let` at hand defines */
     bool returned;
     bool failed;          /* a requirement did not hold: the rest is not looked at */
     int result_count;
