@@ -123,9 +123,7 @@ void count_print(const Counted *counted, CountKind kind, Str *out);
 
 /* ---- kernels (doc_kernels.c) ---- */
 
-/* The example runs more than the definition's own operations. */
-bool subject_shares(const Subject *subject);
-/* "product ×4, stream, elementwise" of the forward pass, then with the derivative, if nothing else runs; false where it cannot be told. */
+/* "product ×4, stream, elementwise" of the forward pass, then with the derivative (not of a part); false where it cannot be told. */
 bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow);
 
 /* ---- examples (doc_run.c) ---- */

@@ -16,26 +16,6 @@ typedef struct Kernels {
     int64_t times[KERNELS_MAX];
 } Kernels;
 
-static const char *step_words(const Schedule *schedule, const Step *step)
-{
-    const Op *op = step->op >= 0 ? &schedule->unit->ops[step->op] : NULL;
-    switch (step->kind) {
-    case STEP_MAP: return op && op->kind == OP_RECUR ? "recurrence" : op && op->reducer != REDUCE_SET ? "reduction" : "elementwise";
-    case STEP_SCORES: return NULL; /* part of the ranking that follows */
-    case STEP_TOP: return "ranking";
-    case STEP_GEMM:
-        switch (step->gemm->form) {
-        case GEMM_PLAIN: return "product";
-        case GEMM_BY_KEY: case GEMM_INTO_KEY: return "grouped product";
-        }
-        return "product";
-    case STEP_ORDER: return "sort by key";
-    case STEP_STREAM: return "stream";
-    case STEP_STREAM_GRAD: return "stream backward";
-    }
-    return NULL;
-}
-
 /* Products, streams and rankings first: how many there are is worth telling. */
 static int step_rank(StepKind kind) { return kind == STEP_GEMM || kind == STEP_STREAM || kind == STEP_STREAM_GRAD || kind == STEP_TOP; }
 
@@ -53,37 +33,41 @@ static void kernels_add(Kernels *kernels, const char *word)
     kernels->times[at]++;
 }
 
+/* Whose a step is: of a part, by the text of what it writes; of a line of a model, by the line's name before it; of a block there is nothing else. */
 typedef struct Owned {
     const Subject *subject;
     const Schedule *schedule;
+    const char *line; /* "head_0", NULL: whatever runs */
     bool owned;
 } Owned;
+
+static bool tensor_owned(const Owned *owned, int tensor)
+{
+    const Unit *unit = owned->schedule->unit;
+    const Tensor *shown = &unit->tensors[tensor];
+    if (owned->subject->part)
+        return subject_owns(owned->subject, shown->span) || (shown->def >= 0 && subject_owns(owned->subject, unit->ops[shown->def].span));
+    const size_t length = owned->line ? strlen(owned->line) : 0;
+    return length == 0 || (shown->name && strncmp(shown->name, owned->line, length) == 0 && shown->name[length] == '.');
+}
 
 static void look_at(void *user, int tensor, bool write)
 {
     Owned *owned = user;
-    const Unit *unit = owned->schedule->unit;
-    const int def = unit->tensors[tensor].def;
-    if (write)
-        owned->owned = owned->owned || subject_owns(owned->subject, unit->tensors[tensor].span) || (def >= 0 && subject_owns(owned->subject, unit->ops[def].span));
+    owned->owned = owned->owned || (write && tensor_owned(owned, tensor));
 }
 
-/* Of a model only what belongs to the definition's own text counts; of a block there is nothing else. */
-static void kernels_count(const Subject *whole, const Schedule *schedule, Kernels *kernels)
+static void kernels_count(const Subject *subject, const Schedule *schedule, const char *line, Kernels *kernels)
 {
-    Subject own = *whole;
-    const Subject *subject = &own;
-    own.part = subject_shares(whole);
     *kernels = (Kernels){0};
     for (int rank = 1; rank >= 0; rank--)
         for (int i = 0; i < schedule->step_count; i++) {
             const Step *step = &schedule->steps[i];
-            Owned owned = {subject, schedule, false};
-            const char *word = step_rank(step->kind) == rank ? step_words(schedule, step) : NULL;
-            if (word)
+            Owned owned = {subject, schedule, line, false};
+            if (step_rank(step->kind) == rank && step->kind != STEP_SCORES) /* scores are the first part of a ranking */
                 step_visit(schedule, step, look_at, &owned);
             if (owned.owned)
-                kernels_add(kernels, word);
+                kernels_add(kernels, step_kind(schedule, step));
         }
 }
 
@@ -119,6 +103,15 @@ static bool differentiate(const Subject *subject, const Sample *sample, bool bac
     return true;
 }
 
+/* In a model: the name of the line, which stands before that of all its tensors. */
+static const char *line_name(const Subject *subject, const Sample *sample)
+{
+    for (int i = 0; subject->item->kind == NODE_MODEL && subject->line && i < sample->lowered->line_count; i++)
+        if (sample->lowered->lines[i].span.file == subject->line->span.file && sample->lowered->lines[i].span.begin == subject->line->span.begin)
+            return sample->lowered->lines[i].path;
+    return NULL;
+}
+
 static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, Str *slow)
 {
     Sample sample;
@@ -130,7 +123,7 @@ static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, S
         Unit *flat = unit_flatten(program, program->main); /* as codegen/compile.c does */
         opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
         const Schedule *schedule = schedule_unit(program, flat, &(ScheduleOptions){0});
-        kernels_count(subject, schedule, kernels);
+        kernels_count(subject, schedule, line_name(subject, &sample), kernels);
         for (int i = 0; i < kernels->count; i++)
             kernels->word[i] = arena_strdup(subject->arena, kernels->word[i]);
         for (int n = 0; slow && n < schedule->note_count; n++)
@@ -141,15 +134,13 @@ static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, S
     return ok;
 }
 
-bool subject_shares(const Subject *subject) { return subject->part || subject->item->kind == NODE_MODEL; }
-
 bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow)
 {
     Kernels kernels;
     if (!scheduled(subject, false, &kernels, NULL))
         return false;
     kernels_print(&kernels, forward);
-    if (!subject_shares(subject) && scheduled(subject, true, &kernels, slow)) /* adjoints do not say whose they are */
+    if (!subject->part && scheduled(subject, true, &kernels, slow)) /* adjoints do not say what part they are of */
         kernels_print(&kernels, step);
     return true;
 }

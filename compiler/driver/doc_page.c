@@ -211,8 +211,9 @@ static const char READING[] =
     "polynomial is solved for exactly, and it must agree with instances that it was not made from. Where there is no polynomial, that is said and the example's number is given. "
     "Sizes of groups are taken so that slots come out whole; otherwise they are rounded up. A multiply-add is two FLOPs. *In products*: sums of products, what matrix multiplication does. "
     "*Parameters in products* are the matrices that multiply, which is how the literature counts. A ranking costs 1 + log2 k for each score, if the k best are asked for.\n"
-    "- **Runs as**: the kernels of the example's line. *product*: matrix product; *grouped product*: one per key, its rows sorted by key; *stream*: scores made, normalised and used tile by "
-    "tile, never stored; *ranking*; *recurrence*; *reduction* and *elementwise*: generated loops.\n\n"
+    "- **Runs as**: the kernels of the example's line, by the words of `bfmc check --explain-schedule`. *product*: matrix product; *batched product*: many at once; *product by key*, "
+    "*into keys*: one per key, its rows sorted by key; *stream*: scores made, normalised and used tile by tile, never stored; *ranking*; *recurrence*; *reduction* and "
+    "*elementwise*: generated loops.\n\n"
     "Every example is a file of its own. A test checks each, runs it forward and backward, and compares these pages with what `bfmc doc` makes: after a change of a comment or definition,\n\n"
     "    bfmc doc stdlib/*.bfm -o docs/library\n\n"
     "writes them again. `bfmc doc my.bfm -o pages` does the same for a file of your own; how its comments are read is said by `bfmc doc --help`.\n\n";
