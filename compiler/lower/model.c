@@ -225,8 +225,8 @@ static int main_formal(Model *model, Symbol path, const FormalInfo *info, const 
     return id;
 }
 
-/* Uses of one line in `repeat … shared` have their parameters in common, but each its own states, losses and metrics: `moe_0.router.c`, then
-   `moe_0.router.c[1]`. */
+/* Uses of one line in `repeat … shared` have their parameters in common, but each its own states, losses and metrics: `mix.counts`, then
+   `mix.counts[1]`. */
 static Symbol use_name(Model *model, Symbol path, Symbol name, int use)
 {
     return use == 0 ? symbol_printf(model->lw, "%s.%s", path, name) : symbol_printf(model->lw, "%s.%s[%d]", path, name, use);

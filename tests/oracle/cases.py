@@ -21,6 +21,7 @@ TOLERANCE = {"interp": 1e-10, "jit": 3e-4}
 SLOPE_TOLERANCE = 1e-6
 OWN_METRICS = ("slots_per_token", "served_at_most", "last", "asked")  # what only the library measures
 MARGIN, KINK, FAINT = 1e-4, 1e-6, 1e-5
+FAINT_NARROW = 1e-3  # of the largest gradient: what is smaller in f32 is what cancellation left of larger terms
 
 
 class Case:
@@ -144,13 +145,14 @@ def run_probe(probe, engine, folders, extra=()):
     return verdicts
 
 
-def complaints(case, got, engine, tol):
-    """What is wrong with the probe's answers."""
+def complaints(case, got, engine, tol, lenient):
+    """What is wrong with the probe's answers. lenient: faint gradients of an f32 engine are held against the size of the others."""
     slopes = {k[6:]: float(got.pop(k)) for k in list(got) if k.startswith("slope/")}
     extra = [k for k in got if k not in case.expected and "/metric/" in k and re.sub(r"\[\d+\]$", "", k).rsplit(".", 1)[1] in OWN_METRICS]
     for k in extra:
         del got[k]
-    worst, bad = compare.differences(got, case.expected, tol)
+    least = FAINT_NARROW * max(np.abs(case.expected[f"0/{k}"]).max() for k in case.weights) if lenient and engine != "interp" and case.gradient else 0.0
+    worst, bad = compare.differences(got, case.expected, tol, least)
     for path, measured in slopes.items() if engine == "interp" else ():
         gradient = {k: got[f"0/{k}"] for k in case.weights}
         size = max(np.abs(g).max() for g in gradient.values())
@@ -160,7 +162,7 @@ def complaints(case, got, engine, tol):
     return worst, bad
 
 
-def check(cases, probe, engine, *, extra=(), tol=None, keep=None, chunk=40, verbose=False, say=print):
+def check(cases, probe, engine, *, extra=(), tol=None, lenient=False, keep=None, chunk=40, verbose=False, say=print):
     """(passed, failed, worst relative error). Folders of failed cases are copied to `keep`."""
     passed = failed = 0
     worst = 0.0
@@ -173,7 +175,7 @@ def check(cases, probe, engine, *, extra=(), tol=None, keep=None, chunk=40, verb
             for folder, case in part.items():
                 why = verdicts[folder]
                 if why is None:
-                    error, bad = complaints(case, tensors.load(os.path.join(folder, f"out.{engine}.safetensors")), engine, tol or TOLERANCE[engine])
+                    error, bad = complaints(case, tensors.load(os.path.join(folder, f"out.{engine}.safetensors")), engine, tol or TOLERANCE[engine], lenient)
                     worst = max(worst, error if np.isfinite(error) else np.inf)
                     why = f"{len(bad)} differ: " + "; ".join(bad[:4]) if bad else None
                 passed, failed = passed + (why is None), failed + (why is not None)

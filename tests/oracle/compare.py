@@ -11,8 +11,9 @@ import tensors
 ZERO = 1e-12  # of the largest value of all tensors: what is smaller in B is rounding of a 0
 
 
-def differences(a, b, tol):
-    """(worst relative difference, list of complaints). A tensor of B that is 0 but for rounding must be so in A too."""
+def differences(a, b, tol, least=0.0):
+    """(worst relative difference, list of complaints). A tensor of B that is 0 but for rounding must be so in A too; one whose values are all below
+    `least` is taken as if its largest were that."""
     worst, bad = 0.0, []
     largest = max((np.abs(t).max(initial=0.0) for t in b.values()), default=0.0)
     noise = (1e-14 if tol < 1e-8 else 1e-6) * max(largest, 1e-30)  # of f64 and of f32
@@ -29,6 +30,7 @@ def differences(a, b, tol):
             if not apart <= noise:
                 bad.append(f"{name}: {apart:.3g} where 0 is expected")
             continue
+        scale = max(scale, least)
         error = apart / scale
         worst = error if not error <= worst else worst
         if not error <= tol:

@@ -8,7 +8,7 @@
 
 Without families: all. --bits runs cases with the library as it is and with one whose metrics are taken out: nothing else may change a bit.
 --random draws models with any options in any structure. Each family prints how many cases passed and the largest error relative to a tensor's largest value; tolerances are 1e-10
-for the interpreter (f64), 5e-5 for the compiled engine (f32), and 1e-6 for slopes.
+for the interpreter (f64), 5e-5 for the compiled engine (f32; 3e-4 with --random), and 1e-6 for slopes.
 """
 import argparse
 import os
@@ -22,7 +22,7 @@ import library
 import random_models
 import tensors
 
-TOLERANCE = {"interp": 1e-10, "jit": 5e-5}  # far tighter than what is promised of f32, since no case here is ill-conditioned
+TOLERANCE = {"interp": 1e-10, "jit": 5e-5}  # of the systematic cases: tighter than what is promised of f32
 
 
 def slopes(family):
@@ -69,7 +69,7 @@ def campaign(args):
     for start in range(0, args.random, portion):
         drawn = [random_models.draw_case(args.seed, i) for i in range(start, min(args.random, start + portion))]
         for engine, total in totals.items():
-            passed, failed, worst = cases.check(drawn, args.probe, engine, tol=TOLERANCE[engine], keep=args.keep, verbose=args.verbose)
+            passed, failed, worst = cases.check(drawn, args.probe, engine, lenient=True, keep=args.keep, verbose=args.verbose)
             total[:] = total[0] + passed, total[1] + failed, max(total[2], worst)
     for engine, (passed, failed, worst) in totals.items():
         print(f"random, {engine}: {passed} passed, {failed} failed, largest error {worst:.2g}")

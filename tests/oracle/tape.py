@@ -118,7 +118,8 @@ def tanh(a):
 
 
 def sigmoid(a):
-    y = 1 / (1 + np.exp(-a.value))
+    small = np.exp(-np.abs(a.value))
+    y = np.where(a.value >= 0, 1, small) / (1 + small)
     return Var(y, [(a, lambda g: g * y * (1 - y))])
 
 
