@@ -181,7 +181,7 @@ static void write_gemm(Writer *writer, const Step *step) {
     BfmPlanGemm plan = {.form = (int32_t)form_of(gemm->form), .a = buffer_of(writer, gemm->a), .b = buffer_of(writer, gemm->b), .c = buffer_of(writer, gemm->c),
                         .a_base = slot_or_none(writer, gemm->a_base), .b_base = slot_or_none(writer, gemm->b_base), .c_base = slot_or_none(writer, gemm->c_base),
                         .m = axis_plan(writer, &gemm->m), .n = axis_plan(writer, &gemm->n), .k = axis_plan(writer, &gemm->k), .batch_count = gemm->batch_count,
-                        .alpha = (float)gemm->alpha, .accumulate = gemm->accumulate, .a_rows = buffer_of(writer, gemm->a_rows), .b_rows = buffer_of(writer, gemm->b_rows),
+                        .alpha = (float)gemm->alpha, .accumulate = gemm->accumulate, .addend = buffer_of(writer, gemm->addend), .a_rows = buffer_of(writer, gemm->a_rows), .b_rows = buffer_of(writer, gemm->b_rows),
                         .a_row = slot_or_none(writer, gemm->a_row), .b_row = slot_or_none(writer, gemm->b_row), .a_rows_on_k = gemm->a_rows_on_k,
                         .perm = buffer_of(writer, gemm->perm), .offsets = buffer_of(writer, gemm->offsets), .key_count = slot_or_none(writer, gemm->key_count),
                         .key_stride = slot_or_none(writer, gemm->key_stride)};

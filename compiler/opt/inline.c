@@ -320,6 +320,38 @@ static bool saves_traffic(const Inliner *in, const Op *producer) {
     return reads * readers <= 1 + reads + readers;
 }
 
+/* A sum of products of two operands with indices of their own: what a product kernel computes. */
+static bool is_contraction(const Op *op) {
+    if (op->kind != OP_NEST || op->reducer != REDUCE_SUM || op->group != 0 || op->exprs[op->body].kind != EXPR_MUL)
+        return false;
+    const Expr *a = &op->exprs[op->exprs[op->body].arg[0]], *b = &op->exprs[op->exprs[op->body].arg[1]];
+    bool rows = false, columns = false, summed = false;
+    if (a->kind != EXPR_READ || b->kind != EXPR_READ)
+        return false;
+    for (int i = 0; i < op->index_count; i++) {
+        const bool in_a = access_has_index(&a->access, i), in_b = access_has_index(&b->access, i), in_out = access_has_index(&op->out, i);
+        rows = rows || (in_out && in_a && !in_b);
+        columns = columns || (in_out && in_b && !in_a);
+        summed = summed || (!in_out && in_a && in_b);
+    }
+    return rows && columns && summed;
+}
+
+/* Element by element, terms of which all but one at most come from contractions that nothing else reads: those add up where the sum lies, so it
+   costs no pass of its own (schedule_accumulate.c). */
+static bool sum_of_products(const Inliner *in, const Op *producer, int id, int *others) {
+    const Expr *e = &producer->exprs[id];
+    if (e->kind == EXPR_ADD)
+        return sum_of_products(in, producer, e->arg[0], others) && sum_of_products(in, producer, e->arg[1], others);
+    if (e->kind != EXPR_READ || e->access.count != producer->index_count || !access_bare(&e->access, NULL))
+        return false;
+    const int def = in->unit->tensors[e->access.tensor].def;
+    const Use *use = &in->uses[e->access.tensor];
+    if (def < 0 || use->pinned || use->readers != 1 || !is_contraction(&in->unit->ops[def]))
+        ++*others;
+    return *others <= 1;
+}
+
 static bool worth(const Inliner *in, const Op *producer, const Op *reader, const AccessQuery *query) {
     int tensor = producer->out.tensor;
     Affine affine;
@@ -332,6 +364,9 @@ static bool worth(const Inliner *in, const Op *producer, const Op *reader, const
         return true;
     if (!in->uses[tensor].pinned && in->uses[tensor].readers == 1 && point_by_point(reader, query))
         return true;
+    int others = 0;
+    if (producer->exprs[producer->body].kind == EXPR_ADD && sum_of_products(in, producer, producer->body, &others))
+        return false;
     return in->options->phase == OPT_AFTER_GRAD && is_cheap(producer) && saves_traffic(in, producer) && all_readers_take(in, tensor);
 }
 

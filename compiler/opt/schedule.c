@@ -212,6 +212,7 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
         }
     }
     drop_dead_steps(&scheduler);
+    schedule_accumulate(&scheduler);
     return schedule;
 }
 
@@ -242,6 +243,7 @@ static void gemm_visit(const GemmStep *gemm, StepVisitor visit, void *user) {
     if (gemm->a_rows >= 0) visit(user, gemm->a_rows, false);
     if (gemm->b_rows >= 0) visit(user, gemm->b_rows, false);
     if (gemm->accumulate) visit(user, gemm->c, false);
+    if (gemm->addend >= 0) visit(user, gemm->addend, false);
     if (gemm->perm >= 0) visit(user, gemm->perm, false);
     if (gemm->offsets >= 0) visit(user, gemm->offsets, false);
     visit(user, gemm->c, true);

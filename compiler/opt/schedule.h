@@ -28,7 +28,7 @@ typedef struct GemmAxis {
 
 typedef enum { GEMM_PLAIN, GEMM_BY_KEY, GEMM_INTO_KEY } GemmForm;
 
-/* C[batch, m, n] = or += alpha * sum over k of A[batch, m, k] * B[batch, k, n]; forms as in bfm/plan.h */
+/* C[batch, m, n] = (addend +) or += alpha * sum over k of A[batch, m, k] * B[batch, k, n]; forms as in bfm/plan.h */
 typedef struct GemmStep {
     GemmForm form;
     int a, b, c;                 /* tensors */
@@ -38,6 +38,7 @@ typedef struct GemmStep {
     GemmAxis batch[GEMM_BATCHES];
     double alpha;
     bool accumulate;
+    int addend;                  /* tensor of C's shape that the product is added to, -1: none; PLAIN, without accumulate and clear */
     bool clear;                  /* C is not covered: zero first */
     int a_rows, b_rows;          /* tensors of row numbers, -1: element of A at row number * a_row, of B at row number * b_row */
     Dim a_row, b_row;

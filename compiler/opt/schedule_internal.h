@@ -105,6 +105,9 @@ void axes_of(Scheduler *scheduler, const Op *op, IndexSet set, const Operand *a,
 /* All indices, those of `first` outermost, then `second`, then `third`. */
 void order_of_sets(const Op *op, IndexSet first, IndexSet second, IndexSet third, int *order);
 
+/* schedule_accumulate.c: sums of products lose their own steps */
+void schedule_accumulate(Scheduler *scheduler);
+
 /* schedule_stream.c: true if steps were made for the whole group */
 bool schedule_stream(Scheduler *scheduler, int group);
 

@@ -88,7 +88,7 @@ static void axis_print(const char *name, const GemmAxis *axis, Str *out) {
     dim_print(axis->extent, out);
 }
 
-static void gemm_print(const GemmStep *gemm, Str *out) {
+static void gemm_print(const Unit *unit, const GemmStep *gemm, Str *out) {
     str_append(out, "      ");
     for (int i = 0; i < gemm->batch_count; i++) axis_print("batch", &gemm->batch[i], out);
     axis_print("m", &gemm->m, out), axis_print("n", &gemm->n, out), axis_print("k", &gemm->k, out);
@@ -98,6 +98,7 @@ static void gemm_print(const GemmStep *gemm, Str *out) {
     }
     if (gemm->a_rows >= 0 || gemm->b_rows >= 0) str_append(out, ", rows gathered while packing");
     if (gemm->accumulate) str_append(out, ", added to what is there");
+    if (gemm->addend >= 0) str_append(out, ", added to "), tensor_print(unit, gemm->addend, out);
     str_append(out, "\n");
 }
 
@@ -111,7 +112,7 @@ void schedule_print(const Schedule *schedule, Str *out) {
         names.write = false, names.count = 0;
         step_visit(schedule, step, name_print, &names);
         str_printf(out, "  ; %s\n", step->reason);
-        if (step->kind == STEP_GEMM) gemm_print(step->gemm, out);
+        if (step->kind == STEP_GEMM) gemm_print(schedule->unit, step->gemm, out);
     }
 }
 

@@ -299,6 +299,7 @@ static Dim gemm_flops(Scheduler *scheduler, const Op *op) {
 static void gemm_add(Scheduler *scheduler, const Op *op, GemmStep gemm, const char *reason) {
     GemmStep *kept = ARENA_NEW(scheduler->arena, GemmStep);
     *kept = gemm;
+    kept->addend = -1;
     step_add(scheduler, (Step){.kind = STEP_GEMM, .op = -1, .reason = reason, .gemm = kept, .flops = gemm_flops(scheduler, op)});
 }
 

@@ -23,6 +23,7 @@ static BfmGemm gemm_first(const BfmInstance *instance, const BfmPlanGemm *gemm)
     product.c_row = dim_slot(instance, gemm->m.c, 0), product.c_col = dim_slot(instance, gemm->n.c, 0);
     product.alpha = gemm->alpha;
     product.accumulate = gemm->accumulate;
+    product.addend = gemm->addend < 0 ? NULL : operand_at(instance, gemm->addend, gemm->c_base);
     return product;
 }
 
@@ -45,6 +46,8 @@ static void gemm_batch(const BfmInstance *instance, const BfmPlanGemm *gemm, int
         product->a += at * dim_slot(instance, axis->a, 0);
         product->b += at * dim_slot(instance, axis->b, 0);
         product->c += at * dim_slot(instance, axis->c, 0);
+        if (product->addend)
+            product->addend += at * dim_slot(instance, axis->c, 0);
         a_rows += at * dim_slot(instance, axis->a_rows, 0);
         b_rows += at * dim_slot(instance, axis->b_rows, 0);
     }

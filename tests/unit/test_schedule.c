@@ -119,6 +119,42 @@ static void test_top_and_recur(void **state) {
     sketch_free(&s);
 }
 
+/* y = x + p1 + p2: the products add to x, and to what is there; s = y + z, where z is computed after the product: that one runs late; dw into keys
+   adds to a plain product. */
+static void test_sums_of_products(void **state) {
+    (void)state;
+    Sketch s = sketch_new();
+    int x = input(&s, "x", "b,l,8"), w1 = param(&s, "w1", "8,8"), w2 = param(&s, "w2", "8,8"), keys = integers(&s, "key", "b,l", 3, true);
+    int p1 = local(&s, "p1", "b,l,8"), p2 = local(&s, "p2", "b,l,8"), y = local(&s, "y", "b,l,8"), p3 = local(&s, "p3", "b,l,8"), z = local(&s, "z", "b,l,8");
+    int t = local(&s, "t", "b,l,8"), k1 = local(&s, "k1", "3,8,8"), k2 = local(&s, "k2", "3,8,8"), dw = local(&s, "dw", "3,8,8"), f = local(&s, "f", "b,l,8");
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b l:l o:8 i:8");
+    end(&s, p1, "b,l,o", mul(&s, rd(&s, x, "b,l,i"), rd(&s, w1, "i,o")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b l:l o:8 i:8");
+    end(&s, p2, "b,l,o", mul(&s, rd(&s, x, "b,l,i"), rd(&s, w2, "i,o")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b l:l o:8");
+    end(&s, y, "b,l,o", bin(&s, EXPR_ADD, bin(&s, EXPR_ADD, rd(&s, p2, "b,l,o"), rd(&s, x, "b,l,o")), rd(&s, p1, "b,l,o")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b l:l o:8 i:8");
+    end(&s, p3, "b,l,o", mul(&s, rd(&s, x, "b,l,i"), rd(&s, w2, "o,i")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b l:l o:8");
+    end(&s, z, "b,l,o", mul(&s, rd(&s, y, "b,l,o"), rd(&s, y, "b,l,o")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b l:l o:8");
+    end(&s, t, "b,l,o", bin(&s, EXPR_ADD, rd(&s, p3, "b,l,o"), rd(&s, z, "b,l,o")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b l:l e:3 i:8 o:8");
+    end(&s, k1, "e,i,o", mul(&s, rd(&s, x, "b,l,i"), mul(&s, rd(&s, y, "b,l,o"), num(&s, 0.25))));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b l:l i:8 o:8");
+    char text[64];
+    (void)snprintf(text, sizeof text, "@%d(b,l),i,o", keys);
+    end(&s, k2, text, mul(&s, rd(&s, x, "b,l,i"), rd(&s, t, "b,l,o")));
+    begin(&s, OP_NEST, REDUCE_SET, "e:3 i:8 o:8");
+    end(&s, dw, "e,i,o", bin(&s, EXPR_ADD, rd(&s, k1, "e,i,o"), rd(&s, k2, "e,i,o")));
+    begin(&s, OP_NEST, REDUCE_SET, "b:b l:l o:8"); /* one that is also read by itself stays a sum */
+    end(&s, f, "b,l,o", bin(&s, EXPR_ADD, rd(&s, t, "b,l,o"), rd(&s, t, "b,l,o")));
+    output(&s, "y", OUTPUT_RESULT, y), output(&s, "t", OUTPUT_RESULT, t), output(&s, "dw", OUTPUT_RESULT, dw), output(&s, "f", OUTPUT_RESULT, f);
+    output(&s, "z", OUTPUT_RESULT, z);
+    compare_all(&s, sketch_formals(&s, s.unit, true, 8), "added to x");
+    sketch_free(&s);
+}
+
 /* Calls flattened, draws keyed by their path; a formal and one result given out twice. */
 static void test_calls(void **state) {
     (void)state;
@@ -152,7 +188,7 @@ static void test_calls(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_product),   cmocka_unit_test(test_batched),     cmocka_unit_test(test_domain_on_both_sides), cmocka_unit_test(test_keyed),
-        cmocka_unit_test(test_chosen_rows), cmocka_unit_test(test_top_and_recur), cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_chosen_rows), cmocka_unit_test(test_top_and_recur), cmocka_unit_test(test_sums_of_products), cmocka_unit_test(test_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -11,7 +11,7 @@
 
 #define BFM_PLAN_MAGIC "bfmplan"
 
-enum { BFM_PLAN_VERSION = 2, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
+enum { BFM_PLAN_VERSION = 3, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
 
 typedef struct BfmSection {
     uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
@@ -133,6 +133,7 @@ typedef struct BfmPlanGemm {
     BfmPlanAxis batch[BFM_GEMM_BATCHES];
     float alpha;
     int32_t accumulate;
+    int32_t addend;                    /* buffer with the elements of C where it has them, -1 = none: C = addend +; PLAIN, not with accumulate */
     int32_t a_rows, b_rows;            /* buffers of row numbers, -1 = none: A (B) is at row number * a_row (b_row); negative rows are 0 */
     int32_t a_row, b_row;              /* dim slots */
     int32_t a_rows_on_k;               /* A's row numbers run along k, else along m; B's always run along k */
