@@ -115,9 +115,35 @@ void schedule_map(Scheduler *scheduler, int op, const char *reason) {
     step_add(scheduler, step);
 }
 
+/* The ranking with its outer indices in the order in which the result has them; itself if they are. */
+static int top_in_order(Scheduler *scheduler, int position) {
+    const Op op = scheduler->unit->ops[position];
+    int order[SCHEDULE_INDEX_MAX], outer = op.index_count - op.reduced;
+    bool bare = access_bare(&op.out, order), same = true;
+    BFM_ASSERT(bare && op.out.count == outer);
+    for (int i = 0; i < op.index_count; i++) {
+        order[i] = i < outer ? order[i] : i;
+        same = same && order[i] == i;
+    }
+    if (same) return position;
+    OpBuilder builder = op_begin(scheduler->unit, OP_TOP);
+    IndexBy *by = ARENA_ARRAY(scheduler->arena, IndexBy, op.index_count + 1);
+    for (int i = 0; i < op.index_count; i++) {
+        int index = op_index(&builder, op.indices[order[i]].name, op.indices[order[i]].extent);
+        by[order[i]] = (IndexBy){affine_index(scheduler->program, index), NULL, 1};
+    }
+    Rewrite rewrite = rewrite_begin(&builder, scheduler->unit, &op, by, NULL, NULL);
+    rewrite_domain(&rewrite);
+    builder.op.body = rewrite_expr(&rewrite, op.body);
+    builder.op.out = rewrite_access(&rewrite, &op.out);
+    builder.op.reduced = op.reduced, builder.op.top_k = op.top_k, builder.op.span = op.span;
+    return builder_finish(&builder);
+}
+
 /* Scores of every candidate, row-major over the operation's indices, then the ranking of each row. */
 static void schedule_top(Scheduler *scheduler, int position) {
     Program *program = scheduler->program;
+    position = top_in_order(scheduler, position);
     Op *op = &scheduler->unit->ops[position];
     Dim one = dim_int(program->dims, 1), outer = one, n = one;
     int first = op->index_count - op->reduced;

@@ -2,6 +2,8 @@
 #include "engines.h"
 
 #include "codegen/compile.h"
+#include "grad/grad.h"
+#include "opt/opt.h"
 
 #include <math.h>
 #include <string.h>
@@ -86,7 +88,10 @@ static double tolerance_of(const Case *test, Value *rounded)
     return -1; /* no digits left to compare */
 }
 
-Check check_compiled(const Case *test)
+/* Each way's own copy of what is compared, made from `original`. */
+typedef Program *MakeFn(const Case *original, const Way *way);
+
+static Check check_ways(const Case *test, const Case *original, MakeFn *made)
 {
     const Unit *main = test->program->main;
     Value *found = ARENA_ARRAY(test->arena, Value, main->output_count + 1);
@@ -98,8 +103,7 @@ Check check_compiled(const Case *test)
     BfmPool *pool = bfm_pool_new(2);
     const char *message = jit ? NULL : arena_strdup(test->arena, error.message);
     for (int w = 0; w < WAY_COUNT && !message; w++) {
-        Program *copy = program_copy(test->arena, test->interner, test->program);
-        message = compiled_run(test, jit, pool, &ways[w], copy, found);
+        message = compiled_run(test, jit, pool, &ways[w], made(original, &ways[w]), found);
         for (int o = 0; o < main->output_count && !message; o++)
             message = values_differ(test->arena, main->outputs[o].name, &test->expected[o], &found[o], tolerance);
         if (message)
@@ -108,4 +112,45 @@ Check check_compiled(const Case *test)
     bfm_pool_free(pool);
     jit_free(jit);
     return message ? (Check){CHECK_FAILED, message} : (Check){CHECK_PASSED, NULL};
+}
+
+static Program *copied(const Case *original, const Way *way)
+{
+    (void)way;
+    return program_copy(original->arena, original->interner, original->program);
+}
+
+Check check_compiled(const Case *test) { return check_ways(test, test, copied); }
+
+/* ---- gradients -------------------------------------------------------------------------------------------------------------- */
+
+/* By every real formal. NULL where there is nothing to differentiate. */
+static Program *differentiated(const Case *test, bool raised)
+{
+    Program *program = program_copy(test->arena, test->interner, test->program);
+    const Unit *main = program->main;
+    const char *message = NULL;
+    if (raised)
+        opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
+    bool *wanted = ARENA_ARRAY(test->arena, bool, main->formal_count + 1);
+    for (int f = 0; f < main->formal_count; f++)
+        wanted[f] = true;
+    return grad_program(program, &(GradOptions){.wanted = wanted}, &message) ? program : NULL;
+}
+
+/* Streams are found before differentiation: what is simplified is differentiated with them, the rest as it is. */
+static Program *backward_of(const Case *original, const Way *way) { return differentiated(original, !way->options.plain); }
+
+Check check_backward(const Case *test)
+{
+    Case backward = *test;
+    backward.program = differentiated(test, false);
+    if (!backward.program)
+        return (Check){CHECK_SKIPPED, "there is nothing to differentiate"};
+    Value *expected = ARENA_ARRAY(test->arena, Value, backward.program->main->output_count + 1);
+    const char *message = interp_run(test->arena, backward.program->main, &test->context, test->inputs, expected, NULL);
+    if (message)
+        return (Check){CHECK_FAILED, arena_printf(test->arena, "interpreter: %s", message)};
+    backward.expected = expected;
+    return check_ways(&backward, test, backward_of);
 }

@@ -29,6 +29,7 @@ Check check_interp(const Case *test); /* f32 agrees with f64 within rounding, wh
 Check check_jit(const Case *test);    /* generated code against the interpreter, operation by operation */
 Check check_grad(const Case *test);   /* the differentiator against finite differences */
 Check check_opt(const Case *test);    /* the passes: values and gradients with and without them */
+Check check_backward(const Case *test); /* generated code of the derivative: the same, streams found before differentiation */
 Check check_compiled(const Case *test); /* generated code: every operation by itself, scheduled, simplified and scheduled */
 
 /* NULL, or a message, where values differ by more than `tolerance` relative to the larger of 1 and the largest finite value. Elements that are NaN or

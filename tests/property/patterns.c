@@ -151,7 +151,9 @@ static void pattern_integers(Generator *gen)
                                 expr_pos(b, gen_below(gen, indices)), -1);
         body = expr_op(b, EXPR_MOD, sum, expr_dim(b, bound), -1);
     } else {
-        body = expr_op(b, EXPR_FLOOR, expr_op(b, EXPR_MUL, expr_op(b, EXPR_SIGMOID, leaves[0].expr, -1, -1), expr_dim(b, bound), -1), -1, -1);
+        /* Shifted: the sigmoid of 0 or of the logarithm of a fraction is a fraction, whose multiple may be a whole number but for the last digit. */
+        const int shifted = expr_op(b, EXPR_ADD, leaves[0].expr, expr_const(b, 0.1234567), -1);
+        body = expr_op(b, EXPR_FLOOR, expr_op(b, EXPR_MUL, expr_op(b, EXPR_SIGMOID, shifted, -1, -1), expr_dim(b, bound), -1), -1, -1);
         if (gen_chance(gen, 40))
             body = expr_op(b, EXPR_SELECT, expr_op(b, EXPR_LT, leaves[0].expr, expr_const(b, 0.2), -1), body, expr_const(b, -1));
     }
@@ -342,6 +344,59 @@ static void pattern_rows(Generator *gen)
     (void)draft_finish(&map, y, tensor.rank, again, NULL);
 }
 
+/* bucket[m] = m % 5, for every distance m of row and column. */
+static int new_buckets(Generator *gen, Dim distances)
+{
+    const Dim bound = dim_int(gen->program->dims, 5);
+    OpBuilder b = op_begin(gen->unit, OP_NEST);
+    const int m = op_index(&b, gen_name(gen, "m"), distances), out = unit_tensor(gen->unit, gen_name(gen, "bucket"), T_INT, TENSOR_LOCAL, 1, &distances, bound);
+    b.op.reducer = REDUCE_SET;
+    b.op.body = expr_op(&b, EXPR_MOD, expr_pos(&b, m), expr_dim(&b, bound), -1);
+    b.op.out = access_indices(gen->program, out, 1, &m);
+    (void)op_finish(&b);
+    return out;
+}
+
+typedef enum { BIAS_NONE, BIAS_SCALE, BIAS_ROW, BIAS_COLUMN, BIAS_BOTH, BIAS_DISTANCE, BIAS_BUCKET, BIAS_COUNT } Bias;
+
+/* What a score may read beside its product: a scale, or a number for its row, its column, both, or their distance, straight or through another table.
+   -1: nothing. */
+static int new_bias(Generator *gen, Bias bias, Dim rows, Dim columns)
+{
+    const Dim distances = dim_add(gen->program->dims, rows, columns), one = dim_int(gen->program->dims, 1), five = dim_int(gen->program->dims, 5);
+    switch (bias) {
+    case BIAS_NONE: case BIAS_COUNT: break;
+    case BIAS_SCALE: return new_param(gen, 1, &one);
+    case BIAS_ROW: return new_param(gen, 1, &rows);
+    case BIAS_COLUMN: return new_param(gen, 1, &columns);
+    case BIAS_BOTH: return new_param(gen, 2, (Dim[]){rows, columns});
+    case BIAS_DISTANCE: return new_param(gen, 1, &distances);
+    case BIAS_BUCKET: return new_param(gen, 1, &five);
+    }
+    return -1;
+}
+
+/* The score with its bias at (at[0], at[1]); `buckets`: the tensor of BIAS_BUCKET. */
+static Sized biased(Draft *score, Sized s, Bias bias, int known, int buckets, const int *at, Dim columns)
+{
+    Program *program = score->gen->program;
+    OpBuilder *b = &score->b;
+    if (known < 0)
+        return s;
+    Affine distance = affine_sub(program, affine_index(program, at[0]), affine_index(program, at[1]));
+    distance = affine_add(program, distance, affine_const(program, columns));
+    Access access = access_new(program, score->gen->known.items[known].tensor, bias == BIAS_BOTH ? 2 : 1);
+    access.subs[0] = sub_affine(bias == BIAS_SCALE ? affine_const(program, dim_int(program->dims, 0)) : bias == BIAS_DISTANCE ? distance : affine_index(program, at[bias == BIAS_COLUMN]), 1);
+    if (bias == BIAS_BOTH)
+        access.subs[1] = sub_index(program, at[1]);
+    if (bias == BIAS_BUCKET) {
+        Access bucket = access_new(program, buckets, 1);
+        bucket.subs[0] = sub_affine(distance, 1);
+        access.subs[0] = sub_read(program, bucket, 1);
+    }
+    return (Sized){expr_op(b, bias == BIAS_SCALE ? EXPR_MUL : EXPR_ADD, s.expr, expr_read(b, access), -1), 1.5 * s.size + 1.5};
+}
+
 /* Q[i, e], K[j, e], V[j, c] of new parameters and inputs: score, lse, weighted sum, and sometimes the score at one j. */
 static void pattern_stream(Generator *gen)
 {
@@ -360,9 +415,12 @@ static void pattern_stream(Generator *gen)
     (void)draft_read_at(&raw, k, (int[]){j, inner}, &right);
     const int raw_known = draft_finish(&raw, (Sized){expr_op(&raw.b, EXPR_MUL, left.expr, right.expr, -1), left.size * right.size}, 2, (int[]){i, j}, NULL);
 
+    const Bias bias = gen_chance(gen, 50) ? (Bias)gen_below(gen, BIAS_COUNT) : BIAS_NONE;
+    const int bias_known = new_bias(gen, bias, rows, columns), buckets = bias == BIAS_BUCKET ? new_buckets(gen, dim_add(dims, rows, columns)) : -1;
     Draft score = draft_begin(gen, OP_NEST, REDUCE_SET);
     int at[2] = {-1, -1};
     (void)draft_read_at(&score, raw_known, at, &s);
+    s = biased(&score, s, bias, bias_known, buckets, at, columns);
     if (causal) {
         op_cond(&score.b, affine_sub(gen->program, affine_index(gen->program, at[0]), affine_index(gen->program, at[1])));
         score.misses = true;

@@ -19,6 +19,7 @@ static const Engine engines[] = {
     {"jit", check_jit, false},
     {"opt", check_opt, false},
     {"compiled", check_compiled, false},
+    {"backward", check_backward, true},
 };
 enum { ENGINE_COUNT = sizeof engines / sizeof *engines };
 

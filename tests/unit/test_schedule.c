@@ -114,6 +114,11 @@ static void test_top_and_recur(void **state) {
     char text[64];
     (void)snprintf(text, sizeof text, "b,l,c,@%d(b,l,c)", best);
     end(&s, q, "b,l,c", rd(&s, claims, text));
+    int turned = integers(&s, "turned", "l,b,2", 7, false); /* its outer indices in another order than the result has them */
+    begin(&s, OP_TOP, REDUCE_SET, "b:b l:l e:7");
+    s.op.op.reduced = 1, s.op.op.top_k = dim_int(s.program->dims, 2);
+    end(&s, turned, "l,b", rd(&s, p, "b,l,e"));
+    output(&s, "turned", OUTPUT_RESULT, turned);
     output(&s, "best", OUTPUT_RESULT, best), output(&s, "claims", OUTPUT_RESULT, claims), output(&s, "q", OUTPUT_RESULT, q);
     compare_all(&s, sketch_formals(&s, s.unit, true, 6), "ranking");
     sketch_free(&s);
