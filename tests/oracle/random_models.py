@@ -14,23 +14,28 @@ WIDTHS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 15, 16, 17, 18, 20, 21, 24,
 KINDS = ["attention", "attention", "attention", "ffn", "moe", "moe", "moe", "low_rank", "multi_branch", "gmlp", "token_mixer", "dropout", "norm"]
 
 
+LARGE_WIDTHS = [33, 40, 47, 48, 63, 64, 65, 72, 80, 96, 100, 127, 128, 129]
+
+
 class Writer(generate_cases.Writer):
-    def __init__(self, rng):
+    def __init__(self, rng, large=False):
         super().__init__(rng, KINDS)
-        self.context = rng.choice([1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 20])
-        self.d = rng.choice(WIDTHS[2:])
+        self.context = rng.choice([24, 32, 33, 47, 64, 70] if large else [1, 2, 3, 4, 5, 6, 7, 8, 9, 11, 13, 17, 20])
+        self.widths = LARGE_WIDTHS if large else WIDTHS
+        self.head_dims = ([16, 20, 32, 40, 64], [7, 16, 21, 32, 33, 40]) if large else ([2, 4, 6, 8, 10, 16], [1, 2, 3, 5, 7, 8, 11])  # even ones; any
+        self.d = rng.choice(self.widths[2:])
         self.masked = rng.random() < 0.15
         self.needs = []
 
     def hidden(self):
-        return self.rng.choice(WIDTHS)
+        return self.rng.choice(self.widths)
 
     def attention(self):
         r = self.rng
         kv = r.choice([1, 1, 2, 3, 5])
         heads = kv * r.choice([1, 1, 2, 3, 4])
         position = r.choice(["rope", "relative", "alibi", "none", None])
-        head_dim = r.choice([2, 4, 6, 8, 10, 16]) if position in ("rope", None) else r.choice([1, 2, 3, 5, 7, 8, 11])
+        head_dim = r.choice(self.head_dims[position not in ("rope", None)])
         score = self.maybe(0.25, r.choice(["cap", "lean", "identity"])) if not self.masked else None
         if score in layers.SCORE_TEXT:
             self.needs.append(layers.SCORE_TEXT[score])
@@ -45,7 +50,7 @@ class Writer(generate_cases.Writer):
         return self.maybe(0.8, self.rng.choice(list(layers.ACTIVATIONS)))
 
     def gmlp(self):
-        return "gmlp" + generate_cases.arguments([("hidden", 2 * self.rng.choice(WIDTHS[:12])), ("act", self.plain_act())])
+        return "gmlp" + generate_cases.arguments([("hidden", 2 * self.rng.choice(self.widths[:12])), ("act", self.plain_act())])
 
     def token_mixer(self):
         return "token_mixer" + generate_cases.arguments([("hidden", self.hidden()), ("act", self.plain_act())])
@@ -108,7 +113,7 @@ class Writer(generate_cases.Writer):
             elif u < 0.9:
                 out += self.at_lines(depth)
             elif u < 0.94 and depth == 0:
-                self.d = r.choice(WIDTHS[1:])
+                self.d = r.choice(self.widths[1:])
                 out.append(f"project(d = {self.d})")
             else:
                 out.append(self.block(depth))
@@ -120,11 +125,11 @@ class Writer(generate_cases.Writer):
         return text.replace("use std.routers\n", "use std.routers\n\n" + "\n".join(before) + "\n", 1), vocab, max(1, min(length, self.context))
 
 
-def draw_case(seed, index):
+def draw_case(seed, index, large=False):
     """The first draw that is decided."""
     for attempt in range(400):
-        rng = random.Random(f"wide/{seed}/{index}/{attempt}")
-        writer = Writer(rng)
+        rng = random.Random(f"{'large' if large else 'wide'}/{seed}/{index}/{attempt}")
+        writer = Writer(rng, large)
         try:
             text, _, length = writer.model()
             numbers = np.random.default_rng([seed, index, attempt])
@@ -137,7 +142,7 @@ def draw_case(seed, index):
             case = cases.draw(f"random {seed}/{index}", text, numbers, batch=rng.choice([1, 2, 3, 5]), length=length, runs=runs, rate=0.05 if runs > 1 else 0.0, tries=1, **how)
         except (ValueError, ZeroDivisionError):  # a capacity that small groups forbid, a width that does not divide
             continue
-        if case is not None and sum(v.size for v in case.weights.values()) < 40_000 and case.steady():
+        if case is not None and sum(v.size for v in case.weights.values()) < (1_000_000 if large else 40_000) and case.steady():
             return case
     raise SystemExit(f"seed {seed}, case {index}: no draw was decided")
 

@@ -97,9 +97,9 @@ def best(values, k):
 
 
 def note_margins(values, k, ctx, ordered):
-    """The smallest relative gap that decides the k best: between neighbours if their order counts, else at the border."""
+    """The smallest relative gap that decides the k best: between neighbours if their order counts, else at the border. Scores that are 0 in f32 are near each other."""
     s = -np.sort(-values, axis=-1)
-    gaps = (s[..., :-1] - s[..., 1:]) / np.abs(s[..., :-1])
+    gaps = (s[..., :-1] - s[..., 1:]) / np.maximum(np.abs(s[..., :-1]), 1e-30)
     last = min(k, gaps.shape[-1])
     used = gaps[..., :last] if ordered else gaps[..., last - 1:last] if k <= gaps.shape[-1] else gaps[..., :0]
     if used.size:

@@ -4,7 +4,7 @@
     run_grid.py --probe build/release/tests/oracle/bfm_oracle_probe [--engine interp|jit]… [FAMILY]…
 
     run_grid.py --probe … --bits [FAMILY]…
-    run_grid.py --probe … --random N [--seed S] [--keep DIR]
+    run_grid.py --probe … --random N [--seed S] [--large] [--threads N] [--keep DIR]
 
 Without families: all. --bits runs cases with the library as it is and with one whose metrics are taken out: nothing else may change a bit.
 --random draws models with any options in any structure. Each family prints how many cases passed and the largest error relative to a tensor's largest value; tolerances are 1e-10
@@ -65,11 +65,11 @@ def bits(family, probe, engine):
 
 def campaign(args):
     """In portions, so that what fails is seen early."""
-    portion, totals = 100, {engine: [0, 0, 0.0] for engine in args.engine or sorted(cases.TOLERANCE)}
+    portion, totals = 20 if args.large else 100, {engine: [0, 0, 0.0] for engine in args.engine or sorted(cases.TOLERANCE)}
     for start in range(0, args.random, portion):
-        drawn = [random_models.draw_case(args.seed, i) for i in range(start, min(args.random, start + portion))]
+        drawn = [random_models.draw_case(args.seed, i, args.large) for i in range(start, min(args.random, start + portion))]
         for engine, total in totals.items():
-            passed, failed, worst = cases.check(drawn, args.probe, engine, lenient=True, keep=args.keep, verbose=args.verbose)
+            passed, failed, worst = cases.check(drawn, args.probe, engine, extra=("--threads", str(args.threads)), lenient=True, keep=args.keep, verbose=args.verbose)
             total[:] = total[0] + passed, total[1] + failed, max(total[2], worst)
     for engine, (passed, failed, worst) in totals.items():
         print(f"random, {engine}: {passed} passed, {failed} failed, largest error {worst:.2g}")
@@ -88,6 +88,8 @@ def main():
     p.add_argument("-v", "--verbose", action="store_true")
     p.add_argument("--random", type=int, metavar="N", help="N random models instead")
     p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--large", action="store_true", help="widths and lengths that fill tiles and vectors (slow with the interpreter)")
+    p.add_argument("--threads", type=int, default=1)
     args = p.parse_args()
     failures = 0
     if args.random:
