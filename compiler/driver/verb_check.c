@@ -1,5 +1,6 @@
 /* bfmc check: every error of a file, what its models read, and what they cost. */
 #include "driver/check_gradients.h"
+#include "driver/item.h"
 #include "driver/pipeline.h"
 #include "driver/report_check.h"
 #include "driver/report_schedule.h"
@@ -22,12 +23,10 @@ static bool is_model(const Node *item)
 }
 
 /* A block or a layer stands on a stream of its own. */
-static const Lowered *lower_item(const Driver *driver, const Module *module, const Node *item, Mode mode)
+static const Lowered *lower_item(Driver *driver, const Module *module, const Node *item, Mode mode)
 {
-    const LowerOptions options = {.mode = mode};
     const int64_t fallback = option_flag(driver->options, OPT_CHECK_GRADIENTS) && item->kind == NODE_DEFINITION ? GRADIENT_WIDTH : 0; /* 0: what it says itself */
-    return is_model(item) ? lower_model(module, item, &options)
-                          : lower_block(module, item, option_whole(driver->options, OPT_WIDTH, fallback), option_whole(driver->options, OPT_LENGTH, CONTEXT_FALLBACK), &options);
+    return item_lower(driver, module, item, option_whole(driver->options, OPT_WIDTH, fallback), mode);
 }
 
 /* What its training step stores and why, for --explain-schedule. */
@@ -74,14 +73,6 @@ static const Lowered *check_item(Driver *driver, Module *module, const Node *ite
     return lowered;
 }
 
-/* The model, block or layer of the name. */
-static const Node *pick_item(Driver *driver, const Module *module, const Target *target, int *code)
-{
-    const Symbol name = intern(driver->interner, target->name);
-    const Node *block = module_find(module, name, NODE_BLOCK, -1), *layer = module_find(module, name, NODE_DEFINITION, AST_DEF_LAYER);
-    return block ? block : layer ? layer : driver_pick(driver, module, target, NODE_MODEL, code);
-}
-
 static int check_named(Driver *driver, Module *module, const Target *target, const Spaces *spaces, Checked *checked)
 {
     int code = CODE_OK;
@@ -93,7 +84,7 @@ static int check_named(Driver *driver, Module *module, const Target *target, con
         }
     if (module_find(module, name, NODE_SPACE, -1)) /* with errors, which are told */
         return CODE_OK;
-    const Node *item = pick_item(driver, module, target, &code);
+    const Node *item = item_pick(driver, module, target, &code);
     if (item)
         (void)check_item(driver, module, item, checked);
     return item ? CODE_OK : code;

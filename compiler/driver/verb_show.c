@@ -1,10 +1,64 @@
-/* bfmc show: a stage of the compilation as text. */
+/* bfmc show: a picture, or a stage of the compilation as text. */
 #include "ast/dump.h"
 #include "codegen/compile.h"
+#include "driver/item.h"
+#include "driver/picture.h"
 #include "driver/pipeline.h"
 #include "driver/verbs.h"
+#include "checkpoint/atomic_file.h"
 
+#include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+/* ---- the picture ---- */
+
+/* Of the terminal; elsewhere as wide as pages are. */
+static int screen_columns(void)
+{
+    enum { PAGE = 80, NARROWEST = 40, WIDEST = 120 };
+    struct winsize size;
+    int columns = PAGE;
+    if (isatty(STDOUT_FILENO) && ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0)
+        columns = size.ws_col;
+    return columns < NARROWEST ? NARROWEST : columns > WIDEST ? WIDEST : columns;
+}
+
+/* As for messages, but it is standard output that must be a terminal. */
+static bool color_of_output(const Driver *driver)
+{
+    const char *choice = option_text(driver->options, OPT_COLOR), *none = getenv("NO_COLOR");
+    if (strcmp(choice, "auto") != 0)
+        return strcmp(choice, "always") == 0;
+    return !(none && *none) && !option_given(driver->options, OPT_OUT) && isatty(STDOUT_FILENO);
+}
+
+static int show_picture(Driver *driver, bool svg, Str *out, json_t **picture)
+{
+    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
+    int code;
+    Module *module = driver_module(driver, target.path, &code);
+    if (!module)
+        return code;
+    const Node *item = diag_errors(driver->diags) == 0 ? item_pick(driver, module, &target, &code) : NULL;
+    if (!item && diag_errors(driver->diags) == 0)
+        return code;
+    const Lowered *lowered = item ? item_lower(driver, module, item, 0, MODE_TRAIN) : NULL;
+    if (!lowered) {
+        code = driver_diagnostics(driver);
+        return driver->json ? report_print(driver, report_new(driver), code) : code;
+    }
+    const PictureSheet *sheet = picture_make(module, lowered);
+    if (svg)
+        picture_svg(driver->arena, sheet, out);
+    else
+        picture_text(driver->arena, sheet, screen_columns(), color_of_output(driver), out);
+    *picture = picture_json(sheet->root);
+    return CODE_OK;
+}
+
+/* ---- stages ---- */
 
 static int show_ast(Driver *driver, Str *out)
 {
@@ -63,28 +117,61 @@ static int show_compiled(Driver *driver, const char *stage, Str *out)
     return CODE_OK;
 }
 
-static int show_text(Driver *driver, Str *out, int code)
+/* ---- where it goes ---- */
+
+static int write_out(Driver *driver, const Str *text)
+{
+    const char *path = option_text(driver->options, OPT_OUT);
+    BfmError error;
+    if (!path)
+        return driver_print(driver, text);
+    return bfm_atomic_write(path, str_text(text), text->length, &error) ? CODE_OK : driver_fail(driver, &error);
+}
+
+static int show_text(Driver *driver, const Str *out, json_t *picture)
 {
     if (!driver->json)
-        return driver_print(driver, out);
+        return write_out(driver, out);
     json_t *report = report_new(driver);
-    json_object_set_new(report, "text", json_stringn(str_text(out), out->length));
-    return report_print(driver, report, code);
+    if (option_given(driver->options, OPT_OUT)) {
+        const int code = write_out(driver, out);
+        if (code != CODE_OK) {
+            json_decref(report);
+            return code;
+        }
+        json_object_set_new(report, "file", json_string(option_text(driver->options, OPT_OUT)));
+    } else {
+        json_object_set_new(report, "text", json_stringn(str_text(out), out->length));
+    }
+    if (picture)
+        json_object_set(report, "picture", picture);
+    return report_print(driver, report, CODE_OK);
+}
+
+static const char *stage_of(const Driver *driver)
+{
+    const char *out = option_text(driver->options, OPT_OUT);
+    const size_t length = out ? strlen(out) : 0;
+    const bool svg = length > 4 && strcmp(out + length - 4, ".svg") == 0;
+    return svg && !option_given(driver->options, OPT_EMIT) ? "svg" : option_text(driver->options, OPT_EMIT);
 }
 
 int verb_show(Driver *driver)
 {
     Str out = {0};
-    const char *stage = option_text(driver->options, OPT_EMIT);
+    json_t *picture = NULL;
+    const char *stage = stage_of(driver);
     int code;
     if (strcmp(stage, "ast") == 0) {
         code = show_ast(driver, &out);
-        const int printed = out.length > 0 ? driver_print(driver, &out) : CODE_OK;
+        const int printed = out.length > 0 ? write_out(driver, &out) : CODE_OK;
         code = code == CODE_OK ? printed : code;
     } else {
-        code = strcmp(stage, "ir") == 0 ? show_ir(driver, &out) : show_compiled(driver, stage, &out);
-        code = code == CODE_OK ? show_text(driver, &out, code) : code;
+        const bool drawn = strcmp(stage, "picture") == 0 || strcmp(stage, "svg") == 0;
+        code = drawn ? show_picture(driver, strcmp(stage, "svg") == 0, &out, &picture) : strcmp(stage, "ir") == 0 ? show_ir(driver, &out) : show_compiled(driver, stage, &out);
+        code = code == CODE_OK && (!drawn || picture) ? show_text(driver, &out, picture) : code;
     }
+    json_decref(picture);
     str_free(&out);
     return code;
 }

@@ -203,6 +203,19 @@ Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span);
 
 /* The norm or wiring (by the attribute type) of a line where nothing says otherwise (model.c). */
 const char *line_default(int type);
+/* ---- lines (line_instance.c, line_info.c) ---- */
+/* What makes an instance the one it is: definition, constants in scope, shape of the stream, norm and wiring (NULL: none). */
+const char *instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring);
+Instance *instance_find(Lower *lw, const char *key);
+/* The wired sub-layer as a unit of its own; instance->ok says whether it came about. */
+Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring, Span span);
+LTensor *stream_formal(Lower *lw, UnitCtx *uc, const LTensor *x);
+/* A function of tensors as a value: what `f` and `norm` of a wiring stand for. */
+DefValue *apply_value(Lower *lw, LTensor *(*function)(void *, LTensor *, Symbol, Span), void *context);
+/* The names of a wiring's inputs bound; NULL after an error. */
+Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefValue *norm);
+/* Attributes, norm and wiring of a line, for pictures. */
+void line_attributes(Lower *lw, LineInfo *info, const Node *definition, const Node *call, Scope *scope, const Val *norm, const Val *wiring);
 
 /* ---- expressions (expr.c, reduce.c, infer.c, access.c, builtins.c) ---- */
 Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node); /* ctx NULL: constants only */

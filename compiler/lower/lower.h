@@ -14,6 +14,23 @@ typedef struct LowerOptions {
     const char *const *sets;
 } LowerOptions;
 
+/* A `repeat` at one of its repetitions; those around it follow. */
+typedef struct RepeatInfo {
+    const struct RepeatInfo *outer;
+    const Node *node;         /* REPEAT */
+    int64_t count, number;    /* number: which repetition this is, from 0 */
+    bool shared;
+    int depth;                /* of the lines in it */
+} RepeatInfo;
+
+/* An attribute of a line's definition, as it was bound. */
+typedef struct LineAttribute {
+    Symbol name;
+    const char *value;
+    bool told;                /* given in the line itself, or a width */
+    bool definition;          /* the value is one, perhaps with attributes of its own */
+} LineAttribute;
+
 /* One line of a model, for the ledger: the calls of the main unit it stands for. */
 typedef struct LineInfo {
     Symbol path;              /* "brainformer_1_0[2].moe_1" */
@@ -21,6 +38,14 @@ typedef struct LineInfo {
     Span span;
     int depth;                /* nesting in blocks */
     int call;                 /* operation of the main unit, -1 for scopes */
+    const Node *node;         /* LINE, PARALLEL or AT */
+    const RepeatInfo *repeat; /* NULL outside of any */
+    int branch;               /* of the `parallel` it stands in: which */
+    int64_t width;            /* of the stream behind it; in a scope where it begins; 0: none */
+    bool wired;               /* added to the stream; false: in its way */
+    const char *norm, *wiring; /* where they are not the usual ones, NULL elsewhere */
+    int attribute_count;
+    LineAttribute *attributes;
 } LineInfo;
 
 /* A `require` that compares what only a batch and a length decide. */

@@ -21,6 +21,8 @@ typedef struct Place {
     Span width_span;         /* what set its width */
     int depth;
     VEC(Label) *labels;      /* ordinals of the body; a repeat is transparent */
+    const RepeatInfo *repeat;
+    int branch;
     bool unwired;            /* the first line of a branch of `parallel`: the branch is wired as a whole */
 } Place;
 
@@ -67,145 +69,6 @@ static Symbol line_path(Place *place, Symbol label, Symbol definition, Span span
     if (ordinal(place, symbol_printf(lw, "label %s", name)) > 0)
         diag_add(lw->diags, DIAG_E0206, span, "the label `%s` is used twice in this body", name);
     return symbol_printf(lw, "%s%s%s", place->path, name, place->repetition);
-}
-
-/* ---- instances ---- */
-
-static const char *instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring)
-{
-    Str key = {0};
-    str_printf(&key, "%s %s@%d:%u", what, definition->name, definition->span.file, definition->span.begin);
-    for (int i = 0; i < scope->entries.count; i++)
-        if (val_is_const(&scope->entries.items[i].value))
-            str_printf(&key, " %s=%s", scope->entries.items[i].name, val_text(lw, &scope->entries.items[i].value));
-    for (int i = 0; x && i < x->rank; i++)
-        str_printf(&key, " %s", axis_text(lw, &x->axes[i]));
-    str_printf(&key, " norm=%s wiring=%s", norm ? val_text(lw, norm) : "-", wiring ? val_text(lw, wiring) : "-");
-    const char *copy = arena_strdup(lw->arena, str_text(&key));
-    str_free(&key);
-    return copy;
-}
-
-static Instance *instance_find(Lower *lw, const char *key)
-{
-    for (int i = 0; i < lw->instances.count; i++)
-        if (strcmp(lw->instances.items[i]->key, key) == 0)
-            return lw->instances.items[i];
-    return NULL;
-}
-
-static Instance *instance_new(Lower *lw, const char *key, Symbol name)
-{
-    Instance *instance = ARENA_NEW(lw->arena, Instance);
-    instance->key = key;
-    instance->unit = unit_new(lw->program, symbol_printf(lw, "%s.%d", name, lw->instances.count));
-    vec_push(&lw->instances, instance);
-    return instance;
-}
-
-static LTensor *stream_formal(Lower *lw, UnitCtx *uc, const LTensor *x)
-{
-    FormalInfo info = {.kind = FORMAL_STREAM, .name = intern(lw->interner, "x"), .span = x->span};
-    LTensor *tensor = ltensor_new(lw, info.name, formal_add(uc, lw, info, T_REAL, TENSOR_INPUT, x->rank, x->axes, false));
-    tensor->rank = x->rank;
-    memcpy(tensor->axes, x->axes, (size_t)x->rank * sizeof *x->axes);
-    tensor->span = x->span;
-    return tensor;
-}
-
-/* What `f` and `norm` of a wiring do inside an instance. */
-typedef struct Apply {
-    Lower *lw;
-    UnitCtx *uc;
-    const DefValue *def;     /* NULL: the identity (norm = none) */
-    const Node *call;
-    Scope *caller, *scope;   /* scope: the layer's own, bound already */
-    Symbol result_name;
-    Span span;
-    Symbol labels[8];
-    int label_count;
-} Apply;
-
-static LTensor *apply_norm(void *context, LTensor *argument, Symbol label, Span span)
-{
-    Apply *apply = context;
-    Lower *lw = apply->lw;
-    if (!apply->def)
-        return argument;
-    for (int i = 0; i < apply->label_count; i++)
-        if (apply->labels[i] == label) {
-            diag_add(lw->diags, DIAG_E0206, span, "the norm is used twice under the name `%s`: write `norm as other_name (…)`", label);
-            return NULL;
-        }
-    if (apply->label_count < 8)
-        apply->labels[apply->label_count++] = label;
-    Body body;
-    const bool ok = instantiate(lw, apply->uc, apply->def, NULL, apply->caller, &argument, 1, arena_printf(lw->arena, "%s.", label), apply->span, &body);
-    body_free(&body);
-    return ok ? body.results[0] : NULL;
-}
-
-static LTensor *apply_layer(void *context, LTensor *argument, Symbol label, Span span)
-{
-    Apply *apply = context;
-    Body body;
-    (void)label;
-    (void)span;
-    const Node *inputs = apply->def->node->kids[DEFINITION_INPUTS];
-    for (int i = 0; argument && i < list_count(inputs); i++) { /* the names of axes were bound to the stream; the tensor is what the wiring passes */
-        Val *value = scope_find_local(apply->scope, list_at(inputs, i)->name);
-        if (value)
-            value->tensor = argument;
-    }
-    const bool ok = instance_body(apply->lw, apply->uc, apply->def->node, apply->call, apply->caller, apply->scope, &argument, argument ? 1 : 0, "", &body);
-    body_free(&body);
-    apply->result_name = ok ? body.result_names[0] : NULL;
-    return ok ? body.results[0] : NULL;
-}
-
-static DefValue *apply_value(Lower *lw, LTensor *(*function)(void *, LTensor *, Symbol, Span), void *context)
-{
-    DefValue *value = ARENA_NEW(lw->arena, DefValue);
-    value->apply = function;
-    value->context = context;
-    return value;
-}
-
-static Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefValue *norm)
-{
-    const Node *inputs = wiring->kids[DEFINITION_INPUTS];
-    Scope *scope = scope_new(lw, NULL);
-    if (list_count(inputs) != 3) {
-        diag_add(lw->diags, DIAG_E0411, wiring->span, "a wiring takes (x, f, norm): the stream, the sub-layer, the norm");
-        return NULL;
-    }
-    const Val stream = x ? (Val){.kind = VAL_TENSOR, .tensor = x, .span = x->span, .expr = -1} : (Val){.kind = VAL_NONE, .expr = -1};
-    scope_set(scope, list_at(inputs, 0)->name, stream);
-    scope_set(scope, list_at(inputs, 1)->name, (Val){.kind = VAL_DEF, .def = f, .expr = -1});
-    scope_set(scope, list_at(inputs, 2)->name, (Val){.kind = VAL_DEF, .def = norm, .expr = -1});
-    return scope;
-}
-
-/* The wired sub-layer as a unit of its own. */
-static Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm,
-                               const Val *wiring, Span span)
-{
-    Instance *instance = instance_new(lw, key, def->node->name);
-    UnitCtx uc = {.unit = instance->unit, .instance = instance, .pack = -1};
-    LTensor *stream = x ? stream_formal(lw, &uc, x) : NULL;
-    Apply layer = {.lw = lw, .uc = &uc, .def = def, .call = call, .caller = caller, .scope = scope, .span = span};
-    Apply normed = {.lw = lw, .uc = &uc, .def = norm->kind == VAL_DEF ? norm->def : NULL, .caller = scope, .span = span};
-    Scope *names = wiring_scope(lw, wiring->def->node, stream, apply_value(lw, apply_layer, &layer), apply_value(lw, apply_norm, &normed));
-    Body body = {.lw = lw, .uc = &uc, .node = wiring->def->node, .scope = names, .prefix = ""};
-    LTensor *result = names ? eval_tensor(&body, names, wiring->def->node->kids[DEFINITION_VALUE]) : NULL;
-    body_free(&body);
-    if (!result)
-        return instance;
-    instance->ok = true;
-    instance->result = *result;
-    instance->result_name = layer.result_name ? layer.result_name : intern(lw->interner, "y");
-    unit_output(instance->unit, instance->result_name, OUTPUT_RESULT, result->id);
-    return instance;
 }
 
 /* ---- calls in the main unit ---- */
@@ -334,9 +197,19 @@ static LTensor *instance_call(Model *model, Instance *instance, LTensor *stream,
     return result;
 }
 
-static void line_info(Place *place, Symbol path, Symbol definition, Span span, int call)
+static int64_t stream_width(Place *place)
 {
-    vec_push(&place->model->lines, (LineInfo){.path = path, .definition = definition, .span = span, .depth = place->depth, .call = call});
+    int64_t width;
+    const bool known = place->stream && place->stream->rank > 0 && dim_is_int(axis_size(place->model->lw, &place->stream->axes[place->stream->rank - 1]), &width);
+    return known ? width : 0;
+}
+
+static LineInfo *line_info(Place *place, Symbol path, Symbol definition, const Node *node, int call)
+{
+    LineInfo line = {.path = path, .definition = definition, .span = node->span, .depth = place->depth, .call = call, .node = node, .repeat = place->repeat,
+                     .branch = place->branch, .width = stream_width(place), .wired = true};
+    vec_push(&place->model->lines, line);
+    return &vec_last(&place->model->lines);
 }
 
 /* ---- norms and wirings of lines ---- */
@@ -411,11 +284,12 @@ static bool layer_line(Place *place, const Node *line, const Node *definition)
             lw->requirements.items[i].line = line->span;
     if (!result)
         return false;
-    line_info(place, path, definition->name, line->span, model->uc.unit->op_count - 1);
+    const int op = model->uc.unit->op_count - 1;
     const bool width_set = !place->stream || axis_size(lw, &result->axes[result->rank - 1]) != axis_size(lw, &place->stream->axes[place->stream->rank - 1]);
     if (width_set)
         place->width_span = line->span;
     place->stream = result;
+    line_attributes(lw, line_info(place, path, definition->name, line, op), definition, arguments, scope, &norm, &wiring);
     return true;
 }
 
@@ -465,7 +339,7 @@ static bool block_line(Place *place, const Node *line, const Node *block)
     bool ok = attributes_bind(lw, block, block->kids[BLOCK_ATTRIBUTES], call->kind == NODE_CALL ? call : NULL, NULL, place->scope, scope, line->span) &&
               check_width(place, scope, line);
     if (ok) {
-        line_info(place, path, block->name, line->span, -1);
+        (void)line_info(place, path, block->name, line, -1);
         Place inner = *place;
         inner.scope = scope;
         inner.path = arena_printf(lw->arena, "%s.", path);
@@ -534,6 +408,7 @@ static bool repeat_line(Place *place, const Node *node)
         vec_push(&before, labels->items[i]);
     bool ok = true;
     const char *outer = place->repetition;
+    const RepeatInfo *around = place->repeat;
     for (int64_t r = 0; r < count && ok; r++) {
         if (r > 0) { /* each repetition uses the same labels */
             labels->count = 0;
@@ -542,8 +417,12 @@ static bool repeat_line(Place *place, const Node *node)
         }
         if (!(node->op & AST_SHARED))
             place->repetition = arena_printf(lw->arena, "%s[%lld]", outer, (long long)r);
+        RepeatInfo *repeat = ARENA_NEW(lw->arena, RepeatInfo);
+        *repeat = (RepeatInfo){around, node, count, r, (node->op & AST_SHARED) != 0, place->depth};
+        place->repeat = repeat;
         ok = lines_lower(place, node->kids[REPEAT_BODY]);
     }
+    place->repeat = around;
     place->repetition = outer;
     vec_free(&before);
     return ok;
@@ -585,6 +464,7 @@ static LTensor *apply_branches(void *context, LTensor *argument, Symbol label, S
     const Node *list = branches->node->kids[PARALLEL_BRANCHES];
     for (int i = 0; i < list_count(list) && branches->ok; i++) {
         inner.stream = argument;
+        inner.branch = i;
         inner.unwired = list_count(list_at(list, i)) == 1;
         branches->ok = lines_lower(&inner, list_at(list, i)) && inner.stream;
         if (branches->ok)
@@ -639,7 +519,7 @@ static bool parallel_line(Place *place, const Node *node)
     const Symbol path = line_path(place, node->name, intern(lw->interner, "parallel"), node->span);
     if (!need_stream(place, node) || !line_wiring(place, NULL, node->kids[PARALLEL_NORM], node->kids[PARALLEL_WIRING], &norm, &wiring))
         return false;
-    line_info(place, path, intern(lw->interner, "parallel"), node->span, -1);
+    (void)line_info(place, path, intern(lw->interner, "parallel"), node, -1);
     const char *prefix = arena_printf(lw->arena, "%s.", path);
     Branches branches = {place, node, prefix, true};
     MainNorm normed = {place, &norm, prefix};
@@ -687,7 +567,7 @@ static bool at_line(Place *place, const Node *node)
         diag_add(lw->diags, DIAG_E0303, node->kids[AT_WIDTH]->span, "`at` takes a factor on the width that gives a whole number of at least 1; %s of %s does not", val_text(lw, &factor), dim_text(lw, outer));
         return false;
     }
-    line_info(place, path, intern(lw->interner, "at"), node->span, -1);
+    line_info(place, path, intern(lw->interner, "at"), node, -1)->width = inner_width;
     Labels labels = {0};
     Place body = *place;
     body.path = arena_printf(lw->arena, "%s.", path);
