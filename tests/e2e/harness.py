@@ -108,7 +108,7 @@ def safetensors(tensors):
     """A file's bytes: {name: array}."""
     header, blocks, offset = {}, [], 0
     for name, array in tensors.items():
-        data = np.ascontiguousarray(array)
+        data = np.asarray(array, order="C")
         header[name] = {"dtype": {"float32": "F32", "float64": "F64"}[data.dtype.name], "shape": list(data.shape), "data_offsets": [offset, offset + data.nbytes]}
         blocks.append(data.tobytes())
         offset += data.nbytes
