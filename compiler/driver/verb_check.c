@@ -1,4 +1,5 @@
 /* bfmc check: every error of a file, what its models read, and what they cost. */
+#include "driver/check_cost.h"
 #include "driver/check_gradients.h"
 #include "driver/item.h"
 #include "driver/pipeline.h"
@@ -14,7 +15,8 @@ enum { CONTEXT_FALLBACK = 1024, GRADIENT_BATCH = 2, GRADIENT_LENGTH = 8, GRADIEN
 typedef struct Checked {
     Str text;
     json_t *models, *spaces;
-    int gradients; /* an exit code */
+    int gradients; /* an exit code, of --cost too */
+    MachineRates rates; /* for --cost: measured once */
 } Checked;
 
 static bool is_model(const Node *item)
@@ -46,6 +48,22 @@ static void explain_schedule(Driver *driver, Module *module, const Node *item, S
     json_object_set_new(json_array_get(models, json_array_size(models) - 1), "schedule", schedule_json(compiled, &env));
 }
 
+/* Its training step's memory and time, for --cost. */
+static int cost_of(Driver *driver, Module *module, const Node *item, Checked *checked)
+{
+    const LowerOptions options = {.mode = MODE_TRAIN};
+    ModelProgram model = {module, item, is_model(item) ? lower_model(module, item, &options) : NULL};
+    int code = CODE_OK;
+    if (!model.lowered)
+        return is_model(item) ? CODE_INPUT : driver_usage(driver, "--cost is about models: a block or layer is measured by profile");
+    if (checked->rates.flops == 0 && !machine_rates(&checked->rates))
+        return driver_error(driver, BFM_ERROR_ENVIRONMENT, "no memory to measure the machine's rates with");
+    const Compiled *compiled = pipeline_compile(driver, &model, MODE_TRAIN, &code);
+    const int64_t length = option_whole(driver->options, OPT_LENGTH, model.lowered->context ? model.lowered->context : CONTEXT_FALLBACK);
+    const DimEnv env = {.value = {[DIM_B] = option_whole(driver->options, OPT_BATCH, 8), [DIM_L] = length, [DIM_N] = length}};
+    return compiled ? check_cost(driver, compiled, &env, &checked->rates, &checked->text, json_array_get(checked->models, json_array_size(checked->models) - 1)) : code;
+}
+
 static void gradients_of(Driver *driver, Module *module, const Node *item, Checked *checked)
 {
     const Lowered *value = lower_item(driver, module, item, MODE_TRAIN), *derivative = lower_item(driver, module, item, MODE_TRAIN);
@@ -68,6 +86,8 @@ static const Lowered *check_item(Driver *driver, Module *module, const Node *ite
     report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, &checked->text, checked->models);
     if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
         explain_schedule(driver, module, item, &checked->text, checked->models);
+    if (option_flag(driver->options, OPT_COST) && checked->gradients == CODE_OK)
+        checked->gradients = cost_of(driver, module, item, checked);
     if (option_flag(driver->options, OPT_CHECK_GRADIENTS))
         gradients_of(driver, module, item, checked);
     return lowered;
