@@ -263,8 +263,11 @@ void costs_print(const DocFile *file, const DocEntry *entry, Str *out)
 {
     const Node *node = entry->node;
     const bool function = node->kind == NODE_DEFINITION && (node->op == AST_DEF_FN || node->op == AST_DEF_WIRING);
-    if (!entry->subject)
+    if (!entry->subject) {
+        if (node->kind == NODE_DEFINITION && node->op != AST_DEF_FN)
+            str_append(out, entry->comment.example ? "Its example has no line that uses it: nothing is counted.\n\n" : "Its comment has no example: nothing is counted.\n\n");
         return;
+    }
     if (!function)
         effects_print(entry, out);
     if (function) {
