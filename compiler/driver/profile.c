@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { FILL_PIECE = 1 << 16, DEFAULT_LENGTH = 512 };
@@ -228,6 +229,8 @@ static bool formals_make(Profile *profile, BfmError *error)
 
 /* ---- the first step ---- */
 
+static double system_seconds(const struct rusage *usage) { return (double)usage->ru_stime.tv_sec + 1e-6 * (double)usage->ru_stime.tv_usec; }
+
 static bool build_run(Build *build, BfmError *error)
 {
     Profile *profile = build->profile;
@@ -241,9 +244,14 @@ static bool build_run(Build *build, BfmError *error)
         return false;
     for (int f = 0; f < profile->formal_count; f++)
         bfm_instance_set_formal(profile->instance, f, profile->formals[f]);
+    struct rusage before, after;
+    (void)getrusage(RUSAGE_SELF, &before);
     build->since = seconds_now();
     const bool ok = bfm_instance_run(profile->instance, settings->seed, 0, error);
     phase_end(build, PHASE_RUN);
+    (void)getrusage(RUSAGE_SELF, &after);
+    build->times->faults = after.ru_minflt + after.ru_majflt - before.ru_minflt - before.ru_majflt;
+    build->times->system = system_seconds(&after) - system_seconds(&before);
     return ok;
 }
 

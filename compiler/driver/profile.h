@@ -13,6 +13,8 @@ typedef struct ProfileTimes {
     double phase[PHASE_COUNT];
     double total;
     int64_t compiled, cached; /* functions through LLVM, functions from the object cache */
+    int64_t faults;           /* pages that PHASE_RUN touched first */
+    double system;            /* seconds of all threads in the system during PHASE_RUN: getting these pages, for the most part */
 } ProfileTimes;
 
 typedef struct ProfileSettings {

@@ -247,6 +247,8 @@ static json_t *costs_json(const Cost *costs, int count)
 static json_t *times_json(Arena *arena, const ProfileTimes *times)
 {
     json_t *value = json_pack("{s:f, s:I, s:I}", "first_step_s", times->total, "functions_compiled", (json_int_t)times->compiled, "functions_cached", (json_int_t)times->cached);
+    json_object_set_new(value, "run_page_faults", json_integer((json_int_t)times->faults));
+    json_object_set_new(value, "run_system_s", json_real(times->system));
     for (int p = 0; p < PHASE_COUNT; p++)
         json_object_set_new(value, arena_printf(arena, "%s_s", profile_phase_text((ProfilePhase)p)), json_real(times->phase[p]));
     return value;
@@ -325,12 +327,13 @@ static void costs_print(const Report *report, const char *title, const Cost *cos
         cost_print(report, &rest, out);
 }
 
-static void times_print(const char *name, const ProfileTimes *times, Str *out)
+static void times_print(const char *name, const ProfileTimes *times, double steady, Str *out)
 {
     str_printf(out, "  %-11s%8.3f s ", name, times->total);
     for (int p = 0; p < PHASE_COUNT; p++)
         str_printf(out, "%s%s %.3f", p == 0 ? "(" : ", ", profile_phase_text((ProfilePhase)p), times->phase[p]);
     str_printf(out, "; %lld functions compiled, %lld cached)\n", (long long)times->compiled, (long long)times->cached);
+    str_printf(out, "             %.3f s more than a step; the run touched %lld pages first, %.3f s in the system\n", times->total - steady, (long long)times->faults, times->system);
 }
 
 static void report_text(const Report *report, Str *out)
@@ -346,8 +349,8 @@ static void report_text(const Report *report, Str *out)
                1e-6 * (double)bfm_instance_formal_bytes(profile->instance), 1e-6 * (double)bfm_instance_peak_bytes(profile->instance),
                1e-6 * (double)bfm_instance_total_bytes(profile->instance), 1e-6 * report->resident);
     str_append(out, "first step, from the text on\n");
-    times_print("cold", &profile->cold, out);
-    times_print("warm", &profile->warm, out);
+    times_print("cold", &profile->cold, steps->median, out);
+    times_print("warm", &profile->warm, steps->median, out);
     costs_print(report, "sub-layer", report->parts, report->part_count, report->part_count, out);
     costs_print(report, "kernel", report->kernels, report->kernel_count, report->kernel_count < KERNELS_SHOWN ? report->kernel_count : KERNELS_SHOWN, out);
 }
