@@ -263,7 +263,7 @@ def soft(z, p, c, ids, ctx):
 def one_each(c, ctx, expert, entropy):
     """Every token to the expert given [g · t], with weight 1."""
     token = np.nonzero(c.there.ravel())[0]
-    ctx.metric("score_entropy", entropy if len(token) else 0)
+    ctx.metric("score_entropy", entropy)
     drops_nothing(ctx)
     return expert[token], token, tape.Var(np.ones(len(token)))
 
