@@ -374,8 +374,8 @@ static bool split_chain(Rebuild *rebuild, int old) {
     IndexSet rest, best_rest = 0;
     int best = -1;
     for (int r = 0; r < p.op->index_count; r++) {
-        if (!(p.reduced >> r & 1) || !summed_first(&p, r, chosen, &rest))
-            continue;
+        if (!(p.reduced >> r & 1) || dim_is(p.op->indices[r].extent, 1) || !summed_first(&p, r, chosen, &rest))
+            continue; /* a sum over one point would only copy */
         if (best < 0 || __builtin_popcount(rest) < __builtin_popcount(best_rest)) {
             best = r;
             best_rest = rest;

@@ -91,14 +91,23 @@ static double split_cost(const Scheduler *scheduler, const Op *op, const Split *
     return cost;
 }
 
+/* Indices of one point: they may be summed whether both sides depend on them or not. */
+static IndexSet single_points(const Op *op) {
+    IndexSet set = 0;
+    for (int i = 0; i < op->index_count; i++) {
+        if (dim_is(op->indices[i].extent, 1)) set |= index_bit(i);
+    }
+    return set;
+}
+
 /* Classes for one choice of factors for A; false if it is no product. Indices of `rows` may be summed though one side does not depend on them. */
 static bool split_try(const Op *op, IndexSet out, IndexSet rows, Split *split, unsigned for_a) {
     unsigned all = (1u << split->product.count) - 1;
     split->a = (Side){.factors = for_a, .indices = factors_indices(&split->product, for_a)};
     split->b = (Side){.factors = all & ~for_a, .indices = factors_indices(&split->product, all & ~for_a)};
     split->form = GEMM_PLAIN;
-    IndexSet a = split->a.indices, b = split->b.indices, summed = ((a & b) | ((a ^ b) & rows)) & ~out;
-    if (((a ^ b) & ~out & ~rows) != 0) return false;
+    IndexSet a = split->a.indices, b = split->b.indices, either = rows | single_points(op), summed = ((a & b) | ((a ^ b) & either)) & ~out;
+    if (((a ^ b) & ~out & ~either) != 0 || (summed & (rows | (a & b))) == 0) return false;
     split->m = out & a & ~b, split->n = out & b & ~a, split->k = summed, split->batch = out & ~(split->m | split->n);
     if (split->m == 0 && split->batch != 0 && split->n != 0 && split->k != 0) {
         IndexSet rest, keyed;
@@ -524,7 +533,7 @@ bool schedule_product(Scheduler *scheduler, int position) {
     }
     IndexSet rows = key_sub >= 0 ? access_indices_used(op->out.subs[key_sub].read) : 0;
     if (key_sub >= 0 && (rows & affine_out) == 0 && split_best(scheduler, op, affine_out, rows, &product, &split) && split.form == GEMM_PLAIN
-        && split.k == rows && split.batch == 0) {
+        && (split.k & ~single_points(op)) == (rows & ~single_points(op)) && split.batch == 0) {
         split_domain(op, &split);
         if (split.late_conds == 0 && split.late_guards == 0 && schedule_into_key(scheduler, &split)) return true;
     }
