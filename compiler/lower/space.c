@@ -58,8 +58,7 @@ static bool kind_build(SpaceLower *sl, const Node *choice)
     const bool counted = times_build(sl, choice->kids[CHOICE_TIMES], &kind);
     if (!box_build(sl, definition, choice->kids[CHOICE_ITEMS], choice->span, true, &box) || !counted)
         return false;
-    kind.lets = sl->used;
-    kind.variants = box_count(sl, &box);
+    sl->lines[sl->space->kind_count] = box_count(sl, &box);
     sl->kinds[sl->space->kind_count] = box;
     sl->space->kinds[sl->space->kind_count++] = kind;
     return true;
@@ -137,7 +136,7 @@ static void check_bounds(SpaceLower *sl, const Node *bounds)
 
 /* ---- the count ---- */
 
-/* Sequences of `length` lines by which lets they use. */
+/* Sequences of each length by which lets they use. */
 typedef struct Ways {
     unsigned lets;
     Natural *by_length;       /* [longest + 1] */
@@ -145,16 +144,28 @@ typedef struct Ways {
 
 typedef VEC(Ways) WaysList;
 
-static Natural *ways_of(Arena *arena, WaysList *list, unsigned lets, int longest)
+typedef struct Count {
+    SpaceLower *sl;
+    Arena *arena;
+    int longest;
+    Natural **choose;         /* choose[n][m]: in how many ways m of n places are taken */
+} Count;
+
+static Natural *ways_of(const Count *count, WaysList *list, unsigned lets)
 {
     for (int i = 0; i < list->count; i++)
         if (list->items[i].lets == lets)
             return list->items[i].by_length;
-    vec_push(list, (Ways){lets, ARENA_ARRAY(arena, Natural, longest + 1)});
+    vec_push(list, (Ways){lets, ARENA_ARRAY(count->arena, Natural, count->longest + 1)});
     return vec_last(list).by_length;
 }
 
-/* choose[n][m]: in how many ways m of n places are taken. */
+static void add_to(const Count *count, Natural *sum, Natural value)
+{
+    if (!natural_is_zero(value))
+        *sum = natural_add(count->arena, *sum, value);
+}
+
 static Natural **binomials(Arena *arena, int longest)
 {
     Natural **choose = ARENA_ARRAY(arena, Natural *, longest + 1);
@@ -167,80 +178,115 @@ static Natural **binomials(Arena *arena, int longest)
     return choose;
 }
 
-/* Adds an entry to sequences of the entries before it: m lines of it among n, each in `variants` ways. */
-static WaysList with_kind(Arena *arena, const WaysList *before, const SpaceKind *kind, Natural variants, unsigned lets, Natural *const *choose, int longest)
+/* Sequences of the lines of one entry alone. */
+static WaysList ways_of_kind(const Count *count, const SpaceKind *kind, const LetCounts *lines)
+{
+    WaysList ways = {0};
+    ways_of(count, &ways, 0)[0] = natural(count->arena, 1);
+    for (int m = 0; m < kind->most && m < count->longest; m++)
+        for (int w = 0, known = ways.count; w < known; w++)
+            for (int i = 0; i < lines->count; i++) {
+                const Natural before = ways.items[w].by_length[m];
+                if (!natural_is_zero(before))
+                    add_to(count, &ways_of(count, &ways, ways.items[w].lets | lines->items[i].lets)[m + 1], natural_mul(count->arena, before, lines->items[i].count));
+            }
+    return ways;
+}
+
+/* Puts m lines of an entry among the places of n. */
+static WaysList with_kind(const Count *count, const WaysList *before, const SpaceKind *kind, const WaysList *own)
 {
     WaysList after = {0};
-    for (int w = 0; w < before->count; w++) {
-        Natural power = natural(arena, 1);
-        for (int m = 0; m <= kind->most && m <= longest; m++) {
-            Natural *to = m >= kind->least ? ways_of(arena, &after, before->items[w].lets | (m > 0 ? lets : 0), longest) : NULL;
-            for (int n = m; to && n <= longest; n++)
-                if (!natural_is_zero(before->items[w].by_length[n - m]))
-                    to[n] = natural_add(arena, to[n], natural_mul(arena, choose[n][m], natural_mul(arena, before->items[w].by_length[n - m], power)));
-            power = natural_mul(arena, power, variants);
-        }
-    }
+    for (int w = 0; w < before->count; w++)
+        for (int k = 0; k < own->count; k++)
+            for (int m = kind->least; m <= kind->most && m <= count->longest; m++)
+                for (int n = m; n <= count->longest; n++) {
+                    const Natural some = own->items[k].by_length[m], others = before->items[w].by_length[n - m];
+                    if (!natural_is_zero(some) && !natural_is_zero(others))
+                        add_to(count, &ways_of(count, &after, before->items[w].lets | own->items[k].lets)[n],
+                               natural_mul(count->arena, count->choose[n][m], natural_mul(count->arena, some, others)));
+                }
     return after;
 }
 
-/* Sequences of each length times the ways to choose the lets that they, or the block as a whole, use. */
-static void count_members(SpaceLower *sl, unsigned width_lets)
+/* What is chosen once, by which lets that uses. */
+static LetCounts count_once(SpaceLower *sl)
 {
-    Arena *arena = sl->lw->arena;
-    Space *space = sl->space;
-    int longest = 0;
-    for (int length = 1; length <= SPACE_LENGTH_MAX; length++)
-        longest = sl->lengths[length] ? length : longest;
-    Natural **choose = binomials(arena, longest);
-    WaysList ways = {0};
-    unsigned always = 0;
-    const Domain *once[] = {&sl->d, &sl->norm, &sl->wiring};
+    const Domain *domains[] = {&sl->d, &sl->norm, &sl->wiring};
     const bool has[] = {sl->has_d, sl->has_norm, sl->has_wiring};
-    space->once = natural(arena, 1);
+    LetCounts once = counts_one(sl);
     for (int i = 0; i < 3; i++)
         if (has[i]) {
-            space->once = natural_mul(arena, space->once, domain_count(sl, once[i]));
-            always |= once[i]->let >= 0 ? 1U << once[i]->let : 0;
+            const LetCounts values = domain_count(sl, domains[i]);
+            once = counts_mul(sl, &once, &values);
         }
-    ways_of(arena, &ways, always, longest)[0] = natural(arena, 1);
-    for (int k = 0; k < space->kind_count; k++) {
-        SpaceKind *kind = &space->kinds[k];
-        kind->lets |= width_lets;
-        if (sl->has_width)
-            kind->variants = natural_mul(arena, kind->variants, domain_count(sl, &sl->width));
-        WaysList after = with_kind(arena, &ways, kind, kind->variants, kind->lets, choose, longest);
+    return once;
+}
+
+static void count_kinds(SpaceLower *sl)
+{
+    const LetCounts width = sl->has_width ? domain_count(sl, &sl->width) : counts_one(sl);
+    for (int k = 0; k < sl->space->kind_count; k++) {
+        SpaceKind *kind = &sl->space->kinds[k];
+        sl->lines[k] = counts_mul(sl, &sl->lines[k], &width);
+        kind->variants = counts_sum(sl, &sl->lines[k]);
+        kind->lets = 0;
+        for (int i = 0; i < sl->lines[k].count; i++)
+            kind->lets |= sl->lines[k].items[i].lets;
+    }
+}
+
+/* Sequences times what is chosen once times the values of the lets that either uses. */
+static void count_ways(const Count *count, const WaysList *ways, const LetCounts *once)
+{
+    Space *space = count->sl->space;
+    space->size = natural(count->arena, 0);
+    for (int w = 0; w < ways->count; w++)
+        for (int o = 0; o < once->count; o++) {
+            Natural factor = once->items[o].count;
+            for (int i = 0; i < space->let_count; i++)
+                if ((ways->items[w].lets | once->items[o].lets) >> i & 1)
+                    factor = natural_mul(count->arena, factor, space->lets[i].values);
+            for (int length = 1; length <= count->longest; length++) {
+                const Natural sequences = ways->items[w].by_length[length];
+                if (!count->sl->lengths[length] || natural_is_zero(sequences))
+                    continue;
+                space->size = natural_add(count->arena, space->size, natural_mul(count->arena, sequences, factor));
+                space->shortest = space->shortest == 0 || length < space->shortest ? length : space->shortest;
+                space->longest = length > space->longest ? length : space->longest;
+            }
+        }
+}
+
+static void count_members(SpaceLower *sl)
+{
+    Count count = {.sl = sl, .arena = sl->lw->arena};
+    for (int length = 1; length <= SPACE_LENGTH_MAX; length++)
+        count.longest = sl->lengths[length] ? length : count.longest;
+    count.choose = binomials(count.arena, count.longest);
+    const LetCounts once = count_once(sl);
+    sl->space->once = counts_sum(sl, &once);
+    count_kinds(sl);
+    WaysList ways = {0};
+    ways_of(&count, &ways, 0)[0] = natural(count.arena, 1);
+    for (int k = 0; k < sl->space->kind_count; k++) {
+        WaysList own = ways_of_kind(&count, &sl->space->kinds[k], &sl->lines[k]), after = with_kind(&count, &ways, &sl->space->kinds[k], &own);
+        vec_free(&own);
         vec_free(&ways);
         ways = after;
     }
-    space->size = natural(arena, 0);
-    for (int w = 0; w < ways.count; w++) {
-        Natural lets = space->once;
-        for (int i = 0; i < space->let_count; i++)
-            if (ways.items[w].lets >> i & 1)
-                lets = natural_mul(arena, lets, space->lets[i].values);
-        for (int length = 1; length <= longest; length++) {
-            if (!sl->lengths[length] || natural_is_zero(ways.items[w].by_length[length]))
-                continue;
-            space->size = natural_add(arena, space->size, natural_mul(arena, ways.items[w].by_length[length], lets));
-            space->shortest = space->shortest == 0 || length < space->shortest ? length : space->shortest;
-            space->longest = length > space->longest ? length : space->longest;
-        }
-    }
+    count_ways(&count, &ways, &once);
     vec_free(&ways);
 }
 
-/* Entries of one layer that allow an equal line. */
+/* Entries of one layer that allow, or may allow, an equal line. */
 static void find_overlaps(SpaceLower *sl)
 {
-    const bool exact = sl->exact;
-    bool overlap = false;
     for (int a = 0; a < sl->space->kind_count; a++)
         for (int b = 0; b < a; b++) {
             Box both;
-            overlap = overlap || box_meet(sl, &sl->kinds[a], &sl->kinds[b], &both);
+            sl->exact = box_meet(sl, &sl->kinds[a], &sl->kinds[b], &both) == MEET_NO && sl->exact;
         }
-    sl->exact = exact && !overlap;
 }
 
 /* ---- spaces ---- */
@@ -307,7 +353,8 @@ static void check_lets(SpaceLower *sl)
 {
     for (int i = 0; i < sl->space->let_count; i++) {
         if (sl->let_known[i]) {
-            sl->space->lets[i].values = domain_count(sl, &sl->let_domains[i]);
+            const LetCounts values = domain_count(sl, &sl->let_domains[i]);
+            sl->space->lets[i].values = counts_sum(sl, &values);
             continue;
         }
         Diagnostic *diag = diag_add(sl->lw->diags, DIAG_W0602, sl->let_spans[i], "the `let` `%s` of `%s` is used nowhere", sl->space->lets[i].name, sl->node->name);
@@ -337,12 +384,11 @@ static bool space_finish(SpaceLower *sl)
 {
     Lower *lw = sl->lw;
     const Node *items = sl->node->kids[SPACE_ITEMS];
-    const unsigned width_lets = sl->has_width && sl->width.let >= 0 ? 1U << sl->width.let : 0;
     if (sl->length_count == 0 && !length_follows(sl))
         return false;
     check_lets(sl);
     find_overlaps(sl);
-    count_members(sl, width_lets);
+    count_members(sl);
     sl->space->exact = sl->exact;
     if (natural_is_zero(sl->space->size)) {
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0602, sl->node->name_span, "the space `%s` has no members: no length agrees with the numbers of its lines", sl->node->name);
@@ -361,7 +407,8 @@ bool space_lower(Lower *lw, const Node *node, Space *space)
     const Node *items = node->kids[SPACE_ITEMS];
     const int errors = diag_errors(lw->diags);
     *space = (Space){.node = node, .kinds = ARENA_ARRAY(lw->arena, SpaceKind, list_count(items) + 1), .lets = ARENA_ARRAY(lw->arena, SpaceLet, SPACE_LETS_MAX)};
-    SpaceLower sl = {.lw = lw, .node = node, .space = space, .scope = scope_new(lw, NULL), .exact = true, .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1)};
+    SpaceLower sl = {.lw = lw, .node = node, .space = space, .scope = scope_new(lw, NULL), .exact = true, .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1),
+                     .lines = ARENA_ARRAY(lw->arena, LetCounts, list_count(items) + 1)};
     bool ok = true, layers = false;
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_DOMAIN && list_at(items, i)->op & AST_LET)

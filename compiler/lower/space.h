@@ -10,7 +10,7 @@
 #include "sema/module.h"
 #include "support/natural.h"
 
-enum { SPACE_LENGTH_MAX = 256, SPACE_LETS_MAX = 16 };
+enum { SPACE_LENGTH_MAX = 128, SPACE_LETS_MAX = 16 };
 
 /* An entry of a space: a layer with domains. */
 typedef struct SpaceKind {

@@ -246,95 +246,155 @@ static bool range_has(const Domain *range, const char *text)
     return text && text_integer(text, &value) && value >= range->low && value <= range->high;
 }
 
-bool box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both)
+static Meet domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both);
+
+/* One attribute apart is enough; otherwise one doubt is. */
+Meet box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both)
 {
-    if (a->definition != b->definition)
-        return false;
-    *both = (Box){.definition = a->definition, .attributes = ARENA_ARRAY(sl->lw->arena, DomainAttribute, a->count + b->count + 1)};
-    for (int i = 0; i < a->count; i++) {
+    Meet meet = a->definition == b->definition ? MEET_YES : MEET_NO;
+    *both = (Box){.definition = a->definition, .attributes = ARENA_ARRAY(sl->lw->arena, DomainAttribute, a->count + 1)};
+    for (int i = 0; i < a->count && meet != MEET_NO; i++) {
         const Domain *other = box_domain(b, a->attributes[i].name);
-        Domain domain = a->attributes[i].domain;
-        if (!other) /* there it is a default that depends on the rest: perhaps the same */
-            sl->exact = false;
-        else if (!domain_meet(sl, &a->attributes[i].domain, other, &domain))
-            return false;
-        both->attributes[both->count++] = (DomainAttribute){a->attributes[i].name, domain};
+        Domain domain;
+        const Meet here = other ? domain_meet(sl, &a->attributes[i].domain, other, &domain) : MEET_MAYBE;
+        meet = here < meet ? here : meet;
+        if (here == MEET_YES)
+            both->attributes[both->count++] = (DomainAttribute){a->attributes[i].name, domain};
     }
-    for (int i = 0; i < b->count; i++)
-        if (!box_domain(both, b->attributes[i].name)) {
-            sl->exact = false;
-            both->attributes[both->count++] = b->attributes[i];
-        }
-    return true;
+    for (int i = 0; i < b->count && meet == MEET_YES; i++)
+        if (!box_domain(a, b->attributes[i].name))
+            meet = MEET_MAYBE;
+    return meet;
 }
 
-static bool items_meet(SpaceLower *sl, const DomainItem *a, const DomainItem *b, DomainItem *both)
+static Meet items_meet(SpaceLower *sl, const DomainItem *a, const DomainItem *b, DomainItem *both)
 {
     *both = *a;
     if (a->text || b->text)
-        return a->text && b->text && strcmp(a->text, b->text) == 0;
+        return a->text && b->text && strcmp(a->text, b->text) == 0 ? MEET_YES : MEET_NO;
     return box_meet(sl, &a->box, &b->box, &both->box);
 }
 
-bool domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both)
+static Meet range_meet(const Domain *a, const Domain *b, Domain *both)
 {
     *both = *a;
-    if (a->let >= 0 || b->let >= 0) {
-        if (a->let != b->let)
-            sl->exact = false;
-        return true;
-    }
-    if (a->range && b->range) {
-        both->low = a->low > b->low ? a->low : b->low;
-        both->high = a->high < b->high ? a->high : b->high;
-        return both->low <= both->high;
-    }
+    both->low = a->low > b->low ? a->low : b->low;
+    both->high = a->high < b->high ? a->high : b->high;
+    return both->low <= both->high ? MEET_YES : MEET_NO;
+}
+
+static Meet domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both)
+{
+    *both = *a;
+    if (a->let >= 0 || b->let >= 0)
+        return a->let == b->let ? MEET_YES : MEET_MAYBE;
     if (a->range)
-        return domain_meet(sl, b, a, both);
+        return b->range ? range_meet(a, b, both) : domain_meet(sl, b, a, both);
+    bool doubt = false;
     both->count = 0;
     both->items = ARENA_ARRAY(sl->lw->arena, DomainItem, a->count * (b->range ? 1 : b->count) + 1);
     for (int i = 0; i < a->count; i++) {
         if (b->range && range_has(b, a->items[i].text))
             both->items[both->count++] = a->items[i];
-        for (int k = 0; !b->range && k < b->count; k++)
-            both->count += items_meet(sl, &a->items[i], &b->items[k], &both->items[both->count]);
+        for (int k = 0; !b->range && k < b->count; k++) {
+            const Meet meet = items_meet(sl, &a->items[i], &b->items[k], &both->items[both->count]);
+            both->count += meet == MEET_YES;
+            doubt = doubt || meet == MEET_MAYBE;
+        }
     }
-    return both->count > 0;
+    return doubt ? MEET_MAYBE : both->count > 0 ? MEET_YES : MEET_NO;
 }
 
 /* ---- counting ---- */
 
-/* Values that some item allows: each item's, less those that earlier ones allow too. */
-static Natural items_count(SpaceLower *sl, const DomainItem *items, int count)
+static void counts_add(SpaceLower *sl, LetCounts *counts, unsigned lets, Natural count)
 {
     Arena *arena = sl->lw->arena;
-    Natural sum = natural(arena, 0);
+    for (int i = 0; i < counts->count; i++)
+        if (counts->items[i].lets == lets) {
+            counts->items[i].count = natural_add(arena, counts->items[i].count, count);
+            return;
+        }
+    LetCount *items = ARENA_ARRAY(arena, LetCount, counts->count + 1);
+    for (int i = 0; i < counts->count; i++)
+        items[i] = counts->items[i];
+    items[counts->count++] = (LetCount){lets, count};
+    counts->items = items;
+}
+
+static LetCounts counts_of(SpaceLower *sl, unsigned lets, Natural count)
+{
+    LetCounts counts = {0};
+    counts_add(sl, &counts, lets, count);
+    return counts;
+}
+
+LetCounts counts_one(SpaceLower *sl) { return counts_of(sl, 0, natural(sl->lw->arena, 1)); }
+
+LetCounts counts_mul(SpaceLower *sl, const LetCounts *a, const LetCounts *b)
+{
+    LetCounts product = {0};
+    for (int i = 0; i < a->count; i++)
+        for (int k = 0; k < b->count; k++)
+            counts_add(sl, &product, a->items[i].lets | b->items[k].lets, natural_mul(sl->lw->arena, a->items[i].count, b->items[k].count));
+    return product;
+}
+
+Natural counts_sum(SpaceLower *sl, const LetCounts *counts)
+{
+    Natural sum = natural(sl->lw->arena, 0);
+    for (int i = 0; i < counts->count; i++)
+        sum = natural_add(sl->lw->arena, sum, counts->items[i].count);
+    return sum;
+}
+
+/* `part` is a part of `counts`: with the same lets. */
+static void counts_take(SpaceLower *sl, LetCounts *counts, const LetCounts *part)
+{
+    for (int i = 0; i < part->count; i++)
+        for (int k = 0; k < counts->count; k++)
+            if (counts->items[k].lets == part->items[i].lets)
+                counts->items[k].count = natural_sub(sl->lw->arena, counts->items[k].count, part->items[i].count);
+}
+
+/* Values that some item allows: each item's, less those that earlier ones allow too. Where that is in doubt they count: no value is left out. */
+static LetCounts items_count(SpaceLower *sl, const DomainItem *items, int count)
+{
+    LetCounts sum = {0};
     for (int i = 0; i < count; i++) {
-        DomainItem *shared = ARENA_ARRAY(arena, DomainItem, i + 1);
+        DomainItem *shared = ARENA_ARRAY(sl->lw->arena, DomainItem, i + 1);
         int shared_count = 0;
-        for (int k = 0; k < i; k++)
-            shared_count += items_meet(sl, &items[i], &items[k], &shared[shared_count]);
-        const Natural own = items[i].text ? natural(arena, 1) : box_count(sl, &items[i].box);
-        sum = natural_add(arena, sum, shared_count ? natural_sub(arena, own, items_count(sl, shared, shared_count)) : own);
+        for (int k = 0; k < i; k++) {
+            const Meet meet = items_meet(sl, &items[i], &items[k], &shared[shared_count]);
+            shared_count += meet == MEET_YES;
+            sl->exact = sl->exact && meet != MEET_MAYBE;
+        }
+        LetCounts own = items[i].text ? counts_one(sl) : box_count(sl, &items[i].box);
+        const LetCounts before = items_count(sl, shared, shared_count);
+        counts_take(sl, &own, &before);
+        for (int k = 0; k < own.count; k++)
+            counts_add(sl, &sum, own.items[k].lets, own.items[k].count);
     }
     return sum;
 }
 
-Natural domain_count(SpaceLower *sl, const Domain *domain)
+LetCounts domain_count(SpaceLower *sl, const Domain *domain)
 {
     Arena *arena = sl->lw->arena;
     if (domain->let >= 0)
-        return natural(arena, 1);
+        return counts_of(sl, 1U << domain->let, natural(arena, 1));
     if (domain->range)
-        return natural_add(arena, natural(arena, (uint64_t)domain->high - (uint64_t)domain->low), natural(arena, 1));
+        return counts_of(sl, 0, natural_add(arena, natural(arena, (uint64_t)domain->high - (uint64_t)domain->low), natural(arena, 1)));
     return items_count(sl, domain->items, domain->count);
 }
 
-Natural box_count(SpaceLower *sl, const Box *box)
+LetCounts box_count(SpaceLower *sl, const Box *box)
 {
-    Natural product = natural(sl->lw->arena, 1);
-    for (int i = 0; i < box->count; i++)
-        product = natural_mul(sl->lw->arena, product, domain_count(sl, &box->attributes[i].domain));
+    LetCounts product = counts_one(sl);
+    for (int i = 0; i < box->count; i++) {
+        const LetCounts values = domain_count(sl, &box->attributes[i].domain);
+        product = counts_mul(sl, &product, &values);
+    }
     return product;
 }
 

@@ -33,6 +33,17 @@ typedef struct DomainItem {
     Box box;
 } DomainItem;
 
+/* Values by the lets that they use: bit i, the i-th. Each let is held at one value. */
+typedef struct LetCount {
+    unsigned lets;
+    Natural count;
+} LetCount;
+
+typedef struct LetCounts {
+    int count;
+    LetCount *items;
+} LetCounts;
+
 typedef struct SpaceLower {
     Lower *lw;
     const Node *node;
@@ -45,6 +56,7 @@ typedef struct SpaceLower {
     unsigned used;            /* lets that the domain being built uses */
     bool exact;
     Box *kinds;               /* parallel to space->kinds */
+    LetCounts *lines;         /* likewise: the lines that an entry allows */
     Domain width, d, norm, wiring; /* count 0 and no range where the space does not say */
     bool has_width, has_d, has_norm, has_wiring;
     int length_count;
@@ -57,11 +69,14 @@ typedef struct SpaceLower {
 bool domain_build(SpaceLower *sl, const Node *type, const Node *node, Symbol name, Domain *domain);
 /* The entry `ffn { … }` of the space, or `top2(…)` of a domain: arguments are DOMAINs, SETTINGs or ARGs. */
 bool box_build(SpaceLower *sl, const Node *definition, const Node *arguments, Span span, bool all_required, Box *box);
-Natural domain_count(SpaceLower *sl, const Domain *domain);
-Natural box_count(SpaceLower *sl, const Box *box);
-/* What both allow; false if nothing. Where a let meets anything else, the answer is the let's and sl->exact is cleared. */
-bool domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both);
-bool box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both);
+LetCounts domain_count(SpaceLower *sl, const Domain *domain);
+LetCounts box_count(SpaceLower *sl, const Box *box);
+LetCounts counts_one(SpaceLower *sl);                                           /* 1 value, no let */
+LetCounts counts_mul(SpaceLower *sl, const LetCounts *a, const LetCounts *b);  /* pairs: they use what either uses */
+Natural counts_sum(SpaceLower *sl, const LetCounts *counts);
+/* What both allow. MEET_MAYBE: it depends on a let, or on a default that depends on other attributes; then *both is nothing. */
+typedef enum { MEET_NO, MEET_MAYBE, MEET_YES } Meet;
+Meet box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both);
 const Domain *box_domain(const Box *box, Symbol name);
 /* Whether the value belongs to the domain; a let is bound by the first value met (let_values[i], NULL before). */
 bool domain_has(SpaceLower *sl, const Domain *domain, const Val *value, const char **let_values);

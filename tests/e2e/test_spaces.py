@@ -31,7 +31,7 @@ def normal(value):
 def spelled(value):
     if not isinstance(value, tuple):
         return value
-    return value[0] + "(" + ", ".join(name + (f" in {braced(values)}" if len(values) > 1 else f" = {values[0]}") for name, values in value[1].items()) + ")"
+    return value[0] + "(" + ", ".join(name + (f" in {braced(values)}" if len(values) > 1 and not isinstance(values, str) else f" = {values[0]}") for name, values in value[1].items()) + ")"
 
 
 def braced(values):
@@ -47,13 +47,13 @@ class Sketch:
 
     def __init__(self, rng):
         pick = lambda values, most: rng.sample(values, rng.randint(1, min(most, len(values))))
-        self.lets = {"m": pick(["64", "96", "128"], 2), "a": pick(["relu", "gelu", "geglu"], 2)}
+        self.lets = {"m": pick(["64", "96", "128"], 2), "a": pick(["relu", "gelu", "geglu"], 2), "c": pick(["1", "3/2"], 2)}
         self.once = {name: pick(values, 2) for name, values in {"d": ["32", "64"], "norm": ["rms_norm", "layer_norm"]}.items() if rng.random() < 0.4}
         if rng.random() < 0.2:
             self.once["d"] = "m"
         self.width = pick(["3/4", "1", "0.75", "1/2"], 3) if rng.random() < 0.3 else None
         self.lengths = sorted(pick([1, 2, 3], 2))
-        routers = [("top2", {"capacity": ["1", "2"]}), ("top2", {}), ("top1", {"capacity": ["1", "5/4"]}), ("top1", {})]
+        routers = [("top2", {"capacity": ["1", "2"]}), ("top2", {}), ("top1", {"capacity": ["1", "5/4"]}), ("top1", {}), ("top1", {"capacity": "c"}), ("top2", {"capacity": "c"})]
         some = {
             "attention": lambda: {"heads": pick(["2", "4", "2"], 2)},
             "ffn": lambda: {"hidden": rng.choice(["m", pick(["64", "128"], 2)]), "act": rng.choice(["a", pick(["relu", "gelu"], 2)])},
@@ -68,7 +68,8 @@ class Sketch:
 
     def text(self, name):
         lines = [f"space {name} {{"]
-        used = lambda let: let in self.once.values() or any(let in attributes.values() for _, attributes, _ in self.kinds)
+        inside = lambda domain, let: domain == let or any(isinstance(value, tuple) and let in value[1].values() for value in domain)
+        used = lambda let: let in self.once.values() or any(inside(domain, let) for _, attributes, _ in self.kinds for domain in attributes.values())
         lines += ["    let " + domain(let, values) for let, values in self.lets.items() if used(let)]
         lines += ["    " + domain("length", list(map(str, self.lengths)))]
         lines += ["    " + domain(name, values) for name, values in self.once.items()]
@@ -83,7 +84,8 @@ class Sketch:
         found = set()
         for chosen in itertools.product(*self.lets.values()):
             lets = dict(zip(self.lets, chosen))
-            values = lambda domain: {lets[domain]} if isinstance(domain, str) else set().union(*map(expand, domain))
+            bound = lambda value: (value[0], {name: [lets[v]] if isinstance(v, str) else v for name, v in value[1].items()}) if isinstance(value, tuple) else value
+            values = lambda domain: {lets[domain]} if isinstance(domain, str) else set().union(*(expand(bound(value)) for value in domain))
             lines = []
             for kind, attributes, _ in self.kinds:
                 lines += [(kind, *line, width) for line in itertools.product(*map(values, attributes.values())) for width in (values(self.width) if self.width else ["1"])]
@@ -105,7 +107,7 @@ class Spaces(Case):
     def test_sizes_against_enumeration(self):
         rng = random.Random(5)
         sketches, texts = {}, []
-        while len(sketches) < 60:
+        while len(sketches) < 80:
             sketch = Sketch(rng)
             size = len(sketch.members())
             if 0 < size < 20000:
@@ -113,8 +115,11 @@ class Spaces(Case):
                 sketches[name] = size
                 texts.append(sketch.text(name))
         report = self.report("\n".join(texts))
-        self.assertEqual({space["space"]: int(space["size"]) for space in report["spaces"]}, sketches, "\n".join(texts))
-        self.assertTrue(all(space["exact"] for space in report["spaces"]))
+        exact = {space["space"]: int(space["size"]) for space in report["spaces"] if space["exact"]}
+        self.assertEqual(exact, {name: sketches[name] for name in exact}, "\n".join(texts))
+        self.assertGreater(len(exact), 70)
+        for space in report["spaces"]:
+            self.assertGreaterEqual(int(space["size"]), sketches[space["space"]], texts)
 
     def test_library(self):
         report = self.json("check", os.path.join(SOURCE, "stdlib", "spaces.bfm"))
@@ -134,14 +139,28 @@ class Spaces(Case):
         self.assertNotIn("equation2", text)
 
     def test_ranges_need_no_list(self):
-        space, = self.report("space s {\n    length = 200\n    ffn { hidden in 1 .. 1_000_000 }\n    attention { heads in { 2, 4 } }\n}")["spaces"]
-        self.assertEqual(int(space["size"]), 1000002 ** 200)
+        space, = self.report("space s {\n    length = 128\n    ffn { hidden in 1 .. 1_000_000 }\n    attention { heads in { 2, 4 } }\n}")["spaces"]
+        self.assertEqual(int(space["size"]), 1000002 ** 128)
 
     def test_equal_lines_of_two_entries(self):
         space, = self.report("space s {\n    length = 1\n    ffn * 0 .. 1 { hidden in { 64, 128 } }\n    ffn * 0 .. 1 { hidden in { 128, 256 } }\n}")["spaces"]
         self.assertEqual((int(space["size"]), space["exact"]), (4, False))
         space, = self.report("space s {\n    length = 1\n    ffn * 0 .. 1 { hidden in { 64, 128 } }\n    ffn * 0 .. 1 { hidden in { 192, 256 } }\n}")["spaces"]
         self.assertEqual((int(space["size"]), space["exact"]), (4, True))
+
+    def test_lets_inside_values(self):
+        """A let chooses for every router of the block, or is one itself; where it may equal a value beside it, the number is a bound."""
+        lines = "space s {\n    let c in { 1, 2 }\n    length = 2\n    moe { experts = 4, hidden = 64, router in { ROUTERS } }\n    ffn { hidden = 64 }\n}"
+        space, = self.report(lines.replace("ROUTERS", "top2(capacity = c), top1(capacity = c)"))["spaces"]
+        self.assertEqual((int(space["size"]), space["exact"]), (1 + 2 * (3 ** 2 - 1), True))
+        space, = self.report(lines.replace("ROUTERS", "top2(capacity = c), top1()"))["spaces"]
+        self.assertEqual((int(space["size"]), space["exact"]), (2 ** 2 + 2 * (3 ** 2 - 2 ** 2), True))  # a block with top1 alone has no c
+        space, = self.report(lines.replace("ROUTERS", "top2(capacity = c), top2(capacity = 1)"))["spaces"]
+        self.assertEqual((int(space["size"]), space["exact"]), (2 ** 2 + 2 * (3 ** 2 - 2 ** 2), False))
+        space, = self.report(lines.replace("ROUTERS", "top2(capacity = c, order = token), top2(capacity = 1, order = choice)"))["spaces"]
+        self.assertTrue(space["exact"])
+        space, = self.report("space s {\n    let r in { top1(), top2(capacity in { 1, 2 }), topk(k in 1 .. 3) }\n    length = 2\n    moe { experts in { 4, 8 }, hidden = 64, router = r }\n    ffn { hidden = 64 }\n}")["spaces"]
+        self.assertEqual((int(space["size"]), space["exact"]), (1 + 6 * (3 ** 2 - 1), True))
 
     def test_length_from_counts(self):
         space, = self.report("space s {\n    attention * 1 .. 2 { heads = 2 }\n    ffn * 1 { hidden = 64 }\n}")["spaces"]
@@ -173,7 +192,7 @@ class Spaces(Case):
             (body("ffn { hidden = 64 }", "depth in { 1, 2 }"), "E0601", "no domain `depth`"),
             (body("ffn { hidden = 64 }", "norm in { gelu }"), "E0202", "no norm named `gelu`"),
             ("space s {\n    ffn { hidden = 64 }\n}", "E0602", "how long"),
-            ("space s {\n    length in 0 .. 4\n    ffn { hidden = 64 }\n}", "E0602", "1 to 256 lines"),
+            ("space s {\n    length in 0 .. 4\n    ffn { hidden = 64 }\n}", "E0602", "1 to 128 lines"),
             ("space s {\n    length = 2\n    length = 3\n    ffn { hidden = 64 }\n}", "E0206", "given twice"),
         ]:
             found = self.messages(text, 1)
