@@ -15,17 +15,35 @@ static void print_digits(const char *digits, Str *out)
     }
 }
 
-/* The number, and how large that is where it cannot be seen at a glance. */
+enum { GLANCE = 1000000, LINE_POWER = 45 };
+
+/* How large it is: 4.2e21, rounded down, so that what is printed is there. */
+static void print_power(Natural value, Str *out)
+{
+    const double log = natural_log10(value), power = floor(log);
+    str_printf(out, "%.1fe%.0f", floor(pow(10, log - power) * 10) / 10, power);
+}
+
+/* The number, and how large that is where it cannot be seen at a glance; of those that fill lines, that alone. */
 static void print_natural(Arena *arena, Natural value, Str *out)
 {
-    enum { GLANCE = 1000000 };
     uint64_t small;
-    print_digits(natural_text(arena, value), out);
+    if (natural_log10(value) < LINE_POWER)
+        print_digits(natural_text(arena, value), out);
     if (natural_fits(value, &small) && small < GLANCE)
         return;
-    const double log = natural_log10(value);
-    double power = floor(log), leading = floor(pow(10, log - power) * 10) / 10; /* rounded down: what is printed is there */
-    str_printf(out, " (%.1fe%.0f)", leading, power);
+    str_append(out, natural_log10(value) < LINE_POWER ? " (" : "");
+    print_power(value, out);
+    str_append(out, natural_log10(value) < LINE_POWER ? ")" : "");
+}
+
+/* In lines of their own. */
+static void print_all_digits(Arena *arena, Natural value, int width, Str *out)
+{
+    enum { DIGITS = 60 };
+    const char *digits = natural_text(arena, value);
+    for (size_t length = strlen(digits), at = 0; at < length; at += DIGITS)
+        str_printf(out, "\n  %-*s %.*s", width, at ? "" : "exactly", DIGITS, digits + at);
 }
 
 static void print_range(int least, int most, Str *out)
@@ -48,15 +66,26 @@ static void print_lets(const Space *space, unsigned lets, Str *out)
         }
 }
 
+static int names_width(const Space *space)
+{
+    size_t width = 10;
+    for (int k = 0; k < space->kind_count; k++)
+        width = strlen(space->kinds[k].definition) > width ? strlen(space->kinds[k].definition) : width;
+    for (int i = 0; i < space->let_count; i++)
+        width = strlen(space->lets[i].name) > width ? strlen(space->lets[i].name) : width;
+    return (int)width;
+}
+
 static void print_space(Arena *arena, const Space *space, Str *out)
 {
+    const int width = names_width(space);
     str_printf(out, "%sspace %s: %s", out->length ? "\n" : "", space->node->name, space->exact ? "" : "at most ");
     print_natural(arena, space->size, out);
-    str_append(out, " blocks\n  lines      ");
+    str_printf(out, " blocks\n  %-*s ", width, "lines");
     print_range(space->shortest, space->longest, out);
     for (int k = 0; k < space->kind_count; k++) {
         const SpaceKind *kind = &space->kinds[k];
-        str_printf(out, "\n  %-10s ", kind->definition);
+        str_printf(out, "\n  %-*s ", width, kind->definition);
         if (any_number(space, kind))
             str_append(out, "any number");
         else
@@ -66,22 +95,24 @@ static void print_space(Arena *arena, const Space *space, Str *out)
         print_lets(space, kind->lets, out);
     }
     for (int i = 0; i < space->let_count; i++) {
-        str_printf(out, "\n  %-10s one of ", space->lets[i].name);
+        str_printf(out, "\n  %-*s one of ", width, space->lets[i].name);
         print_natural(arena, space->lets[i].values, out);
         str_append(out, " for the whole block");
     }
     uint64_t once;
     if (!natural_fits(space->once, &once) || once > 1) {
-        str_append(out, "\n  times      ");
+        str_printf(out, "\n  %-*s ", width, "times");
         print_natural(arena, space->once, out);
         str_append(out, " for the block's width, norm and wiring");
     }
+    if (natural_log10(space->size) >= LINE_POWER)
+        print_all_digits(arena, space->size, width, out);
     if (space->bound_count)
-        str_printf(out, "\n  bounds     %d, which take out members when they are looked at: the number is before that", space->bound_count);
+        str_printf(out, "\n  %-*s %d, which take out members when they are looked at: the number is before that", width, "bounds", space->bound_count);
     if (!space->exact)
-        str_append(out, "\n  overlap    two entries allow equal lines: such blocks are counted more than once");
+        str_printf(out, "\n  %-*s two entries, or values, may allow equal lines: such blocks are counted more than once", width, "overlap");
     if (space->start)
-        str_printf(out, "\n  start      %s, %s%s", space->start, space->start_differs ? "no member: " : "a member", space->start_differs ? space->start_differs : "");
+        str_printf(out, "\n  %-*s %s, %s%s", width, "start", space->start, space->start_differs ? "no member: " : "a member", space->start_differs ? space->start_differs : "");
     str_push(out, '\n');
 }
 
