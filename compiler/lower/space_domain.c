@@ -160,15 +160,10 @@ static const Node *argument_value(const Node *argument)
 
 static void unknown_attribute(SpaceLower *sl, const Node *definition, const Node *argument)
 {
-    Lower *lw = sl->lw;
-    const Node *attributes = definition->kids[DEFINITION_PARAMS];
-    const char *name = argument->name && argument_value(argument) ? argument->name : "given by position";
-    Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, argument->span, "`%s` has no attribute `%s`", definition->name, name);
-    for (int i = 0; i < list_count(attributes); i++)
-        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && name_distance(list_at(attributes, i)->name, name) <= 1 + (int)strlen(name) / 3) {
-            diag_fix(lw->diags, diag, "did you mean `%s`?", list_at(attributes, i)->name);
-            return;
-        }
+    if (argument->name && argument_value(argument))
+        attribute_unknown(sl->lw, definition, definition->kids[DEFINITION_PARAMS], argument);
+    else
+        diag_add(sl->lw->diags, DIAG_E0203, argument->span, "attributes of `%s` are given by name", definition->name);
 }
 
 static bool given_twice(SpaceLower *sl, const Node *arguments, int at)

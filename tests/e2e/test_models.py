@@ -1,5 +1,6 @@
 """The library's models as a user meets them: counts, what checking a huge one takes, the twins for a CPU, capacities of routers."""
 import os
+import re
 import resource
 import subprocess
 import unittest
@@ -89,6 +90,32 @@ class Models(Case):
             f"model {name}(d: width = 16) {{\n    vocab = 11\n    context = 8\n    embed(d = d)\n    ffn()\n    head()\n}}\n" for name in ("a", "b")))
         width = lambda item, setting: self.json("check", f"{path}:{item}", "--set", setting)["models"][0]["parameters"]["tables"] / 11
         self.assertEqual([width("a", "d=32"), width("b", "d=32"), width("b", "a.d=32"), width("b", "b.d=32")], [32, 32, 16, 32])
+
+    def test_members_of_the_report(self):
+        """docs/check.md names them all."""
+        with open(os.path.join(SOURCE, "docs", "check.md")) as file:
+            documented = set(re.findall(r"`\.?([a-z_0-9]+)(?:\[\])?`", file.read().replace(".lines[].", "`").replace("`.", "`")))
+        with open(self.routed("top2(capacity = 1)", 4)) as file:
+            text = file.read()
+        path = self.write("s.bfm", text + "block seed() {\n    ffn()\n}\nspace s {\n    let m in { 1, 2 }\n    length = 2\n    ffn { hidden = m }\n    start from seed\n    where parameters <= 1M\n}\n")
+        report = self.json("check", path)
+        self.assertEqual(report["schema"], "bfmc.check/1")
+        names = set()
+
+        def collect(value):
+            if isinstance(value, dict):
+                for name, inner in value.items():
+                    names.update([name] if "." not in name else [])
+                    collect(inner)
+            elif isinstance(value, list):
+                for inner in value:
+                    collect(inner)
+
+        for part in ("models", "spaces"):
+            collect(report[part])
+        shown = {line["definition"] for model in report["models"] for line in model["lines"]}
+        metrics = {name for model in report["models"] for line in model["lines"] for name in line.get("fixed_metrics", {})}
+        self.assertEqual(names - documented - shown - metrics, set())
 
     # ---- capacities ----
 

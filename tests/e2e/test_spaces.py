@@ -174,6 +174,7 @@ class Spaces(Case):
             (body("ffn { hidden = 64, act in { gelu, softmax_of } }"), "E0201", "softmax_of"),
             (body("ffn { hidden = 64, activation in { gelu } }"), "E0203", "no attribute `activation`"),
             (body("ffn { hiden in { 64 } }"), "E0203", "no attribute `hiden`"),
+            (body("moe { experts = 4, router = top2(2) }"), "E0203", "given by name"),
             (body("ffn { hidden in { } }"), "E0602", "empty"),
             (body("ffn { hidden in 128 .. 64 }"), "E0602", "empty: 128 is more than 64"),
             (body("ffn { hidden in { 64 }, hidden = 64 }"), "E0206", "given twice"),
