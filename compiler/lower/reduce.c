@@ -189,6 +189,10 @@ Val eval_reduce(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 static Val eval_softmax(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 {
     const Node *indices = node->kids[OVER_INDICES], *body = node->kids[OVER_BODY];
+    const Val value = eval(lw, ctx, scope, body); /* once: what it computes on the way serves both the sum and the map */
+    const int expr = val_expr(lw, ctx, &value, body->span);
+    if (expr < 0)
+        return val_poison();
     OpCtx child = child_begin(lw, ctx, scope, OP_NEST, &body, 1, indices);
     child.ob.op.reducer = REDUCE_LSE;
     const int carried = child.indices.count, first_reduced = child.ob.op.index_count;
@@ -205,10 +209,7 @@ static Val eval_softmax(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
             child.from_parent[outer.ids[k]] = inner->ids[k];
     }
     carry_domain(lw, ctx, &child, true);
-    const Val inside = eval(lw, &child, scope, body);
-    const int inside_expr = val_expr(lw, &child, &inside, body->span);
-    if (inside_expr < 0)
-        return poison_free(&child);
+    const int inside_expr = ctx_import(lw, &child, (Val){.kind = VAL_EXPR, .expr = expr, .owner = ctx, .span = body->span}).expr;
     for (int i = 0; i < 64; i++) /* the index is reduced: nothing that depends on it is carried back */
         if (child.from_parent[i] >= first_reduced && child.from_parent[i] != child.pack_index)
             child.from_parent[i] = -1;
@@ -217,10 +218,6 @@ static Val eval_softmax(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     const LTensor *tensor = ctx_finish(lw, &child, symbol_printf(lw, "lse%d", lw->temporary++), inside_expr, &axes, false, NULL, node->span);
     const int lse = read_carried(lw, ctx, &child, tensor, carried);
     ctx_free(&child);
-    const Val value = eval(lw, ctx, scope, body);
-    const int expr = val_expr(lw, ctx, &value, body->span);
-    if (expr < 0)
-        return val_poison();
     const int map = expr_op(&ctx->ob, EXPR_EXP, expr_op(&ctx->ob, EXPR_SUB, expr, lse, -1), -1, -1);
     return (Val){.kind = VAL_EXPR, .expr = map, .owner = ctx, .span = node->span};
 }
