@@ -10,7 +10,8 @@ enum {
     BOX = 34, ROW = 17, GAP = 10, REACH = 32,   /* REACH: from the stream to a box beside it */
     BRACKET = 40, PAD = 8, TITLE = 26,
     BAR_LEFT = 560, BAR_WIDTH = 150, SHARE_RIGHT = 770, COUNT_RIGHT = SHEET - EDGE,
-    NAME_WIDTH = 112, COLUMN = 20,
+    NAME_WIDTH = 112, COLUMN = 20, DOOR = 44,
+    LINE_LEAST = 132, LINE_WIDE = 300,          /* a box in a column, and elsewhere */
 };
 
 static const char *const FILLS[PICTURE_COLORS] = {"#4c78a8", "#e8863a", "#54a24b", "#d9534f", "#3f9e9a", "#9d6fb0", "#c9a227", "#d879a6", "#9d755d", "#5f7a94"};
@@ -19,6 +20,7 @@ static const char GREY[] = "#7b8494";
 typedef struct Drawing {
     Arena *arena;
     const PictureSheet *sheet;
+    double wider;             /* than SHEET: room for branches side by side */
 } Drawing;
 
 /* Where lines are drawn: the stream's place, the right edge of boxes; in a column their bars stand inside the boxes. */
@@ -76,8 +78,8 @@ static void draw_bar(const Drawing *drawing, const Picture *picture, double x, d
 static void draw_figures(const Drawing *drawing, const Picture *picture, double y, Str *out)
 {
     const char *share = picture->share >= 0.9995 ? "100 %" : arena_printf(drawing->arena, "%.1f %%", 100 * picture->share);
-    print_text(SHARE_RIGHT, y, "number", share, out);
-    print_text(COUNT_RIGHT, y, "number faint", picture_count(drawing->arena, picture->total), out);
+    print_text(SHARE_RIGHT + drawing->wider, y, "number", share, out);
+    print_text(COUNT_RIGHT + drawing->wider, y, "number faint", picture_count(drawing->arena, picture->total), out);
 }
 
 /* ---- the stream ---- */
@@ -129,7 +131,7 @@ static double draw_line(const Drawing *drawing, const Picture *picture, const Fr
         draw_bar(drawing, picture, left + 16, y + height - 16, width - 78, out);
         print_text(frame->right - 10, y + height - 8, "number", arena_printf(drawing->arena, "%.1f %%", 100 * picture->share), out);
     } else if (picture->total > 0) {
-        draw_bar(drawing, picture, BAR_LEFT, middle - 4, BAR_WIDTH, out);
+        draw_bar(drawing, picture, BAR_LEFT + drawing->wider, middle - 4, BAR_WIDTH, out);
         draw_figures(drawing, picture, middle + 4, out);
     }
     return y + height;
@@ -155,6 +157,32 @@ static int blocks_within(const Picture *picture)
         most = within > most ? within : most;
     }
     return most + (picture->kind == PICTURE_BLOCK || picture->kind == PICTURE_AT || picture->kind == PICTURE_PARALLEL);
+}
+
+static double need_of(const Picture *picture, bool column);
+
+/* In a column of its own, brackets and frames included. */
+static double need_of_branch(const Picture *branch)
+{
+    return 12 + BRACKET * repeats_within(branch) + 2 * PAD * blocks_within(branch) + need_of(branch, true);
+}
+
+/* How far boxes must reach to the right of the stream. */
+static double need_of(const Picture *picture, bool column)
+{
+    double most = 0, sum = REACH - GAP;
+    for (int i = 0; i < picture->child_count; i++) {
+        const Picture *child = picture->children[i];
+        most = fmax(most, need_of(child, column || picture->kind == PICTURE_PARALLEL));
+        sum += picture->kind == PICTURE_PARALLEL ? need_of_branch(child) + GAP : 0;
+    }
+    switch (picture->kind) {
+    case PICTURE_LINE: return (column ? LINE_LEAST : LINE_WIDE) + (picture->wired ? COLUMN : 0);
+    case PICTURE_PARALLEL: return sum;
+    case PICTURE_AT: return most + DOOR + BRACKET * repeats_within(picture) + PAD * blocks_within(picture);
+    case PICTURE_BLOCK: case PICTURE_REPEAT: case PICTURE_BRANCH: break;
+    }
+    return most;
 }
 
 static double draw_children(const Drawing *drawing, const Picture *picture, Frame frame, double y, Str *out);
@@ -194,26 +222,30 @@ static double draw_repeat(const Drawing *drawing, const Picture *picture, const 
     return bottom + (picture->shared ? 18 : 0);
 }
 
-/* Branches side by side: one line leads to all of them, another collects them. */
+/* Branches side by side: one line leads to all of them, another collects them. What room is left over they share. */
 static double draw_parallel(const Drawing *drawing, const Picture *picture, const Frame *frame, double y, Str *out)
 {
-    const double from = frame->stream + REACH, each = (frame->right - from + GAP) / (picture->child_count ? picture->child_count : 1) - GAP, top = y + TITLE + 12;
-    double bottom = top;
+    const int count = picture->child_count;
+    const double over = (frame->right - frame->stream - need_of(picture, frame->column)) / (count ? count : 1), top = y + TITLE + 12;
+    double bottom = top, left = frame->stream + REACH, *streams = ARENA_ARRAY(drawing->arena, double, count + 1);
     Str inner = {0};
-    for (int i = 0; i < picture->child_count; i++) {
-        const double left = from + i * (each + GAP);
-        const Frame column = {.stream = left + 12, .left = left, .right = left + each, .column = true, .width = frame->width};
-        const double below = draw_children(drawing, picture->children[i], column, top, &inner);
+    for (int i = 0; i < count; i++) {
+        const Picture *branch = picture->children[i];
+        const double right = left + need_of_branch(branch) + over, frames = PAD * blocks_within(branch), margin = BRACKET * repeats_within(branch) + frames;
+        const Frame column = {.stream = left + 12 + margin, .left = left + margin, .right = right - frames, .column = true, .width = frame->width};
+        const double below = draw_children(drawing, branch, column, top, &inner);
         bottom = below > bottom ? below : bottom;
+        streams[i] = column.stream;
+        left = right + GAP;
     }
     const double join = bottom + 12;
     draw_panel(frame->stream - 20, y, frame->right + PAD, join + 12, out);
     print_text(frame->stream + 14, y + 17, "title", picture_title(drawing->arena, picture), out);
     stroke_stream(frame->stream, y - GAP / 2.0, join + 12 + GAP / 2.0, out);
-    const double last = from + (picture->child_count - 1) * (each + GAP) + 12;
-    str_printf(out, "<path d=\"M%g %gH%gM%g %gH%g\" class=\"stream\"/>\n", frame->stream, y + TITLE, last, frame->stream, join, last);
-    for (int i = 0; i < picture->child_count; i++)
-        stroke_stream(from + i * (each + GAP) + 12, y + TITLE, join, out);
+    if (count > 0)
+        str_printf(out, "<path d=\"M%g %gH%gM%g %gH%g\" class=\"stream\"/>\n", frame->stream, y + TITLE, streams[count - 1], frame->stream, join, streams[count - 1]);
+    for (int i = 0; i < count; i++)
+        stroke_stream(streams[i], y + TITLE, join, out);
     str_append(out, str_text(&inner));
     str_free(&inner);
     draw_plus(frame->stream, join, out);
@@ -224,7 +256,7 @@ static double draw_parallel(const Drawing *drawing, const Picture *picture, cons
 static double draw_at(const Drawing *drawing, const Picture *picture, const Frame *frame, double y, Str *out)
 {
     Frame within = *frame;
-    within.stream = frame->stream + 44 + BRACKET * repeats_within(picture) + PAD * (blocks_within(picture) - 1);
+    within.stream = frame->stream + DOOR + BRACKET * repeats_within(picture) + PAD * (blocks_within(picture) - 1);
     within.left = within.stream - 14;
     within.width = picture->width;
     Str inner = {0};
@@ -293,7 +325,8 @@ static void describe(const Drawing *drawing, const Picture *picture, Str *out)
 static void print_head(const Drawing *drawing, double height, Str *out)
 {
     const PictureSheet *sheet = drawing->sheet;
-    str_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %d %g\" width=\"%d\" height=\"%g\" role=\"img\" aria-labelledby=\"title desc\">\n", SHEET, height, SHEET, height);
+    const double width = SHEET + drawing->wider;
+    str_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" height=\"%g\" role=\"img\" aria-labelledby=\"title desc\">\n", width, height, width, height);
     str_printf(out, "<title id=\"title\">%s ", sheet->kind);
     print_escaped(sheet->root->name, out);
     str_append(out, "</title>\n<desc id=\"desc\">");
@@ -309,17 +342,18 @@ static void print_head(const Drawing *drawing, double height, Str *out)
                     ".sheet,.paper{fill:#fff}.panel{fill:#7b8494;fill-opacity:.07;stroke:#7b8494;stroke-opacity:.35}.track{fill:#7b8494;fill-opacity:.13}\n"
                     ".stream{stroke:#8a93a3;stroke-width:2;fill:none}.plus{stroke:#8a93a3;stroke-width:1.6;fill:#fff}.bracket{stroke:#2b3340;stroke-width:2;fill:none}\n"
                     ".door{fill:#8a93a3}\n</style>\n");
-    str_printf(out, "<rect width=\"%d\" height=\"%g\" rx=\"12\" class=\"sheet\"/>\n", SHEET, height);
+    str_printf(out, "<rect width=\"%g\" height=\"%g\" rx=\"12\" class=\"sheet\"/>\n", width, height);
     print_text(EDGE, 46, "head", sheet->root->name, out);
     print_text(EDGE, 70, "faint", count ? lines[0] : "", out);
 }
 
 void picture_svg(Arena *arena, const PictureSheet *sheet, Str *out)
 {
-    const Drawing drawing = {arena, sheet};
     const Picture *root = sheet->root;
     const int blocks = blocks_within(root) - 1;
     Frame frame = {.stream = EDGE + 24 + PAD * blocks + BRACKET * repeats_within(root), .right = BAR_LEFT - 28 - PAD * blocks};
+    const Drawing drawing = {arena, sheet, fmax(0, frame.stream + need_of(root, false) - frame.right)};
+    frame.right += drawing.wider;
     frame.left = frame.stream - 14;
     Str body = {0};
     double y = HEAD;
@@ -330,7 +364,7 @@ void picture_svg(Arena *arena, const PictureSheet *sheet, Str *out)
     y = draw_children(&drawing, root, frame, y, &body);
     stroke_stream(frame.stream, y, y + 14, &body);
     print_head(&drawing, y + 14 + EDGE, out);
-    print_text(BAR_LEFT, HEAD - 8, "faint small", sheet->sparse ? "share of the parameters; dark: what a token meets" : "share of the parameters", out);
+    print_text(BAR_LEFT + drawing.wider, HEAD - 8, "faint small", sheet->sparse ? "share of the parameters; dark: what a token meets" : "share of the parameters", out);
     str_append(out, str_text(&body));
     str_append(out, "</svg>\n");
     str_free(&body);

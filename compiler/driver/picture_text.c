@@ -184,7 +184,7 @@ static int draw_branches(Screen *screen, const Picture *picture, int row, int co
 static int draw_scope(Screen *screen, const Picture *picture, int row, int column, int end, int64_t width)
 {
     const Picture *inner = picture->kind == PICTURE_REPEAT && picture->child_count == 1 && picture->children[0]->kind == PICTURE_BLOCK ? picture->children[0] : picture;
-    const char *title = picture_title(screen->arena, picture);
+    const char *title = picture->kind == PICTURE_PARALLEL && end - column < 40 ? "parallel" : picture_title(screen->arena, picture);
     if (inner != picture)
         title = arena_printf(screen->arena, "%s %s", title, shown_name(screen, inner));
     int to = put(screen, row, column, end, PICTURE_GREY, 0, picture->kind == PICTURE_REPEAT ? "╭━ " : "╭─ ");

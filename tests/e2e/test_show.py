@@ -63,6 +63,7 @@ class Show(Case):
         for rect in root.iter(SVG + "rect"):
             x, y, w, h = (float(rect.get(name, 0)) for name in ("x", "y", "width", "height"))
             self.assertTrue(0 <= x and x + w <= width and 0 <= y and y + h <= height and w > 0 and h > 0, xml.tostring(rect))
+            self.assertTrue(rect.get("class") != "paper" or w >= 110, xml.tostring(rect))
         for item in root.iter(SVG + "text"):
             self.assertTrue(0 < float(item.get("x")) <= width and 0 < float(item.get("y")) < height, item.text)
         return root
@@ -93,6 +94,27 @@ class Show(Case):
         for says in ("2 ×", "3 ×", "5 ×", "7 ×", "part", "at 48 wide", "mix: ffn", "the same weights each time", "wiring post", "96 wide"):
             self.assertIn(says, texts)
         self.assertIn("parallel", self.lines(path + ":part"))
+
+    def test_nests_of_branches(self):
+        """The sheet is as wide as branches within branches need."""
+        path = self.write("n.bfm", """use std.layers
+block inner() {
+    attention(heads = 2, head_dim = 32, qk_norm = true, position = alibi, conv = 3, kv_heads = 1)
+    ffn(hidden = 64, act = swiglu)
+}
+block outer() {
+    parallel {
+        repeat 2 { ffn(hidden = 64) }
+        inner()
+        | at 1/2 { ffn(hidden = 32)  inner() }
+        | parallel { ffn(hidden = 32) | repeat 3 { ffn(hidden = 64) } | inner() }
+    }
+}
+""")
+        root = self.svg(path + ":outer")
+        self.assertGreater(float(root.get("width")), 1000)
+        self.assertEqual([item.text for item in root.iter(SVG + "text") if item.text and "×" in item.text], ["2 ×", "3 ×"])
+        self.lines(path + ":outer")
 
     def test_json(self):
         picture = self.json("show", self.write("s.bfm", STRUCTURE))["picture"]
