@@ -90,7 +90,7 @@ class Show(Case):
         side_by_side = next(line for line in drawn.splitlines() if "low_rank" in line)
         self.assertIn("■ ffn", side_by_side)
         self.assertIn("■ moe", side_by_side)
-        texts = [item.text for item in self.svg(path).iter(SVG + "text")]
+        texts = "\n".join(item.text for item in self.svg(path).iter(SVG + "text"))
         for says in ("2 ×", "3 ×", "5 ×", "7 ×", "part", "at 48 wide", "mix: ffn", "the same weights each time", "wiring post", "96 wide"):
             self.assertIn(says, texts)
         self.assertIn("parallel", self.lines(path + ":part"))
