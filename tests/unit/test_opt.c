@@ -164,6 +164,21 @@ static void odd_program(Sketch *s) {
     loss_of(s, e, "j:4 i:3", "j,i");
 }
 
+/* Row statistics twice, the second time with their axes turned round. */
+static void turned_program(Sketch *s) {
+    int x = param(s, "x", "b,l,3,4"), z = local(s, "z", "b,l,3"), t = local(s, "t", "3,b,l"), m = local(s, "m", "b,l,3"), u = local(s, "u", "l,3,b"), y = local(s, "y", "b,l,3");
+    for (int turned = 0; turned < 2; turned++) {
+        begin(s, OP_NEST, REDUCE_LSE, turned ? "h:3 b:b l:l j:4" : "b:b l:l h:3 j:4");
+        cond(s, "l-j");
+        (void)end(s, turned ? t : z, turned ? "h,b,l" : "b,l,h", rd(s, x, "b,l,h,j"));
+        begin(s, OP_NEST, REDUCE_MAX, turned ? "l:l h:3 b:b j:4" : "b:b l:l h:3 j:4");
+        (void)end(s, turned ? u : m, turned ? "l,h,b" : "b,l,h", mul(s, rd(s, x, "b,l,h,j"), rd(s, x, "b,l,h,3-j")));
+    }
+    begin(s, OP_NEST, REDUCE_SET, "b:b l:l h:3");
+    (void)end(s, y, "b,l,h", add(s, mul(s, rd(s, z, "b,l,h"), rd(s, t, "2-h,b,l")), mul(s, rd(s, m, "b,l,h"), rd(s, u, "l,2-h,b"))));
+    loss_of(s, y, "b:b l:l h:3", "b,l,h");
+}
+
 /* Each place has two slots with a key; a flat axis read in two halves, one of them mirrored; angles and slopes that vary with few indices. */
 static void keyed_program(Sketch *s) {
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "3,4,6"), v = param(s, "v", "3,6,4"), gate = param(s, "gate", "b,l,2"), base = param(s, "base", "3");
@@ -212,7 +227,7 @@ static void moments_program(Sketch *s) {
     loss_of(s, y, "b:b l:l i:4", "b,l,i");
 }
 
-static const Sketcher PROGRAMS[] = {layer_program, pair_program, score_program, head_program, odd_program, keyed_program, moments_program};
+static const Sketcher PROGRAMS[] = {layer_program, pair_program, score_program, head_program, odd_program, turned_program, keyed_program, moments_program};
 enum { PROGRAM_COUNT = 7 };
 
 /* ---- passes ------------------------------------------------------------------------------------------------------------------- */
@@ -300,6 +315,15 @@ static void test_equal_definitions(void **state) {
     int count = s->unit->op_count;
     assert_true(opt_cse(s->unit));
     assert_int_equal(s->unit->op_count, count - 1);
+    sketch_free(s);
+    Sketch other = sketch_new();
+    s = &other;
+    turned_program(s);
+    assert_true(opt_cse(s->unit));
+    int statistics = 0;
+    for (int i = 0; i < s->unit->op_count; i++)
+        statistics += s->unit->ops[i].reducer == REDUCE_LSE || s->unit->ops[i].reducer == REDUCE_MAX;
+    assert_int_equal(statistics, 2);
     sketch_free(s);
 }
 
