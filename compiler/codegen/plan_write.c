@@ -176,6 +176,20 @@ static BfmGemmForm form_of(GemmForm form) {
     BFM_BUG("form %d", (int)form);
 }
 
+static int32_t band_of(GemmBandAxes axes) {
+    switch (axes) {
+    case GEMM_NO_BAND:
+        return BFM_BAND_NONE;
+    case GEMM_K_BY_M:
+        return BFM_BAND_K_BY_M;
+    case GEMM_K_BY_N:
+        return BFM_BAND_K_BY_N;
+    case GEMM_N_BY_M:
+        return BFM_BAND_N_BY_M;
+    }
+    BFM_BUG("band %d", (int)axes);
+}
+
 static void write_gemm(Writer *writer, const Step *step) {
     const GemmStep *gemm = step->gemm;
     BfmPlanGemm plan = {.form = (int32_t)form_of(gemm->form), .a = buffer_of(writer, gemm->a), .b = buffer_of(writer, gemm->b), .c = buffer_of(writer, gemm->c),
@@ -184,7 +198,8 @@ static void write_gemm(Writer *writer, const Step *step) {
                         .alpha = (float)gemm->alpha, .accumulate = gemm->accumulate, .addend = buffer_of(writer, gemm->addend), .a_rows = buffer_of(writer, gemm->a_rows), .b_rows = buffer_of(writer, gemm->b_rows),
                         .a_row = slot_or_none(writer, gemm->a_row), .b_row = slot_or_none(writer, gemm->b_row), .a_rows_on_k = gemm->a_rows_on_k,
                         .perm = buffer_of(writer, gemm->perm), .offsets = buffer_of(writer, gemm->offsets), .key_count = slot_or_none(writer, gemm->key_count),
-                        .key_stride = slot_or_none(writer, gemm->key_stride)};
+                        .key_stride = slot_or_none(writer, gemm->key_stride), .band = band_of(gemm->band.axes), .ahead = slot_or_none(writer, gemm->band.ahead),
+                        .behind = slot_or_none(writer, gemm->band.behind)};
     for (int i = 0; i < gemm->batch_count; i++) plan.batch[i] = axis_plan(writer, &gemm->batch[i]);
     BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_GEMM, gemm->c);
     result_add(writer, &kernel, gemm->c);

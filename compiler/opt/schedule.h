@@ -28,6 +28,14 @@ typedef struct GemmAxis {
 
 typedef enum { GEMM_PLAIN, GEMM_BY_KEY, GEMM_INTO_KEY } GemmForm;
 
+/* A triangle or a band: at x of axis `across` (m or n) only places y of axis `along` (k, or n where across is m) with x - behind <= y <= x + ahead count;
+   elsewhere terms are 0 (k), or elements of the result are not needed (n). */
+typedef enum { GEMM_NO_BAND, GEMM_K_BY_M, GEMM_K_BY_N, GEMM_N_BY_M } GemmBandAxes;
+typedef struct GemmBand {
+    GemmBandAxes axes;
+    Dim ahead, behind;           /* NULL: no bound */
+} GemmBand;
+
 /* C[batch, m, n] = (addend +) or += alpha * sum over k of A[batch, m, k] * B[batch, k, n]; forms as in bfm/plan.h */
 typedef struct GemmStep {
     GemmForm form;
@@ -37,6 +45,7 @@ typedef struct GemmStep {
     int batch_count;
     GemmAxis batch[GEMM_BATCHES];
     double alpha;
+    GemmBand band;               /* PLAIN, without row numbers */
     bool accumulate;
     int addend;                  /* tensor of C's shape that the product is added to, -1: none; PLAIN, without accumulate and clear */
     bool clear;                  /* C is not covered: zero first */

@@ -18,6 +18,8 @@ typedef struct Scheduler {
     Schedule *schedule;
     int *stored;              /* operations made by operand_store, looked through before another is made */
     int stored_count, stored_capacity;
+    int late_op, late_count;  /* conditions on the result of this operation that another one applies: what they leave out is not needed */
+    const Affine *late;
     OrderStep *orders;        /* made so far: one per tensor of keys */
     int order_count, order_capacity;
 } Scheduler;
@@ -102,6 +104,8 @@ typedef struct AxisList {
     } items[SCHEDULE_INDEX_MAX];
 } AxisList;
 void axes_of(Scheduler *scheduler, const Op *op, IndexSet set, const Operand *a, const Operand *b, const Operand *c, AxisList *list);
+/* schedule_band.c: the band that the operation's conditions leave of the axes made of these indices. */
+GemmBand gemm_band(const Scheduler *scheduler, int op, IndexSet m, IndexSet n, IndexSet k);
 /* All indices, those of `first` outermost, then `second`, then `third`. */
 void order_of_sets(const Op *op, IndexSet first, IndexSet second, IndexSet third, int *order);
 

@@ -97,6 +97,7 @@ static void gemm_print(const Unit *unit, const GemmStep *gemm, Str *out) {
         dim_print(gemm->key_count, out);
     }
     if (gemm->a_rows >= 0 || gemm->b_rows >= 0) str_append(out, ", rows gathered while packing");
+    if (gemm->band.axes != GEMM_NO_BAND) str_append(out, gemm->band.ahead != NULL && gemm->band.behind != NULL ? ", a band of it" : ", a triangle of it");
     if (gemm->accumulate) str_append(out, ", added to what is there");
     if (gemm->addend >= 0) str_append(out, ", added to "), tensor_print(unit, gemm->addend, out);
     str_append(out, "\n");

@@ -261,6 +261,8 @@ static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a
     gemm->a_base = a->base, gemm->b_base = b->base, gemm->c_base = c->base;
     gemm->a_rows = a->rows, gemm->b_rows = b->rows, gemm->a_row = a->row, gemm->b_row = b->row;
     gemm->a_rows_on_k = a_on_k;
+    if (split->form == GEMM_PLAIN && a->rows < 0 && b->rows < 0) gemm->band = gemm_band(scheduler, split->product.op, in_m, in_n, in_k);
+    gemm->clear = gemm->clear || gemm->band.axes == GEMM_N_BY_M;
     return true;
 }
 
@@ -461,6 +463,11 @@ static bool schedule_in_two(Scheduler *scheduler, const Split *split, IndexSet k
         if ((split->late_guards >> g & 1) == 0) first.op.guards[first.op.guard_count++] = op.guards[g];
     }
     int contraction = op_finish(&first);
+    Affine *late = ARENA_ARRAY(scheduler->arena, Affine, op.cond_count + 1);
+    int late_count = 0;
+    for (int c = 0; c < op.cond_count; c++) {
+        if ((split->late_conds >> c & 1) != 0) late[late_count++] = op.conds[c];
+    }
 
     OpBuilder second = op_begin(unit, OP_NEST);
     IndexBy *by = ARENA_ARRAY(scheduler->arena, IndexBy, op.index_count + 1);
@@ -483,7 +490,9 @@ static bool schedule_in_two(Scheduler *scheduler, const Split *split, IndexSet k
     second.op.body = expr_read(&second, access_indices(program, partial, count, bare));
     second.op.out = rewrite_access(&rewrite, &op.out);
     int last = op_finish(&second);
+    scheduler->late_op = contraction, scheduler->late = late, scheduler->late_count = late_count;
     schedule_op(scheduler, contraction);
+    scheduler->late_count = 0;
     schedule_map(scheduler, last, why);
     return true;
 }

@@ -64,18 +64,72 @@ static void gemm_batch(const BfmInstance *instance, const BfmPlanGemm *gemm, int
     }
 }
 
+enum { BAND_PANEL = 128 };
+
+/* Products of a triangle or a band are cut into panels across it, each with what the band leaves of the other axis. */
+static int64_t panels(const BfmPlanGemm *gemm, const BfmGemm *product)
+{
+    const int64_t across = gemm->band == BFM_BAND_K_BY_N ? product->n : product->m;
+    return gemm->band == BFM_BAND_NONE || across <= 0 ? 1 : (across + BAND_PANEL - 1) / BAND_PANEL;
+}
+
+static void cut_m(BfmGemm *product, int64_t begin, int64_t end)
+{
+    product->m = end - begin;
+    product->a += begin * product->a_row, product->c += begin * product->c_row;
+    product->addend = product->addend ? product->addend + begin * product->c_row : NULL;
+}
+
+static void cut_n(BfmGemm *product, int64_t begin, int64_t end)
+{
+    product->n = end - begin;
+    product->b += begin * product->b_col, product->c += begin * product->c_col;
+    product->addend = product->addend ? product->addend + begin * product->c_col : NULL;
+}
+
+/* The sums keep their blocks, so that leaving out zeros changes no bit. */
+static void cut_k(BfmGemm *product, int64_t begin, int64_t end)
+{
+    begin = begin / BFM_GEMM_K_BLOCK * BFM_GEMM_K_BLOCK;
+    product->k = end > begin ? end - begin : 0;
+    product->a += begin * product->a_col, product->b += begin * product->b_row;
+}
+
+static int64_t between(int64_t low, int64_t at, int64_t high) { return at < low ? low : at > high ? high : at; }
+
+static void panel_cut(const BfmInstance *instance, const BfmPlanGemm *gemm, int64_t panel, BfmGemm *product)
+{
+    const bool by_n = gemm->band == BFM_BAND_K_BY_N, cuts_n = gemm->band == BFM_BAND_N_BY_M;
+    if (gemm->band == BFM_BAND_NONE)
+        return;
+    const int64_t across = by_n ? product->n : product->m, along = cuts_n ? product->n : product->k;
+    const int64_t first = panel * BAND_PANEL, end = first + BAND_PANEL < across ? first + BAND_PANEL : across;
+    const int64_t from = gemm->behind < 0 ? 0 : between(0, first - instance->dims[gemm->behind], along);
+    const int64_t to = gemm->ahead < 0 ? along : between(from, end + instance->dims[gemm->ahead], along);
+    if (by_n)
+        cut_n(product, first, end);
+    else
+        cut_m(product, first, end);
+    if (!cuts_n)
+        cut_k(product, from, to);
+    else if (!product->addend) /* else every element is due */
+        cut_n(product, from, to);
+}
+
 static bool gemm_plain(const KernelRun *run, const BfmPlanGemm *gemm)
 {
     BfmInstance *instance = run->instance;
-    int64_t count = batches(instance, gemm);
+    const BfmGemm first = gemm_first(instance, gemm);
+    const int64_t parts = panels(gemm, &first), count = batches(instance, gemm) * parts;
     if (count <= 0)
         return true;
     BfmGemm *products = instance_scratch(instance, (size_t)count * sizeof *products, run->error);
     if (!products)
         return false;
     for (int64_t i = 0; i < count; i++) {
-        products[i] = gemm_first(instance, gemm);
-        gemm_batch(instance, gemm, i, &products[i]);
+        products[i] = first;
+        gemm_batch(instance, gemm, i / parts, &products[i]);
+        panel_cut(instance, gemm, i % parts, &products[i]);
     }
     return bfm_gemm_run(instance->pool, products, count, instance->engine, run->error);
 }

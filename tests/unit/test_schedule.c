@@ -97,6 +97,36 @@ static void test_chosen_rows(void **state) {
     sketch_free(&s);
 }
 
+/* Mixing over earlier places, over a window of them, and the gradients of both: triangles and bands of products, more than one panel of each. */
+static void test_bands(void **state) {
+    (void)state;
+    Sketch s = sketch_new();
+    InterpContext wide = sketch_context();
+    wide.env.value[DIM_L] = 300;
+    int w = input(&s, "w", "l,l"), v = input(&s, "v", "b,l,6"), g = input(&s, "g", "b,l,6");
+    int triangle = local(&s, "triangle", "b,l,6"), window = local(&s, "window", "b,l,6"), dv = local(&s, "dv", "b,l,6"), dw = local(&s, "dw", "l,l"), near = local(&s, "near", "l,l");
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l f:6 j:l");
+    cond(&s, "i-j");
+    end(&s, triangle, "b,i,f", mul(&s, rd(&s, w, "i,j"), rd(&s, v, "b,j,f")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l f:6 j:l");
+    cond(&s, "i-j+3"), cond(&s, "j-i+40");
+    end(&s, window, "b,i,f", mul(&s, rd(&s, w, "i,j"), rd(&s, v, "b,j,f")));
+    begin(&s, OP_NEST, REDUCE_SUM, "b:b j:l f:6 i:l");
+    cond(&s, "i-j");
+    end(&s, dv, "b,j,f", mul(&s, rd(&s, w, "i,j"), rd(&s, g, "b,i,f")));
+    begin(&s, OP_NEST, REDUCE_SUM, "i:l j:l b:b f:6");
+    cond(&s, "i-j");
+    end(&s, dw, "i,j", mul(&s, rd(&s, g, "b,i,f"), rd(&s, v, "b,j,f")));
+    begin(&s, OP_NEST, REDUCE_SUM, "i:l j:l b:b f:6");
+    cond(&s, "i-j"), cond(&s, "j-i+9");
+    end(&s, near, "i,j", mul(&s, rd(&s, g, "b,i,f"), rd(&s, v, "b,j,f")));
+    const int outputs[] = {triangle, window, dv, dw, near};
+    for (int t = 0; t < 5; t++) output(&s, s.unit->tensors[outputs[t]].name, OUTPUT_RESULT, outputs[t]);
+    compare_all(&s, sketch_formals(&s, s.unit, true, 7), "a triangle of it");
+    compare_in(&s, &wide, formals_in(&s, &wide, 7), "a band of it");
+    sketch_free(&s);
+}
+
 /* A ranking with a domain, a recurrence, integers computed. */
 static void test_top_and_recur(void **state) {
     (void)state;
@@ -193,7 +223,7 @@ static void test_calls(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_product),   cmocka_unit_test(test_batched),     cmocka_unit_test(test_domain_on_both_sides), cmocka_unit_test(test_keyed),
-        cmocka_unit_test(test_chosen_rows), cmocka_unit_test(test_top_and_recur), cmocka_unit_test(test_sums_of_products), cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_chosen_rows), cmocka_unit_test(test_bands), cmocka_unit_test(test_top_and_recur), cmocka_unit_test(test_sums_of_products), cmocka_unit_test(test_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -123,6 +123,9 @@ typedef enum {
     BFM_GEMM_INTO_KEY,    /* segmented: C of the key = sum over its perm[r] of (row perm[r] of A)^T (row perm[r] of B) */
 } BfmGemmForm;
 
+/* A triangle or a band: at x of one axis only places y of another with x - behind <= y <= x + ahead count. */
+typedef enum { BFM_BAND_NONE, BFM_BAND_K_BY_M, BFM_BAND_K_BY_N, BFM_BAND_N_BY_M } BfmBand;
+
 /* C[batch, m, n] = or += alpha * sum over k of A[batch, m, k] * B[batch, k, n] */
 typedef struct BfmPlanGemm {
     int32_t form;
@@ -139,6 +142,7 @@ typedef struct BfmPlanGemm {
     int32_t a_rows_on_k;               /* A's row numbers run along k, else along m; B's always run along k */
     int32_t perm, offsets;             /* buffers of an ORDER: BY_KEY and INTO_KEY */
     int32_t key_count, key_stride;     /* dim slots: keys; step of B (BY_KEY) or C (INTO_KEY) from key to key */
+    int32_t band, ahead, behind;       /* BfmBand; dim slots, -1: no bound. PLAIN, without row numbers */
 } BfmPlanGemm;
 
 typedef struct BfmPlanOrder {
