@@ -235,6 +235,10 @@ static BfmAstStatus attribute_slot(Node *node, Slot *slot) {
         if (index >= 0) return slot_of(attributes->kids[index], ATTRIBUTE_DEFAULT, slot);
         return block ? BFM_AST_NO_SUCH_PATH : slot_in_list(node->kids[MODEL_BODY], NODE_SETTING, slot);
     }
+    if (node->kind == NODE_DEFINITION) {
+        int index = find_named(node->kids[DEFINITION_PARAMS], NODE_ATTRIBUTE, slot->name, slot->length);
+        return index < 0 ? BFM_AST_NO_SUCH_PATH : slot_of(node->kids[DEFINITION_PARAMS]->kids[index], ATTRIBUTE_DEFAULT, slot);
+    }
     if (node->kind == NODE_RECIPE) return slot_in_list(node->kids[RECIPE_ITEMS], NODE_SETTING, slot);
     if (node->kind == NODE_SEARCH) return slot_in_list(node->kids[SEARCH_ITEMS], NODE_SETTING, slot);
     if (node->kind == NODE_SPACE) return slot_in_list(node->kids[SPACE_ITEMS], NODE_SETTING, slot);

@@ -6,7 +6,7 @@
                 parallel_0 and at_0 are scopes of their own; the lines of a `repeat` are reached without it, and repeat_0 names the repeat itself.
                 A repetition `[r]` after a label is skipped: the lines of a repeat share one text.
      attribute  of a line: an argument, `norm` or `wiring`; of a repeat its `count`, of an `at` its `width`; then, through values that are definitions with
-                attributes bound, theirs: mix.router.capacity. Of a block or model: an attribute's default or a setting. Of a recipe or search: a setting. */
+                attributes bound, theirs: mix.router.capacity. Of a block, model or definition: an attribute's default; of a model also a setting. Of a recipe or search: a setting. */
 #ifndef BFM_AST_EDIT_H
 #define BFM_AST_EDIT_H
 

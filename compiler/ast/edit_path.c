@@ -100,7 +100,7 @@ static Node *find_item(const Node *file, const char *name, size_t length) {
     const Node *items = file->kids[FILE_ITEMS];
     for (int i = 0; i < items->count; i++) {
         Node *item = items->kids[i];
-        bool named = item->kind == NODE_BLOCK || item->kind == NODE_MODEL || item->kind == NODE_RECIPE || item->kind == NODE_SEARCH || item->kind == NODE_SPACE;
+        bool named = item->kind == NODE_BLOCK || item->kind == NODE_MODEL || item->kind == NODE_DEFINITION || item->kind == NODE_RECIPE || item->kind == NODE_SEARCH || item->kind == NODE_SPACE;
         if (named && strlen(item->name) == length && memcmp(item->name, name, length) == 0) return item;
     }
     return NULL;

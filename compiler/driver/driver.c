@@ -152,7 +152,7 @@ static int set_one(Driver *driver, Module *module, const char *text)
         return CODE_OK; /* told as a diagnostic */
     const Target target = target_parse(driver->arena, driver->options->arguments[0]);
     Node *named = target.name ? (Node *)module_find_any(module, intern(driver->interner, target.name)) : NULL;
-    if (named && (named->kind == NODE_MODEL || named->kind == NODE_BLOCK))
+    if (named && (named->kind == NODE_MODEL || named->kind == NODE_BLOCK || named->kind == NODE_DEFINITION))
         status = bfm_ast_set(driver->arena, driver->interner, named, path, value);
     for (int i = 0; i < module->file_count && status == BFM_AST_NO_SUCH_PATH; i++)
         status = bfm_ast_set(driver->arena, driver->interner, module->files[i].root, path, value);

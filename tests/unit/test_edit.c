@@ -83,6 +83,22 @@ static void test_set(void **state) {
     front_free(&front);
 }
 
+/* The default of a definition's attribute. */
+static void test_set_default(void **state) {
+    (void)state;
+    Front front = front_new();
+    Node *file = front_good(&front, "fn g(x) = x\nlayer f(x[b, l, d]; heads: count, act: fn = g, t[b, l] = 0) -> [b, l, d] { return y[b, l, o] = act(x[b, l, o]) }\n");
+    assert_value(file, "f.heads", "-");
+    assert_int_equal(bfm_ast_set(front.arena, front.interner, file, "f.heads", number(&front, 3)), BFM_AST_OK);
+    assert_int_equal(bfm_ast_set(front.arena, front.interner, list_at(file->kids[FILE_ITEMS], 1), "heads", number(&front, 4)), BFM_AST_OK);
+    assert_int_equal(bfm_ast_set(front.arena, front.interner, file, "f.x", number(&front, 3)), BFM_AST_NO_SUCH_PATH);
+    assert_int_equal(bfm_ast_set(front.arena, front.interner, file, "f.t", number(&front, 3)), BFM_AST_NO_SUCH_PATH);
+    assert_int_equal(bfm_ast_set(front.arena, front.interner, file, "g.x", number(&front, 3)), BFM_AST_NO_SUCH_PATH);
+    assert_null(ast_check(front.arena, file));
+    assert_value(file, "f.heads", "4");
+    front_free(&front);
+}
+
 static void assert_lines(Front *front, Node *root, const char *path, const char *expected) {
     Node *lines[16];
     const char *labels[16], *text = "";
@@ -176,7 +192,7 @@ static void test_status_texts(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_get),           cmocka_unit_test(test_set),   cmocka_unit_test(test_lines),        cmocka_unit_test(test_structure),
+        cmocka_unit_test(test_get),           cmocka_unit_test(test_set), cmocka_unit_test(test_set_default),   cmocka_unit_test(test_lines),        cmocka_unit_test(test_structure),
         cmocka_unit_test(test_settings_stay), cmocka_unit_test(test_clone), cmocka_unit_test(test_status_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
