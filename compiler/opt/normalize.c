@@ -101,11 +101,24 @@ static IndexBy *without_index(OpBuilder *builder, const Op *op, int dropped) {
     return by;
 }
 
-/* An index that nothing uses: of extent 1, or summed over (then the body counts that often). */
+/* All reads or some condition use the index: a condition that 0 does not meet would leave subscripts outside their axes. */
+static bool needed(const Op *op, int index) {
+    for (int c = 0; c < op->cond_count; c++)
+        if (affine_has_index(op->conds[c], index))
+            return true;
+    for (int id = 0; id < op->expr_count; id++)
+        if (op->exprs[id].kind == EXPR_READ && !access_has_index(&op->exprs[id].access, index))
+            return false;
+    return true;
+}
+
+/* An index that nothing uses: of extent 1, or summed over (then the body counts that often). One of extent 1 that the output
+   and some read do not have is 0: it would cut a factor off from its product. */
 static bool drop_index(Unit *unit, Op *op) {
     for (int i = 0; i < op->index_count; i++) {
         bool one = dim_is(op->indices[i].extent, 1), idempotent = op->reducer == REDUCE_MAX || op->reducer == REDUCE_MIN;
-        if ((!one && !idempotent && op->reducer != REDUCE_SUM) || index_used(op, i))
+        const bool zero = one && !access_has_index(&op->out, i) && !needed(op, i);
+        if ((!one && !idempotent && op->reducer != REDUCE_SUM) || (index_used(op, i) && !zero))
             continue;
         if (idempotent && !dim_proves_nonnegative(dim_sub(unit->program->dims, op->indices[i].extent, dim_int(unit->program->dims, 1))))
             continue;

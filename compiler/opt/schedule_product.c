@@ -10,6 +10,8 @@
 
 #include <string.h>
 
+enum { SCATTER_SUMMED = 32 }; /* addends of one scattered sum, by usual sizes */
+
 typedef struct Split {
     Product product;
     Side a, b;
@@ -523,12 +525,26 @@ static bool schedule_rows_summed(Scheduler *scheduler, const Product *product, I
     return false;
 }
 
+/* A sum that is written through an integer and goes over far more than says where it is written: point by point each addend would be added in memory,
+   one after the other. It is summed first, then scattered. */
+static bool schedule_scattered(Scheduler *scheduler, int position) {
+    const Op *op = &scheduler->unit->ops[position];
+    const IndexSet out = access_indices_used(&op->out);
+    double summed = 1;
+    if (data_sub(&op->out) < 0) return false;
+    for (int i = 0; i < op->index_count; i++) {
+        if (!index_in(out, i)) summed *= dim_nominal(op->indices[i].extent);
+    }
+    Split split = {.product = {.op = position}, .form = GEMM_PLAIN};
+    return summed >= SCATTER_SUMMED && schedule_in_two(scheduler, &split, out, "scattered sum of sums");
+}
+
 bool schedule_product(Scheduler *scheduler, int position) {
     const Op *op = &scheduler->unit->ops[position];
     Product product;
     Split split;
     if (op->kind != OP_NEST || op->reducer != REDUCE_SUM || scheduler->unit->tensors[op->out.tensor].type != T_REAL) return false;
-    if (!product_of(scheduler, position, &product)) return false;
+    if (!product_of(scheduler, position, &product)) return schedule_scattered(scheduler, position);
     IndexSet out = access_indices_used(&op->out), affine_out = 0;
     for (int s = 0; s < op->out.count; s++) affine_out |= affine_indices(op->out.subs[s].affine);
     int key_sub = data_sub(&op->out);
@@ -546,7 +562,7 @@ bool schedule_product(Scheduler *scheduler, int position) {
         split_domain(op, &split);
         if (split.late_conds == 0 && split.late_guards == 0 && schedule_into_key(scheduler, &split)) return true;
     }
-    if (!split_best(scheduler, op, out, 0, &product, &split)) return false;
+    if (!split_best(scheduler, op, out, 0, &product, &split)) return schedule_scattered(scheduler, position);
     split_domain(op, &split);
     if (!late_within(op, &split, out)) return false;
     return schedule_in_two(scheduler, &split, out, "scattered sum of a contraction's rows");
