@@ -1,12 +1,13 @@
 /* Runs models as cases of the oracle say and writes down everything that comes out: what `bfmc grad` gives and, beside it, every loss and metric by name, new
    states, several steps, evaluation, masked positions, and difference quotients of the loss itself.
 
-     bfm_oracle_probe [--engine interp|jit] [--threads N] [--library DIR] FOLDER…
+     bfm_oracle_probe [--engine interp|jit] [--width 32|64] [--threads N] [--library DIR] FOLDER…
 
-   A folder holds model.bfm and case.safetensors: parameters and states under their paths (states may be absent: their initial values), integer inputs
-   `in/NAME` [runs, b, l], and directions `direction/PATH`. Its metadata: mode (train | eval), gradient (yes | no), seed, step (of the first run), rate (parameters
-   move by −rate · gradient after a run), reach (of the difference quotients). Written is FOLDER/out.ENGINE.safetensors: RUN/loss, RUN/cross_entropy, RUN/logits,
-   RUN/PATH (a gradient), RUN/loss/NAME, RUN/metric/NAME, RUN/next/PATH, and slope/PATH: (L(w + reach · v) − L(w − reach · v)) / (2 · reach).
+   Numbers are as wide as the engine has them, or 32 bits. A folder holds model.bfm and case.safetensors: parameters and states under their paths
+   (states may be absent: their initial values), integer inputs `in/NAME` [runs, b, l], and directions `direction/PATH`. Its metadata: mode (train |
+   eval), gradient (yes | no), seed, step (of the first run), rate (parameters move by −rate · gradient after a run), reach (of the difference
+   quotients). Written is FOLDER/out.ENGINE.safetensors: RUN/loss, RUN/cross_entropy, RUN/logits, RUN/PATH (a gradient), RUN/loss/NAME,
+   RUN/metric/NAME, RUN/next/PATH, and slope/PATH: (L(w + reach · v) − L(w − reach · v)) / (2 · reach).
    Each folder gives one line, `ok FOLDER` or `FAILED FOLDER: why`. */
 #include <math.h>
 #include <stdio.h>
@@ -22,6 +23,7 @@
 
 typedef struct Command {
     const EngineKind *kind;
+    bool wide;           /* numbers are double */
     int threads;
     const char *library;
 } Command;
@@ -55,7 +57,7 @@ static const char *told(const Probe *probe, const char *key, const char *absent)
 }
 
 static bool yes(const Probe *probe, const char *key) { return strcmp(told(probe, key, "no"), "yes") == 0; }
-static size_t width(const Probe *probe) { return probe->command->kind->wide ? sizeof(double) : sizeof(float); }
+static size_t width(const Probe *probe) { return probe->command->wide ? sizeof(double) : sizeof(float); }
 
 /* ---- the program ---- */
 
@@ -94,7 +96,7 @@ static bool differentiate(Probe *probe, Program *program, bool wanted)
 
 static bool read_real(Probe *probe, const BfmTensor *tensor, void *data)
 {
-    return probe->command->kind->wide ? bfm_tensor_read_f64(tensor, data, &probe->error) : bfm_tensor_read_f32(tensor, data, &probe->error);
+    return probe->command->wide ? bfm_tensor_read_f64(tensor, data, &probe->error) : bfm_tensor_read_f32(tensor, data, &probe->error);
 }
 
 static bool fill_store(Probe *probe)
@@ -132,7 +134,7 @@ static bool bind(Probe *probe, const Lowered *lowered, Executable *executable, i
         if (binding->role != TENSOR_INPUT) {
             executable_set_formal(executable, f, store_find(probe->store, binding->path)->data);
         } else if (strcmp(binding->path, "step") == 0) {
-            executable_set_formal(executable, f, probe->command->kind->wide ? (void *)&probe->step : (void *)&probe->narrow_step);
+            executable_set_formal(executable, f, probe->command->wide ? (void *)&probe->step : (void *)&probe->narrow_step);
         } else {
             const BfmTensor *in = bfm_safetensors_get(probe->file, arena_printf(probe->arena, "in/%s", binding->path));
             const int64_t shape[3] = {probe->runs, probe->batch, probe->length};
@@ -156,7 +158,7 @@ static bool run(Probe *probe, const Lowered *lowered, Executable *executable, in
 
 static void keep(Probe *probe, const char *name, int rank, const int64_t *shape, const void *data, int64_t elements)
 {
-    BfmTensor tensor = {.name = name, .dtype = probe->command->kind->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank,
+    BfmTensor tensor = {.name = name, .dtype = probe->command->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank,
                         .data = arena_memdup(probe->arena, data, (size_t)elements * width(probe))};
     for (int i = 0; i < rank; i++)
         tensor.shape[i] = shape[i];
@@ -166,7 +168,7 @@ static void keep(Probe *probe, const char *name, int rank, const int64_t *shape,
 static void keep_number(Probe *probe, const char *name, double value)
 {
     const float narrow = (float)value;
-    keep(probe, name, 0, NULL, probe->command->kind->wide ? (const void *)&value : (const void *)&narrow, 1);
+    keep(probe, name, 0, NULL, probe->command->wide ? (const void *)&value : (const void *)&narrow, 1);
 }
 
 static const char *output_name(Probe *probe, const Output *output, int64_t number)
@@ -209,7 +211,7 @@ static void keep_outputs(Probe *probe, int64_t number)
 static void move(Probe *probe, void *data, const void *by, int64_t elements, double factor)
 {
     for (int64_t i = 0; i < elements; i++) {
-        if (probe->command->kind->wide)
+        if (probe->command->wide)
             ((double *)data)[i] += factor * ((const double *)by)[i];
         else
             ((float *)data)[i] += (float)factor * ((const float *)by)[i];
@@ -281,11 +283,11 @@ static bool prepare(Probe *probe)
     probe->plain = probe->lowered && bfm_safetensors_metadata(probe->file, "reach") ? lower(probe, mode) : NULL;
     if (!probe->lowered || !differentiate(probe, probe->lowered->program, yes(probe, "gradient")) || (probe->plain && !differentiate(probe, probe->plain->program, false)))
         return false;
-    probe->store = store_new(probe->arena, probe->lowered, probe->command->kind->wide, &probe->error);
+    probe->store = store_new(probe->arena, probe->lowered, probe->command->wide, &probe->error);
     if (!probe->store || !all_known(probe) || !fill_store(probe))
         return false;
     const DimEnv env = {.value = {[DIM_B] = probe->batch, [DIM_L] = probe->length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}};
-    probe->engine = engine_new(probe->arena, probe->command->kind, probe->command->kind->wide, probe->command->threads, &probe->error);
+    probe->engine = engine_new(probe->arena, probe->command->kind, probe->command->wide, probe->command->threads, &probe->error);
     if (!probe->engine || !(probe->executable = engine_compile(probe->engine, probe->lowered->program, probe->lowered->program->main, &probe->error)) ||
         !executable_bind(probe->executable, &env, &probe->error))
         return false;
@@ -332,10 +334,12 @@ static bool one_case(const Command *command, const char *folder)
 int main(int argc, char **argv)
 {
     Command command = {.kind = engine_kind("interp"), .threads = 1, .library = BFM_SOURCE_DIR "/stdlib"};
-    int at = 1, failed = 0;
+    int at = 1, failed = 0, bits = 64;
     for (; at + 1 < argc && strncmp(argv[at], "--", 2) == 0; at += 2) {
         if (strcmp(argv[at], "--engine") == 0)
             command.kind = engine_kind(argv[at + 1]);
+        else if (strcmp(argv[at], "--width") == 0)
+            bits = atoi(argv[at + 1]);
         else if (strcmp(argv[at], "--threads") == 0)
             command.threads = atoi(argv[at + 1]);
         else if (strcmp(argv[at], "--library") == 0)
@@ -344,9 +348,10 @@ int main(int argc, char **argv)
             command.kind = NULL;
     }
     if (!command.kind || at == argc) {
-        (void)fprintf(stderr, "bfm_oracle_probe [--engine interp|jit] [--threads N] [--library DIR] FOLDER…\n");
+        (void)fprintf(stderr, "bfm_oracle_probe [--engine interp|jit] [--width 32|64] [--threads N] [--library DIR] FOLDER…\n");
         return 2;
     }
+    command.wide = command.kind->wide && bits == 64;
     for (; at < argc; at++)
         failed += !one_case(&command, argv[at]);
     return failed > 0;
