@@ -163,6 +163,39 @@ static void schedule_top(Scheduler *scheduler, int position) {
     step_add(scheduler, step);
 }
 
+/* The product that makes what a read of `tensor` at all indices of `op` sees, element-wise definitions on the way looked through: its operation, -1 for none. */
+static int product_behind(const Scheduler *scheduler, const Op *op, int tensor) {
+    const int def = scheduler->unit->tensors[tensor].def;
+    const Op *maker = def >= 0 ? &scheduler->unit->ops[def] : NULL;
+    if (maker == NULL || maker->kind != OP_NEST || maker->index_count < op->index_count) return -1;
+    int reads = 0, found = -1;
+    for (int e = 0; e < maker->expr_count; e++) {
+        const Expr *node = &maker->exprs[e];
+        if (node->kind != EXPR_READ) continue;
+        reads++;
+        if (maker->reducer == REDUCE_SET && node->access.count == maker->index_count && found < 0) found = product_behind(scheduler, op, node->access.tensor);
+    }
+    return maker->reducer == REDUCE_SUM && maker->index_count > op->index_count && reads >= 2 ? def : found;
+}
+
+/* Says so where scores outgrow the operands that they are made of and are stored nevertheless: they are no stream. */
+static void note_stored_scores(Scheduler *scheduler, int position) {
+    const Op *op = &scheduler->unit->ops[position];
+    for (int e = 0; e < op->expr_count; e++) {
+        const Access *read = &op->exprs[e].access;
+        const int maker = op->exprs[e].kind == EXPR_READ && read->count == op->index_count ? product_behind(scheduler, op, read->tensor) : -1;
+        if (maker < 0) continue;
+        const Op *product = &scheduler->unit->ops[maker];
+        double operands = 0;
+        for (int k = 0; k < product->expr_count; k++)
+            if (product->exprs[k].kind == EXPR_READ)
+                operands += dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[product->exprs[k].access.tensor]));
+        if (dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[product->out.tensor])) > operands)
+            step_note(scheduler, product->out.tensor, true, "scores stored instead of streamed: something else than a softmax and its linear uses reads them");
+        return;
+    }
+}
+
 void schedule_op(Scheduler *scheduler, int position) {
     const Op *op = &scheduler->unit->ops[position];
     BFM_ASSERT(op->kind != OP_CALL && op->index_count <= SCHEDULE_INDEX_MAX);
@@ -174,6 +207,7 @@ void schedule_op(Scheduler *scheduler, int position) {
         bool sum = scheduler->unit->ops[position].reducer != REDUCE_SET;
         schedule_map(scheduler, position, sum ? "reduction" : "elementwise");
         op = &scheduler->unit->ops[position];
+        if (op->kind == OP_NEST && op->reducer == REDUCE_LSE && op->group == 0) note_stored_scores(scheduler, position);
         const double points = dim_nominal(op_points(scheduler->program, op));
         if (sum && points > SLOW_FACTOR * dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[op->out.tensor])) && points > SLOW_POINTS)
             step_note(scheduler, op->out.tensor, true, "summed point by point: its body is no product of two operands with rows and columns of their own");
