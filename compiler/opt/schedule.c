@@ -191,7 +191,7 @@ static void note_stored_scores(Scheduler *scheduler, int position) {
             if (product->exprs[k].kind == EXPR_READ)
                 operands += dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[product->exprs[k].access.tensor]));
         if (dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[product->out.tensor])) > operands)
-            step_note(scheduler, product->out.tensor, true, "scores stored instead of streamed: something else than a softmax and its linear uses reads them");
+            step_note(scheduler, product->out.tensor, true, "scores stored instead of streamed: something else reads them than exp(score − lse) and what is linear in it");
         return;
     }
 }
