@@ -85,6 +85,11 @@ class Models(Case):
                 losses = [record["loss"] for record in log(run)]
                 self.assertLess(losses[-1], losses[0] - 0.2, (name, d, losses))
 
+    def test_twins_have_a_recipe(self):
+        """As models.bfm says: nothing but the file, the model and the width."""
+        self.ok("train", f"{MODELS}:glam_cpu", self.pack(), "--set", "d=256", "--set", "twins.batch=1", "--budget", "2step", "--eval-tokens", "256", "--out", self.path("run"), "-q", code=75)
+        self.assertEqual(len(log(self.path("run"))), 2)
+
     def test_named_item_comes_first_in_set(self):
         path = self.write("two.bfm", "use std.layers\n" + "".join(
             f"model {name}(d: width = 16) {{\n    vocab = 11\n    context = 8\n    embed(d = d)\n    ffn()\n    head()\n}}\n" for name in ("a", "b")))
