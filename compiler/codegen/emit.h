@@ -132,9 +132,16 @@ void body_scatter_lanes(Emit *e, int position); /* over [lanes_from, lanes_to) *
 /* emit_kernel.c */
 void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbol, int width, bool masked_loops);
 bool index_is_parallel(const KernelForm *form, int index);
-/* A row of the parallel range, from `flat` on: all parallel indices but the vector index, which runs over [*from, *from + count), are bound.
-   Without a parallel vector index a row is a point and count NULL. Returns where the next row begins. */
-V row_bind(Emit *e, V flat, V end, V *from, V *count);
+/* A loop over the rows of a part of the parallel range. A row ends where the vector index does: all other parallel indices are bound, that one runs over
+   [from, from + count). Without a parallel vector index a row is a point and `count` NULL. The builder is left in the body. */
+typedef struct Rows {
+    LLVMBasicBlockRef head, next, after; /* next: where a point goes that is skipped */
+    Scope scope;
+    V flat;                              /* where the row begins, in the parallel range */
+    V from, count;
+} Rows;
+Rows rows_begin(Emit *e, V begin, V end);
+void rows_end(Emit *e, const Rows *rows);
 void emit_scan(Emit *e);  /* emit_scan.c */
 void emit_range(Emit *e); /* emit_range.c */
 

@@ -164,47 +164,60 @@ static void bind_parallel(Emit *e, V flat, int count)
     }
 }
 
-V row_bind(Emit *e, V flat, V end, V *from, V *count)
+/* Binds the row that begins at rows->flat; where the next one does. */
+static V row_bind(Emit *e, Rows *rows, V end)
 {
     const KernelForm *form = e->form;
     const bool own = form->vector >= 0 && index_is_parallel(form, form->vector);
-    V row = flat;
-    *from = *count = NULL;
+    V row = rows->flat;
     if (own) {
         V extent = emit_ref(e, form->extents[form->vector]);
-        *from = form->parallel_count > 1 ? LLVMBuildURem(e->builder, flat, extent, "") : flat;
-        *count = emit_min(e, LLVMBuildSub(e->builder, extent, *from, ""), LLVMBuildSub(e->builder, end, flat, ""));
-        row = form->parallel_count > 1 ? LLVMBuildUDiv(e->builder, flat, extent, "") : flat;
+        rows->from = form->parallel_count > 1 ? LLVMBuildURem(e->builder, row, extent, "") : row;
+        rows->count = emit_min(e, LLVMBuildSub(e->builder, extent, rows->from, ""), LLVMBuildSub(e->builder, end, row, ""));
+        row = form->parallel_count > 1 ? LLVMBuildUDiv(e->builder, row, extent, "") : row;
     }
     bind_parallel(e, row, form->parallel_count - own);
-    return LLVMBuildAdd(e->builder, flat, own ? *count : emit_i64(e, 1), "");
+    return LLVMBuildAdd(e->builder, rows->flat, own ? rows->count : emit_i64(e, 1), "");
+}
+
+Rows rows_begin(Emit *e, V begin, V end)
+{
+    V bump = emit_alloca(e, e->i64); /* the loop's step is known inside it, so it is stored */
+    LLVMBuildStore(e->builder, begin, bump);
+    Rows rows = {.head = emit_block(e)};
+    LLVMBasicBlockRef body = emit_block(e);
+    rows.next = emit_block(e);
+    rows.after = emit_block(e);
+    LLVMBuildBr(e->builder, rows.head);
+    LLVMPositionBuilderAtEnd(e->builder, rows.head);
+    rows.flat = LLVMBuildLoad2(e->builder, e->i64, bump, "");
+    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, rows.flat, end, ""), body, rows.after);
+    LLVMPositionBuilderAtEnd(e->builder, body);
+    rows.scope = scope_enter(e);
+    LLVMBuildStore(e->builder, row_bind(e, &rows, end), bump);
+    return rows;
+}
+
+void rows_end(Emit *e, const Rows *rows)
+{
+    scope_leave(e, &rows->scope);
+    LLVMBuildBr(e->builder, rows->next);
+    LLVMMoveBasicBlockAfter(rows->next, LLVMGetInsertBlock(e->builder));
+    LLVMMoveBasicBlockAfter(rows->after, rows->next);
+    LLVMPositionBuilderAtEnd(e->builder, rows->next);
+    LLVMBuildBr(e->builder, rows->head);
+    LLVMPositionBuilderAtEnd(e->builder, rows->after);
 }
 
 static void nest_function(Emit *e)
 {
     const KernelForm *form = e->form;
-    V begin = LLVMGetParam(e->function, 2), end = LLVMGetParam(e->function, 3);
-    /* A row ends where the vector index does. The loop's step is known inside it, so it is stored. */
-    V bump = emit_alloca(e, e->i64);
-    LLVMBuildStore(e->builder, begin, bump);
-    LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), next = emit_block(e), after = emit_block(e);
-    LLVMBuildBr(e->builder, head);
-    LLVMPositionBuilderAtEnd(e->builder, head);
-    V flat = LLVMBuildLoad2(e->builder, e->i64, bump, "");
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, flat, end, ""), body, after);
-    LLVMPositionBuilderAtEnd(e->builder, body);
-    Scope scope = scope_enter(e);
-    V from, count;
-    LLVMBuildStore(e->builder, row_bind(e, flat, end, &from, &count), bump);
+    Rows rows = rows_begin(e, LLVMGetParam(e->function, 2), LLVMGetParam(e->function, 3));
     if (form->mode == MODE_SCATTER || form->fill != FILL_NONE)
-        e->skip = next;
+        e->skip = rows.next;
     emit_enter(e, 1);
-    emit_row(e, from, count);
-    scope_leave(e, &scope);
-    LLVMBuildBr(e->builder, next);
-    LLVMPositionBuilderAtEnd(e->builder, next);
-    LLVMBuildBr(e->builder, head);
-    LLVMPositionBuilderAtEnd(e->builder, after);
+    emit_row(e, rows.from, rows.count);
+    rows_end(e, &rows);
     LLVMBuildRetVoid(e->builder);
 }
 

@@ -46,31 +46,16 @@ static void scan_point(Emit *e, int position)
     access_store(e, form->out, emit_result(e, result), NULL, NULL);
 }
 
-/* All rows of the block [from, to). */
 static void scan_rows(Emit *e, V block_from, V block_to)
 {
-    const KernelForm *form = e->form;
-    V bump = emit_alloca(e, e->i64);
-    LLVMBuildStore(e->builder, block_from, bump);
-    LLVMBasicBlockRef head = emit_block(e), body = emit_block(e), after = emit_block(e);
-    LLVMBuildBr(e->builder, head);
-    LLVMPositionBuilderAtEnd(e->builder, head);
-    V flat = LLVMBuildLoad2(e->builder, e->i64, bump, "");
-    LLVMBuildCondBr(e->builder, LLVMBuildICmp(e->builder, LLVMIntSLT, flat, block_to, ""), body, after);
-    LLVMPositionBuilderAtEnd(e->builder, body);
-    Scope scope = scope_enter(e);
-    V from, count;
-    LLVMBuildStore(e->builder, row_bind(e, flat, block_to, &from, &count), bump);
-    e->carry_at = LLVMBuildSub(e->builder, from ? LLVMBuildSub(e->builder, flat, from, "") : flat, block_from, "");
-    emit_enter(e, form->inner_count + 1);
-    if (count)
-        vector_loop(e, from, LLVMBuildAdd(e->builder, from, count, ""), scan_point, 0, false);
+    Rows rows = rows_begin(e, block_from, block_to);
+    e->carry_at = LLVMBuildSub(e->builder, rows.from ? LLVMBuildSub(e->builder, rows.flat, rows.from, "") : rows.flat, block_from, "");
+    emit_enter(e, e->form->inner_count + 1);
+    if (rows.count)
+        vector_loop(e, rows.from, LLVMBuildAdd(e->builder, rows.from, rows.count, ""), scan_point, 0, false);
     else
         scan_point(e, 0);
-    scope_leave(e, &scope);
-    LLVMBuildBr(e->builder, head);
-    LLVMMoveBasicBlockAfter(after, LLVMGetInsertBlock(e->builder));
-    LLVMPositionBuilderAtEnd(e->builder, after);
+    rows_end(e, &rows);
 }
 
 static void scan_positions(Emit *e, int depth, V first, V block_from, V block_to)
