@@ -184,6 +184,14 @@ class Numbers(Case):
         for name in shapes:
             np.testing.assert_allclose(got[f"optimizer/{name}.m"].ravel(), moment[name].ravel(), rtol=1e-10, atol=1e-12)
 
+    def test_leak_is_refused(self):
+        """The page's leaky variant: trained, but no text from it, and the way of the future is told."""
+        with open(os.path.join(FILES, "gla.bfm")) as file:
+            text = file.read()
+        self.write("gla.bfm", text.replace("v[b, l, h, f] = sum[i] x[b, l, i]", "v[b, l, h, f] = sum[i, s in 0 ..< 2 | l + s < size(l)] x[b, l + s, i]"))
+        self.ok("train", self.path("mixed.bfm"), self.pack(), "--out", self.path("run"), "--set", "short.steps=2", "-q")
+        self.fails(1, ["reads the future", "S reads v"], "generate", self.path("run"), "-n", "5")
+
 
 # ---- the other layers ----
 
