@@ -159,6 +159,23 @@ static bool total_by_zero(Body *body, LTensor *tensor)
     return existence;
 }
 
+/* In training a state gets a new value; evaluation may only read it. Of the states of this definition, not of those that it calls. */
+static void check_states(Lower *lw, const Body *body)
+{
+    const Instance *instance = body->uc->instance;
+    for (int i = 0; i < instance->formals.count && lw->options.mode == MODE_TRAIN; i++) {
+        const FormalInfo *info = &instance->formals.items[i];
+        if (info->kind != FORMAL_STATE || strncmp(info->name, body->prefix, strlen(body->prefix)) != 0)
+            continue;
+        const Symbol name = intern(lw->interner, info->name + strlen(body->prefix));
+        const Val *state = scope_find(body->scope, name);
+        if (!state || state->kind != VAL_TENSOR || state->tensor->id != body->uc->unit->formals[i] || scope_find(body->scope, symbol_printf(lw, "next %s", name)))
+            continue;
+        Diagnostic *diag = diag_add(lw->diags, DIAG_W0503, info->span, "the state `%s` never changes", name);
+        diag_fix(lw->diags, diag, "give it a new value by `next %s… = …`; what is learned is a `param`, what is constant a `let`", name);
+    }
+}
+
 static bool check_result(Lower *lw, Body *body)
 {
     const Node *result = body->node->kids[DEFINITION_RESULT], *axes = result ? result->kids[RESULT_AXES] : NULL;
@@ -206,7 +223,10 @@ bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *c
     const int errors = diag_errors(lw->diags);
     for (int i = 0; i < list_count(statements); i++)
         statement(body, list_at(statements, i));
-    return diag_errors(lw->diags) == errors && check_result(lw, body);
+    const bool ok = diag_errors(lw->diags) == errors && check_result(lw, body);
+    if (ok)
+        check_states(lw, body);
+    return ok;
 }
 
 bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count,
