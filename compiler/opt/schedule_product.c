@@ -423,14 +423,15 @@ static bool schedule_into_key(Scheduler *scheduler, Split *split) {
     int key_sub = data_sub(&out);
     if (!access_strides(scheduler, op, &out, key_sub, &c)) return false;
     gemm.key_stride = access_step(scheduler, &out, key_sub);
-    gemm.clear = !out_covers(scheduler, op);
     int keys = keys_store(scheduler, position, out.subs[key_sub].read);
     rows_operand(scheduler, split, &split->a, split->k, &a);
     rows_operand(scheduler, split, &split->b, split->k, &b);
     if (!gemm_axes(scheduler, split, &a, &b, &c, &gemm) || gemm.batch_count != 0) return false;
     OrderStep *order = order_add(scheduler, keys);
     gemm.perm = order->perm, gemm.offsets = order->offsets, gemm.key_count = order->key_count;
-    gemm.clear = true; /* the other axes of the output may reach beyond m and n */
+    DimTable *dims = scheduler->program->dims;
+    const Dim written = dim_mul(dims, order->key_count, dim_mul(dims, gemm.m.extent, gemm.n.extent)); /* a key without rows makes zeros */
+    gemm.clear = written != tensor_dim(scheduler->program, &scheduler->unit->tensors[out.tensor]);
     gemm_add(scheduler, &scheduler->unit->ops[position], gemm, "contraction into keys: one product per key over its rows");
     return true;
 }
