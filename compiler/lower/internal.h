@@ -77,6 +77,7 @@ typedef struct Val {
 typedef struct ScopeEntry {
     Symbol name;
     Val value;
+    bool used;            /* somebody asked for it */
 } ScopeEntry;
 
 struct Scope {

@@ -636,6 +636,14 @@ static void bound_length(Lower *lw, int64_t context)
     lw->program->most[DIM_L] = lw->program->most[DIM_N] = context;
 }
 
+static const Node *find_setting(const Node *node, Symbol name)
+{
+    for (int i = 0; i < list_count(node->kids[MODEL_BODY]); i++)
+        if (list_at(node->kids[MODEL_BODY], i)->kind == NODE_SETTING && list_at(node->kids[MODEL_BODY], i)->name == name)
+            return list_at(node->kids[MODEL_BODY], i);
+    return NULL;
+}
+
 static bool model_settings(Lower *lw, const Node *node, Scope *scope, Lowered *result)
 {
     bool ok = true;
@@ -661,6 +669,19 @@ static bool model_settings(Lower *lw, const Node *node, Scope *scope, Lowered *r
     return ok;
 }
 
+/* A setting is there for attributes that are taken by name; the length and the vocabulary mean something by themselves. */
+static void unused_settings(Lower *lw, const Node *node)
+{
+    for (int i = 0; i < lw->model_scope->entries.count; i++) {
+        const ScopeEntry *entry = &lw->model_scope->entries.items[i];
+        const Node *setting = entry->used || strcmp(entry->name, "vocab") == 0 || strcmp(entry->name, "context") == 0 ? NULL : find_setting(node, entry->name);
+        if (!setting)
+            continue;
+        Diagnostic *diag = diag_add(lw->diags, DIAG_W0604, setting->span, "nothing in `%s` reads the setting `%s`", node->name, setting->name);
+        diag_note(lw->diags, diag, "a setting of a model is taken by name by lines that require an attribute and are not given it");
+    }
+}
+
 static bool model_body(Model *model, const Node *node)
 {
     Lower *lw = model->lw;
@@ -673,6 +694,8 @@ static bool model_body(Model *model, const Node *node)
         diag_add(lw->diags, DIAG_E0302, node->name_span, "the model `%s` has no lines", node->name);
         ok = false;
     }
+    if (ok)
+        unused_settings(lw, node);
     if (ok)
         model->result->result = unit_output(model->uc.unit, model->result_name ? model->result_name : intern(lw->interner, "y"), OUTPUT_RESULT, place.stream->id);
     return ok;

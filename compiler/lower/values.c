@@ -20,8 +20,10 @@ Scope *scope_new(Lower *lw, Scope *parent)
 Val *scope_find_local(Scope *scope, Symbol name)
 {
     for (int i = scope->entries.count - 1; i >= 0; i--)
-        if (scope->entries.items[i].name == name)
+        if (scope->entries.items[i].name == name) {
+            scope->entries.items[i].used = true;
             return &scope->entries.items[i].value;
+        }
     return NULL;
 }
 
@@ -38,7 +40,7 @@ Val *scope_find(Scope *scope, Symbol name)
 
 void scope_set(Scope *scope, Symbol name, Val value)
 {
-    vec_push(&scope->entries, (ScopeEntry){name, value});
+    vec_push(&scope->entries, (ScopeEntry){.name = name, .value = value});
 }
 
 Val val_poison(void)

@@ -69,10 +69,12 @@ static const char *format_text(Arena *arena, const char *format, va_list args) {
 
 static bool same_span(Span a, Span b) { return a.file == b.file && a.begin == b.begin && a.end == b.end; }
 
-static bool is_repeated(const Diagnostics *diags, DiagCode code, Span span) {
-    if (span.file < 0) return false;
-    for (int i = 0; i < diags->all.count; i++)
-        if (diags->all.items[i]->code == code && same_span(diags->all.items[i]->span, span)) return true;
+/* At one place a code is told once; without a place, once in the same words. */
+static bool is_repeated(const Diagnostics *diags, DiagCode code, Span span, const char *message) {
+    for (int i = 0; i < diags->all.count; i++) {
+        const Diagnostic *other = diags->all.items[i];
+        if (other->code == code && same_span(other->span, span) && (span.file >= 0 || strcmp(other->message, message) == 0)) return true;
+    }
     return false;
 }
 
@@ -85,7 +87,7 @@ Diagnostic *diag_add(Diagnostics *diags, DiagCode code, Span span, const char *f
     va_start(args, format);
     diag->message = format_text(diags->arena, format, args);
     va_end(args);
-    if (!is_repeated(diags, code, span)) vec_push(&diags->all, diag);
+    if (!is_repeated(diags, code, span, diag->message)) vec_push(&diags->all, diag);
     return diag;
 }
 
