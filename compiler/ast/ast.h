@@ -15,18 +15,18 @@
 /* Where a kind may stand; a slot names the classes it takes. */
 typedef enum {
     CLASS_NONE = 0,
-    CLASS_ITEM = 1 << 0,      /* of a file */
+    CLASS_ITEM = 1 << 0, /* of a file */
     CLASS_LIST = 1 << 1,
     CLASS_ATTRIBUTE = 1 << 2,
     CLASS_INPUT = 1 << 3,
     CLASS_TYPE = 1 << 4,
     CLASS_RESULT = 1 << 5,
-    CLASS_LINE = 1 << 6,      /* of a block or model */
+    CLASS_LINE = 1 << 6, /* of a block or model */
     CLASS_SETTING = 1 << 7,
     CLASS_STATEMENT = 1 << 8, /* of a layer */
     CLASS_TARGET = 1 << 9,
     CLASS_BIND = 1 << 10,
-    CLASS_SPACE = 1 << 11,    /* items that only spaces have */
+    CLASS_SPACE = 1 << 11, /* items that only spaces have */
     CLASS_DOMAIN = 1 << 12,
     CLASS_SET = 1 << 13,
     CLASS_ON = 1 << 14,
@@ -50,7 +50,7 @@ typedef enum {
 } NodeKind;
 
 /* Slot constants: FILE_ITEMS, BLOCK_ATTRIBUTES, BLOCK_NORM, …; KIND_SLOTS is how many the kind has. */
-#define S(kind, slot, mode, classes) kind##_##slot,
+#define S(kind, slot, mode, classes)                kind##_##slot,
 #define NODE(kind, text, classes, name, ops, slots) enum { slots kind##_SLOTS };
 #include "ast/kinds.def"
 #undef NODE
@@ -60,18 +60,26 @@ typedef enum {
 enum { AST_DEF_LAYER, AST_DEF_ROUTER, AST_DEF_NORM, AST_DEF_FN, AST_DEF_WIRING, AST_DEF_OPTIMIZER, AST_DEF_SCHEDULE, AST_DEF_COUNT };
 /* node->op of TYPE: one of these, plus AST_TYPE_OR_NONE */
 enum {
-    AST_TYPE_INT, AST_TYPE_REAL, AST_TYPE_BOOL, AST_TYPE_COUNT, AST_TYPE_WIDTH, AST_TYPE_FN, AST_TYPE_ROUTER, AST_TYPE_NORM, AST_TYPE_LAYER,
-    AST_TYPE_WIRING, AST_TYPE_CHOICE, AST_TYPE_KINDS, AST_TYPE_OR_NONE = 0x100
+    AST_TYPE_INT,
+    AST_TYPE_REAL,
+    AST_TYPE_BOOL,
+    AST_TYPE_COUNT,
+    AST_TYPE_WIDTH,
+    AST_TYPE_FN,
+    AST_TYPE_ROUTER,
+    AST_TYPE_NORM,
+    AST_TYPE_LAYER,
+    AST_TYPE_WIRING,
+    AST_TYPE_CHOICE,
+    AST_TYPE_KINDS,
+    AST_TYPE_OR_NONE = 0x100
 };
 /* bits of node->op of REPEAT and PARAM; of DOMAIN */
 enum { AST_SHARED = 1, AST_DRAWN = 2, AST_LET = 1 };
 /* node->op of REDUCE and METRIC */
 enum { AST_SUM, AST_MAX, AST_MIN, AST_MEAN, AST_LSE, AST_REDUCTIONS };
 /* node->op of UNARY and BINARY */
-enum {
-    AST_NEG, AST_NOT, AST_ADD, AST_SUB, AST_MUL, AST_DIV, AST_MOD, AST_POW, AST_EQ, AST_NE, AST_LT, AST_LE, AST_GT, AST_GE, AST_AND, AST_OR, AST_IMPLIES,
-    AST_OPERATORS
-};
+enum { AST_NEG, AST_NOT, AST_ADD, AST_SUB, AST_MUL, AST_DIV, AST_MOD, AST_POW, AST_EQ, AST_NE, AST_LT, AST_LE, AST_GT, AST_GE, AST_AND, AST_OR, AST_IMPLIES, AST_OPERATORS };
 
 /* Layout that the formatter keeps; no part of a node's identity. */
 enum { NODE_PARENS = 1, NODE_ONE_LINE = 2, NODE_BLANK_BEFORE = 4, NODE_BLANK_AFTER_DOC = 8 };
@@ -81,20 +89,20 @@ enum { AST_HEIGHT_MAX = 1000 }; /* deeper trees are refused by the parser: passe
 typedef struct Node Node;
 struct Node {
     NodeKind kind;
-    int op;           /* see the enums above; 0 where the kind has none */
+    int op; /* see the enums above; 0 where the kind has none */
     Span span;
-    Span name_span;   /* of `name` alone, for labels of messages */
-    Symbol name;      /* NULL where there is none */
-    Rational value;   /* NUMBER */
-    double real;      /* NUMBER: the nearest double */
-    Symbol text;      /* NUMBER: its spelling, NULL for the shortest */
-    Node **kids;      /* by slot; of LIST the items */
-    int count;        /* KIND_SLOTS; of LIST the number of items */
-    int height;       /* 1 for a leaf */
-    int layout;       /* NODE_… bits */
-    const char *doc;  /* comment lines before it, with their slashes, separated by newlines; an empty line is kept as one */
-    const char *trail;/* comment after it on the same line; of a LIST the one after its opening brace */
-    const char *tail; /* of a LIST: comment lines before its closing brace */
+    Span name_span;    /* of `name` alone, for labels of messages */
+    Symbol name;       /* NULL where there is none */
+    Rational value;    /* NUMBER */
+    double real;       /* NUMBER: the nearest double */
+    Symbol text;       /* NUMBER: its spelling, NULL for the shortest */
+    Node **kids;       /* by slot; of LIST the items */
+    int count;         /* KIND_SLOTS; of LIST the number of items */
+    int height;        /* 1 for a leaf */
+    int layout;        /* NODE_… bits */
+    const char *doc;   /* comment lines before it, with their slashes, separated by newlines; an empty line is kept as one */
+    const char *trail; /* comment after it on the same line; of a LIST the one after its opening brace */
+    const char *tail;  /* of a LIST: comment lines before its closing brace */
 };
 
 /* ---- tables ---- */

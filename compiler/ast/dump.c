@@ -6,7 +6,8 @@
 enum { DUMP_OP_SIZE = 32 };
 
 /* The name of node->op, "" where there is nothing to say. */
-static const char *op_text(const Node *node, char text[DUMP_OP_SIZE]) {
+static const char *op_text(const Node *node, char text[DUMP_OP_SIZE])
+{
     text[0] = '\0';
     switch (node_kind_ops(node->kind)) {
     case OPS_NONE: return text;
@@ -22,7 +23,8 @@ static const char *op_text(const Node *node, char text[DUMP_OP_SIZE]) {
     return text;
 }
 
-static void number_text(const Node *node, Str *out) {
+static void number_text(const Node *node, Str *out)
+{
     char text[64];
     if (rational_valid(node->value)) {
         rational_print(node->value, text, sizeof text);
@@ -32,15 +34,19 @@ static void number_text(const Node *node, Str *out) {
     }
 }
 
-static void slot_name(NodeKind kind, int slot, Str *out) {
-    for (const char *c = node_slot_text(kind, slot); *c; c++) str_push(out, (char)tolower((unsigned char)*c));
+static void slot_name(NodeKind kind, int slot, Str *out)
+{
+    for (const char *c = node_slot_text(kind, slot); *c; c++)
+        str_push(out, (char)tolower((unsigned char)*c));
 }
 
-static void dump(const Node *node, Str *out, int depth) {
+static void dump(const Node *node, Str *out, int depth)
+{
     char text[DUMP_OP_SIZE];
     const char *op = op_text(node, text);
     str_append(out, node_kind_text(node->kind));
-    if (*op) str_printf(out, " %s", op);
+    if (*op)
+        str_printf(out, " %s", op);
     if (node->name) {
         str_push(out, ' ');
         str_json(out, node->name, strlen(node->name));
@@ -51,7 +57,8 @@ static void dump(const Node *node, Str *out, int depth) {
     }
     str_push(out, '\n');
     for (int i = 0; i < node->count; i++) {
-        if (!node->kids[i]) continue;
+        if (!node->kids[i])
+            continue;
         str_repeat(out, ' ', 2 * (depth + 1));
         if (node->kind != NODE_LIST) {
             slot_name(node->kind, i, out);
@@ -61,20 +68,25 @@ static void dump(const Node *node, Str *out, int depth) {
     }
 }
 
-void ast_dump(const Node *node, Str *out) {
-    if (node) dump(node, out, 0);
+void ast_dump(const Node *node, Str *out)
+{
+    if (node)
+        dump(node, out, 0);
 }
 
-static void dump_list_json(const Node *list, Str *out) {
+static void dump_list_json(const Node *list, Str *out)
+{
     str_push(out, '[');
     for (int i = 0; i < list->count; i++) {
-        if (i > 0) str_append(out, ", ");
+        if (i > 0)
+            str_append(out, ", ");
         ast_dump_json(list->kids[i], out);
     }
     str_push(out, ']');
 }
 
-void ast_dump_json(const Node *node, Str *out) {
+void ast_dump_json(const Node *node, Str *out)
+{
     char text[DUMP_OP_SIZE];
     if (!node) {
         str_append(out, "null");
@@ -86,7 +98,8 @@ void ast_dump_json(const Node *node, Str *out) {
     }
     str_printf(out, "{\"kind\": \"%s\"", node_kind_text(node->kind));
     const char *op = op_text(node, text);
-    if (*op) str_printf(out, ", \"op\": \"%s\"", op);
+    if (*op)
+        str_printf(out, ", \"op\": \"%s\"", op);
     if (node->name) {
         str_append(out, ", \"name\": ");
         str_json(out, node->name, strlen(node->name));

@@ -20,8 +20,8 @@ typedef struct KindRow {
     SlotRow slots[SLOTS_MAX];
 } KindRow;
 
-#define S(kind, slot, mode, classes) {#slot, SLOT_##mode, classes},
-#define NODE(kind, text, classes, name, ops, slots) [NODE_##kind] = {text, classes, name, ops, kind##_SLOTS, {slots {NULL, SLOT_ONE, 0}}},
+#define S(kind, slot, mode, classes)                {#slot, SLOT_##mode, classes},
+#define NODE(kind, text, classes, name, ops, slots) [NODE_##kind] = {text, classes, name, ops, kind##_SLOTS, {slots{NULL, SLOT_ONE, 0}}},
 static const KindRow KINDS[NODE_KIND_COUNT] = {
 #include "ast/kinds.def"
 };
@@ -33,12 +33,14 @@ static const char *const TYPES[AST_TYPE_KINDS] = {"int", "real", "bool", "count"
 static const char *const REDUCTIONS[AST_REDUCTIONS] = {"sum", "max", "min", "mean", "lse"};
 static const char *const OPERATORS[AST_OPERATORS] = {"-", "not", "+", "-", "*", "/", "%", "^", "==", "!=", "<", "<=", ">", ">=", "and", "or", "implies"};
 
-static const KindRow *row_of(NodeKind kind) {
+static const KindRow *row_of(NodeKind kind)
+{
     BFM_ASSERT((int)kind >= 0 && kind < NODE_KIND_COUNT);
     return &KINDS[kind];
 }
 
-static const SlotRow *slot_of(NodeKind kind, int slot) {
+static const SlotRow *slot_of(NodeKind kind, int slot)
+{
     const KindRow *row = row_of(kind);
     BFM_ASSERT(slot >= 0 && slot < row->count);
     return &row->slots[slot];
@@ -53,23 +55,27 @@ const char *node_slot_text(NodeKind kind, int slot) { return slot_of(kind, slot)
 SlotMode node_slot_mode(NodeKind kind, int slot) { return slot_of(kind, slot)->mode; }
 int node_slot_classes(NodeKind kind, int slot) { return slot_of(kind, slot)->classes; }
 
-const char *ast_def_text(int op) {
+const char *ast_def_text(int op)
+{
     BFM_ASSERT(op >= 0 && op < AST_DEF_COUNT);
     return DEFINITIONS[op];
 }
 
-const char *ast_type_text(int op) {
+const char *ast_type_text(int op)
+{
     op &= ~AST_TYPE_OR_NONE;
     BFM_ASSERT(op >= 0 && op < AST_TYPE_KINDS);
     return TYPES[op];
 }
 
-const char *ast_reduction_text(int op) {
+const char *ast_reduction_text(int op)
+{
     BFM_ASSERT(op >= 0 && op < AST_REDUCTIONS);
     return REDUCTIONS[op];
 }
 
-const char *ast_operator_text(int op) {
+const char *ast_operator_text(int op)
+{
     BFM_ASSERT(op >= 0 && op < AST_OPERATORS);
     return OPERATORS[op];
 }

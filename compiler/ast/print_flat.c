@@ -12,14 +12,16 @@
 static void put(Flat *flat, const char *text) { str_append(flat->out, text); }
 
 /* `rank`: 0 binds loosest. */
-static void break_here(Flat *flat, int rank) {
+static void break_here(Flat *flat, int rank)
+{
     int depth = BREAK_DEPTH_MIN + flat->depth * 8 + rank;
     str_push(flat->out, BREAK_MARK);
     str_push(flat->out, (char)(depth > BREAK_DEPTH_MAX ? BREAK_DEPTH_MAX : depth));
 }
 
 /* a, b, c: what is nested inside is deeper than the commas. */
-static void put_items(Flat *flat, const Node *list) {
+static void put_items(Flat *flat, const Node *list)
+{
     for (int i = 0; i < list_count(list); i++) {
         if (i > 0) {
             put(flat, ", ");
@@ -29,7 +31,8 @@ static void put_items(Flat *flat, const Node *list) {
     }
 }
 
-static void put_enclosed(Flat *flat, const char *open, const Node *list, const char *close) {
+static void put_enclosed(Flat *flat, const char *open, const Node *list, const char *close)
+{
     put(flat, open);
     flat->depth++;
     put_items(flat, list);
@@ -37,25 +40,33 @@ static void put_enclosed(Flat *flat, const char *open, const Node *list, const c
     put(flat, close);
 }
 
-static void put_brackets(Flat *flat, const Node *list) {
-    if (list) put_enclosed(flat, "[", list, "]");
+static void put_brackets(Flat *flat, const Node *list)
+{
+    if (list)
+        put_enclosed(flat, "[", list, "]");
 }
 
-static void put_set(Flat *flat, const Node *list) {
-    if (list_count(list) == 0) put(flat, "{}");
-    else put_enclosed(flat, "{ ", list, " }");
+static void put_set(Flat *flat, const Node *list)
+{
+    if (list_count(list) == 0)
+        put(flat, "{}");
+    else
+        put_enclosed(flat, "{ ", list, " }");
 }
 
 /* " word e", nothing where e is absent. */
-static void put_clause(Flat *flat, const char *word, const Node *e) {
-    if (!e) return;
+static void put_clause(Flat *flat, const char *word, const Node *e)
+{
+    if (!e)
+        return;
     put(flat, " ");
     break_here(flat, 0);
     put(flat, word);
     flat_node(flat, e);
 }
 
-static void put_assignment(Flat *flat, const Node *target, const char *sign, const Node *value, const Node *where) {
+static void put_assignment(Flat *flat, const Node *target, const char *sign, const Node *value, const Node *where)
+{
     flat->depth += 4; /* break the value rather than what it is called */
     flat_node(flat, target);
     flat->depth -= 4;
@@ -67,7 +78,8 @@ static void put_assignment(Flat *flat, const Node *target, const char *sign, con
 }
 
 /* { a  b }; the separator is what the grammar lets stand between two items. */
-static void put_body(Flat *flat, const Node *list, const char *separator) {
+static void put_body(Flat *flat, const Node *list, const char *separator)
+{
     if (list_count(list) == 0) {
         put(flat, "{}");
         return;
@@ -75,7 +87,8 @@ static void put_body(Flat *flat, const Node *list, const char *separator) {
     put(flat, "{ ");
     flat->depth++;
     for (int i = 0; i < list->count; i++) {
-        if (i > 0) put(flat, separator);
+        if (i > 0)
+            put(flat, separator);
         flat_node(flat, list->kids[i]);
     }
     flat->depth--;
@@ -88,17 +101,20 @@ static void put_body(Flat *flat, const Node *list, const char *separator) {
 enum { BIND_IMPLIES = 1, BIND_OR, BIND_AND, BIND_NOT, BIND_COMPARE, BIND_ADD, BIND_REDUCE, BIND_MUL, BIND_NEG, BIND_POW, BIND_PRIMARY };
 
 static const int OPERATOR_BINDING[AST_OPERATORS] = {
-    [AST_NEG] = BIND_NEG,    [AST_NOT] = BIND_NOT,    [AST_ADD] = BIND_ADD,    [AST_SUB] = BIND_ADD,    [AST_MUL] = BIND_MUL,    [AST_DIV] = BIND_MUL,
-    [AST_MOD] = BIND_MUL,    [AST_POW] = BIND_POW,    [AST_EQ] = BIND_COMPARE, [AST_NE] = BIND_COMPARE, [AST_LT] = BIND_COMPARE, [AST_LE] = BIND_COMPARE,
+    [AST_NEG] = BIND_NEG,    [AST_NOT] = BIND_NOT,    [AST_ADD] = BIND_ADD,    [AST_SUB] = BIND_ADD,    [AST_MUL] = BIND_MUL,         [AST_DIV] = BIND_MUL,
+    [AST_MOD] = BIND_MUL,    [AST_POW] = BIND_POW,    [AST_EQ] = BIND_COMPARE, [AST_NE] = BIND_COMPARE, [AST_LT] = BIND_COMPARE,      [AST_LE] = BIND_COMPARE,
     [AST_GT] = BIND_COMPARE, [AST_GE] = BIND_COMPARE, [AST_AND] = BIND_AND,    [AST_OR] = BIND_OR,      [AST_IMPLIES] = BIND_IMPLIES,
 };
 
-static int binding(const Node *node) {
-    if (node->kind == NODE_BINARY || node->kind == NODE_UNARY) return OPERATOR_BINDING[node->op];
+static int binding(const Node *node)
+{
+    if (node->kind == NODE_BINARY || node->kind == NODE_UNARY)
+        return OPERATOR_BINDING[node->op];
     return node->kind == NODE_REDUCE ? BIND_REDUCE : BIND_PRIMARY;
 }
 
-static bool is_grouped(const Node *node) {
+static bool is_grouped(const Node *node)
+{
     bool lone = node->kind == NODE_TUPLE || node->kind == NODE_LIST;
     return (node->layout & NODE_PARENS) && (node_kind_classes(node->kind) & CLASS_EXPR) && !lone;
 }
@@ -106,7 +122,8 @@ static bool is_grouped(const Node *node) {
 static void put_bare(Flat *flat, const Node *node);
 
 /* In parentheses where it binds more loosely than `least`, or had them in the source. */
-static void put_expr(Flat *flat, const Node *node, int least) {
+static void put_expr(Flat *flat, const Node *node, int least)
+{
     bool parens = binding(node) < least || is_grouped(node);
     if (parens) {
         put(flat, "(");
@@ -120,12 +137,14 @@ static void put_expr(Flat *flat, const Node *node, int least) {
 }
 
 /* 3/4: a quotient of two written numbers is one value to the reader. */
-static bool is_ratio(const Node *node) {
+static bool is_ratio(const Node *node)
+{
     const Node *left = node->kids[BINARY_LEFT], *right = node->kids[BINARY_RIGHT];
     return node->op == AST_DIV && left->kind == NODE_NUMBER && right->kind == NODE_NUMBER && !is_grouped(left) && !is_grouped(right);
 }
 
-static void print_binary(Flat *flat, const Node *node) {
+static void print_binary(Flat *flat, const Node *node)
+{
     if (is_ratio(node)) {
         put_bare(flat, node->kids[BINARY_LEFT]);
         put(flat, "/");
@@ -136,19 +155,22 @@ static void print_binary(Flat *flat, const Node *node) {
     bool right = own == BIND_POW || own == BIND_IMPLIES, single = own == BIND_COMPARE;
     put_expr(flat, node->kids[BINARY_LEFT], right || single ? own + 1 : own);
     put(flat, " ");
-    if (own != BIND_POW) break_here(flat, own);
+    if (own != BIND_POW)
+        break_here(flat, own);
     put(flat, ast_operator_text(node->op));
     put(flat, " ");
     int least = own == BIND_POW ? BIND_NEG : right ? own : own + 1; /* a ^ -b needs no parentheses */
     put_expr(flat, node->kids[BINARY_RIGHT], least);
 }
 
-static void print_unary(Flat *flat, const Node *node) {
+static void print_unary(Flat *flat, const Node *node)
+{
     put(flat, node->op == AST_NEG ? "-" : "not ");
     put_expr(flat, node->kids[UNARY_OPERAND], OPERATOR_BINDING[node->op]);
 }
 
-static void put_indices(Flat *flat, const Node *indices, const Node *condition, const Node *count) {
+static void put_indices(Flat *flat, const Node *indices, const Node *condition, const Node *count)
+{
     put(flat, "[");
     flat->depth++;
     put_items(flat, indices);
@@ -164,14 +186,16 @@ static void put_indices(Flat *flat, const Node *indices, const Node *condition, 
     put(flat, "]");
 }
 
-static void print_reduce(Flat *flat, const Node *node) {
+static void print_reduce(Flat *flat, const Node *node)
+{
     put(flat, ast_reduction_text(node->op));
     put_indices(flat, node->kids[REDUCE_INDICES], node->kids[REDUCE_CONDITION], NULL);
     put(flat, " ");
     put_expr(flat, node->kids[REDUCE_BODY], BIND_REDUCE);
 }
 
-static void print_over(Flat *flat, const Node *node) {
+static void print_over(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put_indices(flat, node->kids[OVER_INDICES], node->kids[OVER_CONDITION], node->kids[OVER_COUNT]);
     put(flat, "(");
@@ -181,12 +205,14 @@ static void print_over(Flat *flat, const Node *node) {
     put(flat, ")");
 }
 
-static void print_call(Flat *flat, const Node *node) {
+static void print_call(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put_enclosed(flat, "(", node->kids[CALL_ARGS], ")");
 }
 
-static void print_as(Flat *flat, const Node *node) {
+static void print_as(Flat *flat, const Node *node)
+{
     const Node *call = node->kids[AS_CALL];
     put(flat, call->name);
     put(flat, " as ");
@@ -194,7 +220,8 @@ static void print_as(Flat *flat, const Node *node) {
     put_enclosed(flat, " (", call->kids[CALL_ARGS], ")");
 }
 
-static void print_if_value(Flat *flat, const Node *node) {
+static void print_if_value(Flat *flat, const Node *node)
+{
     put(flat, "if ");
     flat_node(flat, node->kids[IF_VALUE_CONDITION]);
     put(flat, " { ");
@@ -217,7 +244,8 @@ static void print_if_value(Flat *flat, const Node *node) {
 }
 
 /* Exact: the denominator's only primes are 2 and 5 (ast_number sees to that), so the digits end. */
-static void print_number(Flat *flat, const Node *node) {
+static void print_number(Flat *flat, const Node *node)
+{
     char text[32];
     if (node->text) {
         put(flat, node->text);
@@ -229,7 +257,8 @@ static void print_number(Flat *flat, const Node *node) {
         snprintf(text, sizeof text, "%" PRId64, node->value.num / node->value.den);
         put(flat, text);
         uint64_t den = (uint64_t)node->value.den, rest = (uint64_t)node->value.num % den; /* den divides 10^18: ten times the rest fits */
-        if (rest != 0) put(flat, ".");
+        if (rest != 0)
+            put(flat, ".");
         for (int i = 0; rest != 0 && i < 18; i++) {
             rest *= 10;
             str_push(flat->out, (char)('0' + (int)(rest / den)));
@@ -238,19 +267,25 @@ static void print_number(Flat *flat, const Node *node) {
     }
 }
 
-static void print_quantity(Flat *flat, const Node *node) {
+static void print_quantity(Flat *flat, const Node *node)
+{
     put_bare(flat, node->kids[QUANTITY_AMOUNT]);
     put(flat, " ");
     put(flat, node->name);
 }
 
-static void put_string(Flat *flat, const char *content) {
+static void put_string(Flat *flat, const char *content)
+{
     put(flat, "\"");
     for (const char *c = content; *c; c++) {
-        if (*c == '\n') put(flat, "\\n");
-        else if (*c == '\t') put(flat, "\\t");
-        else if (*c == '"' || *c == '\\') str_printf(flat->out, "\\%c", *c);
-        else str_push(flat->out, *c);
+        if (*c == '\n')
+            put(flat, "\\n");
+        else if (*c == '\t')
+            put(flat, "\\t");
+        else if (*c == '"' || *c == '\\')
+            str_printf(flat->out, "\\%c", *c);
+        else
+            str_push(flat->out, *c);
     }
     put(flat, "\"");
 }
@@ -259,31 +294,36 @@ static void print_string(Flat *flat, const Node *node) { put_string(flat, node->
 static void print_name(Flat *flat, const Node *node) { put(flat, node->name); }
 static void print_bool(Flat *flat, const Node *node) { put(flat, node->op ? "true" : "false"); }
 
-static void print_field(Flat *flat, const Node *node) {
+static void print_field(Flat *flat, const Node *node)
+{
     put_bare(flat, node->kids[FIELD_OBJECT]);
     put(flat, ".");
     put(flat, node->name);
 }
 
-static void print_subscript(Flat *flat, const Node *node) {
+static void print_subscript(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put_brackets(flat, node->kids[SUBSCRIPT_ENTRIES]);
 }
 
-static void print_next_value(Flat *flat, const Node *node) {
+static void print_next_value(Flat *flat, const Node *node)
+{
     put(flat, "next ");
     put_bare(flat, node->kids[NEXT_VALUE_OBJECT]);
 }
 
 static void print_tuple(Flat *flat, const Node *node) { put_enclosed(flat, "(", node->kids[TUPLE_PARTS], ")"); }
 
-static void print_arg(Flat *flat, const Node *node) {
+static void print_arg(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put(flat, " = ");
     flat_node(flat, node->kids[ARG_VALUE]);
 }
 
-static void print_index(Flat *flat, const Node *node) {
+static void print_index(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put(flat, " in ");
     flat_node(flat, node->kids[INDEX_LOW]);
@@ -291,47 +331,56 @@ static void print_index(Flat *flat, const Node *node) {
     flat_node(flat, node->kids[INDEX_HIGH]);
 }
 
-static void print_target(Flat *flat, const Node *node) {
+static void print_target(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put_brackets(flat, node->kids[TARGET_ENTRIES]);
 }
 
 /* ---- declarations ---- */
 
-static void print_error(Flat *flat, const Node *node) {
+static void print_error(Flat *flat, const Node *node)
+{
     (void)node;
     put(flat, "/* error */");
 }
 
-static void print_use(Flat *flat, const Node *node) {
+static void print_use(Flat *flat, const Node *node)
+{
     put(flat, "use ");
     put(flat, node->name);
 }
 
-static void print_type(Flat *flat, const Node *node) {
+static void print_type(Flat *flat, const Node *node)
+{
     const Node *choices = node->kids[TYPE_CHOICES];
     for (int i = 0; i < list_count(choices); i++) {
         put(flat, i > 0 ? ", " : "{ ");
         put(flat, choices->kids[i]->name);
     }
     put(flat, choices ? " }" : ast_type_text(node->op));
-    if (node->op & AST_TYPE_OR_NONE) put(flat, " | none");
+    if (node->op & AST_TYPE_OR_NONE)
+        put(flat, " | none");
 }
 
-static void put_default(Flat *flat, const Node *value) {
-    if (!value) return;
+static void put_default(Flat *flat, const Node *value)
+{
+    if (!value)
+        return;
     put(flat, " = ");
     flat_node(flat, value);
 }
 
-static void print_attribute(Flat *flat, const Node *node) {
+static void print_attribute(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put(flat, ": ");
     flat_node(flat, node->kids[ATTRIBUTE_TYPE]);
     put_default(flat, node->kids[ATTRIBUTE_DEFAULT]);
 }
 
-static void print_input(Flat *flat, const Node *node) {
+static void print_input(Flat *flat, const Node *node)
+{
     put(flat, node->name);
     put_brackets(flat, node->kids[INPUT_AXES]);
     if (node->kids[INPUT_TYPE]) {
@@ -341,32 +390,38 @@ static void print_input(Flat *flat, const Node *node) {
     put_default(flat, node->kids[INPUT_DEFAULT]);
 }
 
-static void print_result(Flat *flat, const Node *node) {
+static void print_result(Flat *flat, const Node *node)
+{
     put(flat, "-> ");
-    if (node->name) put(flat, node->name);
+    if (node->name)
+        put(flat, node->name);
     put_brackets(flat, node->kids[RESULT_AXES]);
 }
 
-static void put_overrides(Flat *flat, const Node *norm, const Node *wiring) {
+static void put_overrides(Flat *flat, const Node *norm, const Node *wiring)
+{
     put_clause(flat, "norm = ", norm);
     put_clause(flat, "wiring = ", wiring);
 }
 
-static void put_params(Flat *flat, const Node *node) {
+static void put_params(Flat *flat, const Node *node)
+{
     const Node *inputs = node->kids[DEFINITION_INPUTS], *params = node->kids[DEFINITION_PARAMS];
     put(flat, "(");
     flat->depth++;
     put_items(flat, inputs);
     if (params->count > 0) {
         put(flat, "; ");
-        if (inputs->count > 0) break_here(flat, 0);
+        if (inputs->count > 0)
+            break_here(flat, 0);
         put_items(flat, params);
     }
     flat->depth--;
     put(flat, ")");
 }
 
-static void head_definition(Flat *flat, const Node *node) {
+static void head_definition(Flat *flat, const Node *node)
+{
     put(flat, ast_def_text(node->op));
     put(flat, " ");
     put(flat, node->name);
@@ -375,57 +430,69 @@ static void head_definition(Flat *flat, const Node *node) {
     put_overrides(flat, node->kids[DEFINITION_NORM], node->kids[DEFINITION_WIRING]);
 }
 
-static void head_block(Flat *flat, const Node *node) {
+static void head_block(Flat *flat, const Node *node)
+{
     put(flat, "block ");
     put(flat, node->name);
     put_enclosed(flat, "(", node->kids[BLOCK_ATTRIBUTES], ")");
     put_overrides(flat, node->kids[BLOCK_NORM], node->kids[BLOCK_WIRING]);
 }
 
-static void head_model(Flat *flat, const Node *node) {
+static void head_model(Flat *flat, const Node *node)
+{
     put(flat, "model ");
     put(flat, node->name);
-    if (node->kids[MODEL_ATTRIBUTES]->count > 0) put_enclosed(flat, "(", node->kids[MODEL_ATTRIBUTES], ")");
+    if (node->kids[MODEL_ATTRIBUTES]->count > 0)
+        put_enclosed(flat, "(", node->kids[MODEL_ATTRIBUTES], ")");
     put_overrides(flat, node->kids[MODEL_NORM], node->kids[MODEL_WIRING]);
 }
 
 /* ---- lines of blocks ---- */
 
-static void put_label(Flat *flat, const Node *node) {
-    if (!node->name) return;
+static void put_label(Flat *flat, const Node *node)
+{
+    if (!node->name)
+        return;
     put(flat, node->name);
     put(flat, ": ");
 }
 
-static void print_line(Flat *flat, const Node *node) {
+static void print_line(Flat *flat, const Node *node)
+{
     put_label(flat, node);
     put_bare(flat, node->kids[LINE_CALL]);
     put_overrides(flat, node->kids[LINE_NORM], node->kids[LINE_WIRING]);
 }
 
-static void head_repeat(Flat *flat, const Node *node) {
+static void head_repeat(Flat *flat, const Node *node)
+{
     put(flat, "repeat ");
     flat_node(flat, node->kids[REPEAT_COUNT]);
-    if (node->op & AST_SHARED) put(flat, " shared");
+    if (node->op & AST_SHARED)
+        put(flat, " shared");
 }
 
-static void head_parallel(Flat *flat, const Node *node) {
+static void head_parallel(Flat *flat, const Node *node)
+{
     put_label(flat, node);
     put(flat, "parallel");
 }
 
-static void head_at(Flat *flat, const Node *node) {
+static void head_at(Flat *flat, const Node *node)
+{
     put_label(flat, node);
     put(flat, "at ");
     flat_node(flat, node->kids[AT_WIDTH]);
 }
 
-static void print_parallel(Flat *flat, const Node *node) {
+static void print_parallel(Flat *flat, const Node *node)
+{
     head_parallel(flat, node);
     put(flat, " {");
     const Node *branches = node->kids[PARALLEL_BRANCHES];
     for (int i = 0; i < branches->count; i++) {
-        if (i > 0) put(flat, " |");
+        if (i > 0)
+            put(flat, " |");
         const Node *branch = branches->kids[i];
         for (int j = 0; j < branch->count; j++) {
             put(flat, j ? "  " : " ");
@@ -440,7 +507,8 @@ static void print_setting(Flat *flat, const Node *node) { flat_padded(flat, node
 
 /* ---- statements ---- */
 
-static void print_let(Flat *flat, const Node *node) {
+static void print_let(Flat *flat, const Node *node)
+{
     const Node *targets = node->kids[LET_TARGETS];
     put(flat, "let ");
     if (targets->count == 1) {
@@ -452,7 +520,8 @@ static void print_let(Flat *flat, const Node *node) {
     put_clause(flat, "where ", node->kids[LET_WHERE]);
 }
 
-static void print_param(Flat *flat, const Node *node) {
+static void print_param(Flat *flat, const Node *node)
+{
     put(flat, node->op & AST_SHARED ? "shared param " : "param ");
     put(flat, node->name);
     put_brackets(flat, node->kids[PARAM_SHAPE]);
@@ -460,7 +529,8 @@ static void print_param(Flat *flat, const Node *node) {
     flat_node(flat, node->kids[PARAM_INIT]);
 }
 
-static void print_state(Flat *flat, const Node *node) {
+static void print_state(Flat *flat, const Node *node)
+{
     put(flat, "state ");
     put(flat, node->name);
     put_brackets(flat, node->kids[STATE_SHAPE]);
@@ -468,60 +538,70 @@ static void print_state(Flat *flat, const Node *node) {
     flat_node(flat, node->kids[STATE_INIT]);
 }
 
-static void print_next(Flat *flat, const Node *node) {
+static void print_next(Flat *flat, const Node *node)
+{
     put(flat, "next ");
     put_assignment(flat, node->kids[NEXT_TARGET], " = ", node->kids[NEXT_VALUE], node->kids[NEXT_WHERE]);
 }
 
-static void print_recur(Flat *flat, const Node *node) {
+static void print_recur(Flat *flat, const Node *node)
+{
     put(flat, "recur ");
     put_assignment(flat, node->kids[RECUR_TARGET], " = ", node->kids[RECUR_VALUE], node->kids[RECUR_WHERE]);
 }
 
-static void print_accumulate(Flat *flat, const Node *node) {
+static void print_accumulate(Flat *flat, const Node *node)
+{
     put_assignment(flat, node->kids[ACCUMULATE_TARGET], " += ", node->kids[ACCUMULATE_VALUE], node->kids[ACCUMULATE_WHERE]);
 }
 
-static void print_bind(Flat *flat, const Node *node) {
-    put_assignment(flat, node->kids[BIND_TARGET], " = ", node->kids[BIND_VALUE], node->kids[BIND_WHERE]);
-}
+static void print_bind(Flat *flat, const Node *node) { put_assignment(flat, node->kids[BIND_TARGET], " = ", node->kids[BIND_VALUE], node->kids[BIND_WHERE]); }
 
-static void print_loss(Flat *flat, const Node *node) {
+static void print_loss(Flat *flat, const Node *node)
+{
     put(flat, "loss ");
     put(flat, node->name);
     put(flat, " = ");
     flat_node(flat, node->kids[LOSS_VALUE]);
 }
 
-static void print_metric(Flat *flat, const Node *node) {
+static void print_metric(Flat *flat, const Node *node)
+{
     put(flat, "metric ");
     put_assignment(flat, node->kids[METRIC_TARGET], " = ", node->kids[METRIC_VALUE], NULL);
     put(flat, " ");
     put(flat, ast_reduction_text(node->op));
 }
 
-static void print_require(Flat *flat, const Node *node) {
+static void print_require(Flat *flat, const Node *node)
+{
     put(flat, "require ");
     flat_node(flat, node->kids[REQUIRE_CONDITION]);
 }
 
-static void head_if(Flat *flat, const Node *node) {
+static void head_if(Flat *flat, const Node *node)
+{
     put(flat, "if ");
     flat_node(flat, node->kids[IF_CONDITION]);
 }
 
-static void print_if(Flat *flat, const Node *node) {
+static void print_if(Flat *flat, const Node *node)
+{
     head_if(flat, node);
     put(flat, " ");
     put_body(flat, node->kids[IF_THEN], "  ");
     const Node *other = node->kids[IF_ELSE];
-    if (!other) return;
+    if (!other)
+        return;
     put(flat, " else ");
-    if (other->count == 1 && other->kids[0]->kind == NODE_IF) flat_node(flat, other->kids[0]);
-    else put_body(flat, other, "  ");
+    if (other->count == 1 && other->kids[0]->kind == NODE_IF)
+        flat_node(flat, other->kids[0]);
+    else
+        put_body(flat, other, "  ");
 }
 
-static void print_return(Flat *flat, const Node *node) {
+static void print_return(Flat *flat, const Node *node)
+{
     put(flat, "return ");
     put_items(flat, node->kids[RETURN_VALUES]);
 }
@@ -530,71 +610,87 @@ static void print_return(Flat *flat, const Node *node) {
 
 static void print_set(Flat *flat, const Node *node) { put_set(flat, node->kids[SET_ITEMS]); }
 
-static void print_range(Flat *flat, const Node *node) {
+static void print_range(Flat *flat, const Node *node)
+{
     flat_node(flat, node->kids[RANGE_LOW]);
     put(flat, " .. ");
     flat_node(flat, node->kids[RANGE_HIGH]);
 }
 
-static void head_choice(Flat *flat, const Node *node) {
+static void head_choice(Flat *flat, const Node *node)
+{
     put(flat, node->name);
-    if (!node->kids[CHOICE_TIMES]) return;
+    if (!node->kids[CHOICE_TIMES])
+        return;
     put(flat, " * ");
     flat_node(flat, node->kids[CHOICE_TIMES]);
 }
 
-static void print_start(Flat *flat, const Node *node) {
+static void print_start(Flat *flat, const Node *node)
+{
     put(flat, "start from ");
     put(flat, node->name);
 }
 
-static void print_bounds(Flat *flat, const Node *node) {
+static void print_bounds(Flat *flat, const Node *node)
+{
     put(flat, "where ");
     put_items(flat, node->kids[BOUNDS_CONDITIONS]);
 }
 
-static void head_space(Flat *flat, const Node *node) {
+static void head_space(Flat *flat, const Node *node)
+{
     put(flat, "space ");
     put(flat, node->name);
 }
 
-static void head_search(Flat *flat, const Node *node) {
+static void head_search(Flat *flat, const Node *node)
+{
     put(flat, "search ");
     put(flat, node->name);
 }
 
-static void head_recipe(Flat *flat, const Node *node) {
+static void head_recipe(Flat *flat, const Node *node)
+{
     put(flat, "recipe ");
     put(flat, node->name);
 }
 
-static void head_on(Flat *flat, const Node *node) {
+static void head_on(Flat *flat, const Node *node)
+{
     put(flat, "on ");
     put_string(flat, node->name);
 }
 
-static void head_check(Flat *flat, const Node *node) {
+static void head_check(Flat *flat, const Node *node)
+{
     put(flat, "check ");
     put_string(flat, node->name);
 }
 
 static void print_list(Flat *flat, const Node *node) { put_items(flat, node); }
 
-static void print_file(Flat *flat, const Node *node) {
+static void print_file(Flat *flat, const Node *node)
+{
     for (int i = 0; i < node->kids[FILE_ITEMS]->count; i++) {
-        if (i > 0) put(flat, "  ");
+        if (i > 0)
+            put(flat, "  ");
         flat_node(flat, node->kids[FILE_ITEMS]->kids[i]);
     }
 }
 
-int flat_name_width(const Node *node) {
-    if (node->kind != NODE_SETTING && node->kind != NODE_DOMAIN) return 0;
+int flat_name_width(const Node *node)
+{
+    if (node->kind != NODE_SETTING && node->kind != NODE_DOMAIN)
+        return 0;
     return (int)strlen(node->name) + (node->kind == NODE_DOMAIN && node->op == AST_LET ? 4 : 0);
 }
 
-void flat_padded(Flat *flat, const Node *node, int width) {
+void flat_padded(Flat *flat, const Node *node, int width)
+{
     bool domain = node->kind == NODE_DOMAIN;
-    if (domain && node->op == AST_LET) put(flat, "let ");
+    if (domain && node->op == AST_LET)
+        put(flat, "let ");
     put(flat, node->name);
     str_repeat(flat->out, ' ', width - flat_name_width(node));
     put(flat, domain ? " in " : " = ");
@@ -610,7 +706,7 @@ typedef void FlatPrint(Flat *flat, const Node *node);
 typedef struct PrintRow {
     FlatPrint *print; /* NULL: head, then the body in braces */
     FlatPrint *head;
-    int body;         /* slot, or -1 */
+    int body; /* slot, or -1 */
 } PrintRow;
 
 static const PrintRow PRINTS[NODE_KIND_COUNT] = {
@@ -674,18 +770,23 @@ static const PrintRow PRINTS[NODE_KIND_COUNT] = {
     [NODE_IF_VALUE] = {print_if_value, NULL, -1},
 };
 
-int body_slot(const Node *node) {
-    if (node->kind == NODE_DEFINITION && !node->kids[DEFINITION_BODY]) return -1;
+int body_slot(const Node *node)
+{
+    if (node->kind == NODE_DEFINITION && !node->kids[DEFINITION_BODY])
+        return -1;
     return PRINTS[node->kind].body;
 }
 
 void flat_head(Flat *flat, const Node *node) { PRINTS[node->kind].head(flat, node); }
 
-void flat_tail(Flat *flat, const Node *node) {
-    if (node->kind == NODE_PARALLEL) put_overrides(flat, node->kids[PARALLEL_NORM], node->kids[PARALLEL_WIRING]);
+void flat_tail(Flat *flat, const Node *node)
+{
+    if (node->kind == NODE_PARALLEL)
+        put_overrides(flat, node->kids[PARALLEL_NORM], node->kids[PARALLEL_WIRING]);
 }
 
-static void put_bare(Flat *flat, const Node *node) {
+static void put_bare(Flat *flat, const Node *node)
+{
     const PrintRow *row = &PRINTS[node->kind];
     if (row->print) {
         row->print(flat, node);
@@ -706,13 +807,16 @@ static void put_bare(Flat *flat, const Node *node) {
 
 void flat_node(Flat *flat, const Node *node) { put_expr(flat, node, 0); }
 
-void flat_assertion(Flat *flat, const Node *node) {
+void flat_assertion(Flat *flat, const Node *node)
+{
     Str text = {0};
     Flat inner = {&text, flat->depth + 1};
     flat_node(&inner, node);
     bool minus = *str_text(&text) == '-';
-    if (minus) put(flat, "(");
+    if (minus)
+        put(flat, "(");
     put(flat, str_text(&text));
-    if (minus) put(flat, ")");
+    if (minus)
+        put(flat, ")");
     str_free(&text);
 }

@@ -14,17 +14,21 @@ typedef struct Printer {
 
 static void start_line(Printer *printer) { str_repeat(printer->out, ' ', printer->indent); }
 
-static int visible_length(const char *text) {
+static int visible_length(const char *text)
+{
     int length = 0;
     for (; *text; text++) {
-        if (*text == BREAK_MARK) text++;
-        else length++;
+        if (*text == BREAK_MARK)
+            text++;
+        else
+            length++;
     }
     return length;
 }
 
 /* The best break within `room` columns: the shallowest, of those the last; where none fits, the first there is. NULL if there is none. */
-static const char *find_break(const char *text, int room) {
+static const char *find_break(const char *text, int room)
+{
     const char *best = NULL;
     int column = 0;
     for (const char *c = text; *c; c++) {
@@ -32,27 +36,35 @@ static const char *find_break(const char *text, int room) {
             column++;
             continue;
         }
-        if (column > room) return best ? best : c;
-        if (column > 0 && (!best || c[1] <= best[1])) best = c;
+        if (column > room)
+            return best ? best : c;
+        if (column > 0 && (!best || c[1] <= best[1]))
+            best = c;
         c++;
     }
     return best;
 }
 
-static void emit_piece(Printer *printer, const char *begin, const char *end) {
+static void emit_piece(Printer *printer, const char *begin, const char *end)
+{
     Str *out = printer->out;
     for (const char *c = begin; c < end; c++) {
-        if (*c == BREAK_MARK) c++;
-        else str_push(out, *c);
+        if (*c == BREAK_MARK)
+            c++;
+        else
+            str_push(out, *c);
     }
-    while (out->length > 0 && out->text[out->length - 1] == ' ') out->text[--out->length] = '\0';
+    while (out->length > 0 && out->text[out->length - 1] == ' ')
+        out->text[--out->length] = '\0';
 }
 
 /* Writes flat text from the current column on, broken where it is too long; `reserved` columns follow it on its last line. */
-static void emit_flat(Printer *printer, const char *text, int column, int continuation, int reserved) {
+static void emit_flat(Printer *printer, const char *text, int column, int continuation, int reserved)
+{
     while (column + visible_length(text) + reserved > PRINT_WIDTH) {
         const char *at = find_break(text, PRINT_WIDTH - column);
-        if (!at) break;
+        if (!at)
+            break;
         emit_piece(printer, text, at);
         str_push(printer->out, '\n');
         column = continuation;
@@ -66,9 +78,11 @@ static void emit_flat(Printer *printer, const char *text, int column, int contin
 
 static bool list_is_flat(const Node *list);
 
-static bool node_is_flat(const Node *node) {
+static bool node_is_flat(const Node *node)
+{
     int slot = body_slot(node);
-    if (slot >= 0 && !list_is_flat(node->kids[slot])) return false;
+    if (slot >= 0 && !list_is_flat(node->kids[slot]))
+        return false;
     if (node->kind == NODE_IF && node->kids[IF_ELSE]) {
         const Node *other = node->kids[IF_ELSE];
         bool chain = other->count == 1 && other->kids[0]->kind == NODE_IF && !other->tail && !other->trail && !other->kids[0]->doc;
@@ -76,25 +90,32 @@ static bool node_is_flat(const Node *node) {
     }
     for (int i = 0; i < node->count; i++) { /* comments in lists of attributes */
         const Node *list = node->kids[i];
-        if (i == slot || !list || list->kind != NODE_LIST) continue;
-        if (list->tail || list->trail) return false;
+        if (i == slot || !list || list->kind != NODE_LIST)
+            continue;
+        if (list->tail || list->trail)
+            return false;
         for (int j = 0; j < list->count; j++)
-            if (list->kids[j]->doc || list->kids[j]->trail) return false;
+            if (list->kids[j]->doc || list->kids[j]->trail)
+                return false;
     }
     return true;
 }
 
-static bool list_is_flat(const Node *list) {
-    if (list->tail || list->trail || (list->count > 0 && !(list->layout & NODE_ONE_LINE))) return false;
+static bool list_is_flat(const Node *list)
+{
+    if (list->tail || list->trail || (list->count > 0 && !(list->layout & NODE_ONE_LINE)))
+        return false;
     for (int i = 0; i < list->count; i++) {
         const Node *item = list->kids[i];
-        if (item->kind == NODE_LIST ? !list_is_flat(item) : item->doc || item->trail || !node_is_flat(item)) return false;
+        if (item->kind == NODE_LIST ? !list_is_flat(item) : item->doc || item->trail || !node_is_flat(item))
+            return false;
     }
     return true;
 }
 
 /* On one line a `(` or `-` would continue what stands before it, and a lone name could be the unit of a number: such assertions need lines of their own. */
-static bool assertions_mix(const Node *node) {
+static bool assertions_mix(const Node *node)
+{
     bool mix = false;
     for (int i = 0; node->kind == NODE_CHECK && i < node->kids[CHECK_BODY]->count && !mix; i++) {
         Str text = {0};
@@ -109,32 +130,39 @@ static bool assertions_mix(const Node *node) {
 
 /* ---- comments ---- */
 
-static void emit_comment_lines(Printer *printer, const char *lines) {
+static void emit_comment_lines(Printer *printer, const char *lines)
+{
     while (lines) {
         const char *end = strchr(lines, '\n');
         size_t length = end ? (size_t)(end - lines) : strlen(lines);
-        if (length > 0) start_line(printer);
+        if (length > 0)
+            start_line(printer);
         str_append_n(printer->out, lines, length);
         str_push(printer->out, '\n');
         lines = end ? end + 1 : NULL;
     }
 }
 
-static void emit_trail(Printer *printer, const char *comment) {
-    if (comment) str_printf(printer->out, "  %s", comment);
+static void emit_trail(Printer *printer, const char *comment)
+{
+    if (comment)
+        str_printf(printer->out, "  %s", comment);
     str_push(printer->out, '\n');
 }
 
 /* ---- heads: the text before a body's brace ---- */
 
-static bool params_have_comments(const Node *list) {
+static bool params_have_comments(const Node *list)
+{
     bool some = list->tail || list->trail;
-    for (int i = 0; i < list->count; i++) some = some || list->kids[i]->doc || list->kids[i]->trail;
+    for (int i = 0; i < list->count; i++)
+        some = some || list->kids[i]->doc || list->kids[i]->trail;
     return some;
 }
 
 /* One parameter per line, with its comments. */
-static void emit_param_lines(Printer *printer, const Node *list, bool last_list) {
+static void emit_param_lines(Printer *printer, const Node *list, bool last_list)
+{
     emit_comment_lines(printer, list->trail);
     for (int i = 0; i < list->count; i++) {
         const Node *param = list->kids[i];
@@ -143,8 +171,10 @@ static void emit_param_lines(Printer *printer, const Node *list, bool last_list)
         emit_comment_lines(printer, param->doc);
         start_line(printer);
         flat_node(&flat, param);
-        if (i + 1 < list->count) str_push(&text, ',');
-        else if (!last_list) str_push(&text, ';');
+        if (i + 1 < list->count)
+            str_push(&text, ',');
+        else if (!last_list)
+            str_push(&text, ';');
         emit_flat(printer, str_text(&text), printer->indent, printer->indent + PRINT_INDENT, 0);
         emit_trail(printer, param->trail);
         str_free(&text);
@@ -153,13 +183,17 @@ static void emit_param_lines(Printer *printer, const Node *list, bool last_list)
 }
 
 /* A head whose parameters carry comments: `layer f(`, the parameters, `) -> …`. Written flat, the list is what stands between the first `(` and its partner. */
-static void emit_tall_head(Printer *printer, const Node *node, const char *text) {
+static void emit_tall_head(Printer *printer, const Node *node, const char *text)
+{
     const char *open = strchr(text, '('), *close = open;
     int depth = 0;
     for (; *close; close++) {
-        if (*close == BREAK_MARK) close++;
-        else if (*close == '(') depth++;
-        else if (*close == ')' && --depth == 0) break;
+        if (*close == BREAK_MARK)
+            close++;
+        else if (*close == '(')
+            depth++;
+        else if (*close == ')' && --depth == 0)
+            break;
     }
     emit_piece(printer, text, open + 1);
     str_push(printer->out, '\n');
@@ -180,18 +214,24 @@ static void emit_tall_head(Printer *printer, const Node *node, const char *text)
     emit_flat(printer, close, printer->indent, printer->indent + 2 * PRINT_INDENT, 2);
 }
 
-static bool head_is_tall(const Node *node) {
-    if (node->kind == NODE_BLOCK) return params_have_comments(node->kids[BLOCK_ATTRIBUTES]);
-    if (node->kind == NODE_MODEL) return params_have_comments(node->kids[MODEL_ATTRIBUTES]);
+static bool head_is_tall(const Node *node)
+{
+    if (node->kind == NODE_BLOCK)
+        return params_have_comments(node->kids[BLOCK_ATTRIBUTES]);
+    if (node->kind == NODE_MODEL)
+        return params_have_comments(node->kids[MODEL_ATTRIBUTES]);
     return node->kind == NODE_DEFINITION && (params_have_comments(node->kids[DEFINITION_INPUTS]) || params_have_comments(node->kids[DEFINITION_PARAMS]));
 }
 
-static void emit_head(Printer *printer, const Node *node, int column) {
+static void emit_head(Printer *printer, const Node *node, int column)
+{
     Str text = {0};
     Flat flat = {&text, 0};
     flat_head(&flat, node);
-    if (head_is_tall(node)) emit_tall_head(printer, node, str_text(&text));
-    else emit_flat(printer, str_text(&text), column, printer->indent + 2 * PRINT_INDENT, 2);
+    if (head_is_tall(node))
+        emit_tall_head(printer, node, str_text(&text));
+    else
+        emit_flat(printer, str_text(&text), column, printer->indent + 2 * PRINT_INDENT, 2);
     str_free(&text);
 }
 
@@ -200,27 +240,35 @@ static void emit_head(Printer *printer, const Node *node, int column) {
 static void emit_node(Printer *printer, const Node *node, int pad);
 
 /* How wide names are in the run of settings that item `i` belongs to. */
-static int run_width(const Node *list, int i) {
+static int run_width(const Node *list, int i)
+{
     int begin = i, end = i + 1, width = 0;
-    while (begin > 0 && flat_name_width(list->kids[begin - 1]) && !list->kids[begin]->doc && !(list->kids[begin]->layout & NODE_BLANK_BEFORE)) begin--;
-    while (end < list->count && flat_name_width(list->kids[end]) && !list->kids[end]->doc && !(list->kids[end]->layout & NODE_BLANK_BEFORE)) end++;
+    while (begin > 0 && flat_name_width(list->kids[begin - 1]) && !list->kids[begin]->doc && !(list->kids[begin]->layout & NODE_BLANK_BEFORE))
+        begin--;
+    while (end < list->count && flat_name_width(list->kids[end]) && !list->kids[end]->doc && !(list->kids[end]->layout & NODE_BLANK_BEFORE))
+        end++;
     for (int j = begin; j < end; j++)
-        if (flat_name_width(list->kids[j]) > width) width = flat_name_width(list->kids[j]);
+        if (flat_name_width(list->kids[j]) > width)
+            width = flat_name_width(list->kids[j]);
     return width;
 }
 
-static void emit_items(Printer *printer, const Node *list) {
+static void emit_items(Printer *printer, const Node *list)
+{
     for (int i = 0; i < list->count; i++) {
         const Node *item = list->kids[i];
-        if (i > 0 && (item->layout & NODE_BLANK_BEFORE)) str_push(printer->out, '\n');
+        if (i > 0 && (item->layout & NODE_BLANK_BEFORE))
+            str_push(printer->out, '\n');
         emit_node(printer, item, flat_name_width(item) ? run_width(list, i) : 0);
     }
-    if (list->tail && list->count > 0 && (list->layout & NODE_BLANK_BEFORE)) str_push(printer->out, '\n');
+    if (list->tail && list->count > 0 && (list->layout & NODE_BLANK_BEFORE))
+        str_push(printer->out, '\n');
     emit_comment_lines(printer, list->tail);
 }
 
 /* " {", the items, "}" without newline after it. */
-static void emit_body(Printer *printer, const Node *list) {
+static void emit_body(Printer *printer, const Node *list)
+{
     if (list->count == 0 && !list->tail && !list->trail) {
         str_append(printer->out, " {}");
         return;
@@ -234,7 +282,8 @@ static void emit_body(Printer *printer, const Node *list) {
     str_push(printer->out, '}');
 }
 
-static void emit_branches(Printer *printer, const Node *branches) {
+static void emit_branches(Printer *printer, const Node *branches)
+{
     str_append(printer->out, " {");
     for (int i = 0; i < branches->count; i++) {
         const Node *branch = branches->kids[i];
@@ -254,49 +303,60 @@ static void emit_branches(Printer *printer, const Node *branches) {
 /* ---- nodes ---- */
 
 /* The node flat, if it may stand on one line and fits; with `out` NULL only whether. */
-static bool emit_if_flat(Printer *printer, const Node *node, int column) {
-    if (!node_is_flat(node) || assertions_mix(node)) return false;
+static bool emit_if_flat(Printer *printer, const Node *node, int column)
+{
+    if (!node_is_flat(node) || assertions_mix(node))
+        return false;
     Str text = {0};
     Flat flat = {&text, 0};
     flat_node(&flat, node);
     bool fits = column + visible_length(str_text(&text)) <= PRINT_WIDTH;
-    if (fits && printer->out) emit_piece(printer, str_text(&text), str_text(&text) + text.length);
+    if (fits && printer->out)
+        emit_piece(printer, str_text(&text), str_text(&text) + text.length);
     str_free(&text);
     return fits;
 }
 
 /* One arm of an if: on one line if it was and fits, else over several. Returns whether it took several. */
-static bool emit_arm(Printer *printer, const Node *list, int column) {
+static bool emit_arm(Printer *printer, const Node *list, int column)
+{
     Str text = {0};
     bool fits = list_is_flat(list);
     if (fits) {
         Flat flat = {&text, 0};
         str_append(&text, " { ");
         for (int i = 0; i < list->count; i++) {
-            if (i > 0) str_append(&text, "  ");
+            if (i > 0)
+                str_append(&text, "  ");
             flat_node(&flat, list->kids[i]);
         }
         str_append(&text, list->count > 0 ? " }" : "}");
         fits = column + visible_length(str_text(&text)) <= PRINT_WIDTH;
     }
-    if (fits && list->count > 0) emit_piece(printer, str_text(&text), str_text(&text) + text.length);
-    else emit_body(printer, list);
+    if (fits && list->count > 0)
+        emit_piece(printer, str_text(&text), str_text(&text) + text.length);
+    else
+        emit_body(printer, list);
     str_free(&text);
     return !fits && list->count > 0;
 }
 
-static int current_column(const Printer *printer) {
+static int current_column(const Printer *printer)
+{
     size_t begin = printer->out->length;
-    while (begin > 0 && printer->out->text[begin - 1] != '\n') begin--;
+    while (begin > 0 && printer->out->text[begin - 1] != '\n')
+        begin--;
     return (int)(printer->out->length - begin);
 }
 
-static void emit_if(Printer *printer, const Node *node) {
+static void emit_if(Printer *printer, const Node *node)
+{
     for (;;) {
         emit_head(printer, node, current_column(printer));
         bool tall = emit_arm(printer, node->kids[IF_THEN], current_column(printer));
         const Node *other = node->kids[IF_ELSE];
-        if (!other) return;
+        if (!other)
+            return;
         if (tall) {
             str_push(printer->out, ' ');
         } else {
@@ -315,18 +375,23 @@ static void emit_if(Printer *printer, const Node *node) {
 }
 
 /* A node without body, broken where it must be. */
-static void emit_breakable(Printer *printer, const Node *node, int pad) {
+static void emit_breakable(Printer *printer, const Node *node, int pad)
+{
     Str text = {0};
     Flat flat = {&text, 0};
-    if (pad) flat_padded(&flat, node, pad);
-    else if (node_kind_classes(node->kind) & CLASS_EXPR) flat_assertion(&flat, node);
-    else flat_node(&flat, node);
+    if (pad)
+        flat_padded(&flat, node, pad);
+    else if (node_kind_classes(node->kind) & CLASS_EXPR)
+        flat_assertion(&flat, node);
+    else
+        flat_node(&flat, node);
     emit_flat(printer, str_text(&text), printer->indent, printer->indent + PRINT_INDENT, 0);
     str_free(&text);
 }
 
 /* A definition by value whose parameters carry comments. */
-static void emit_tall_value(Printer *printer, const Node *node) {
+static void emit_tall_value(Printer *printer, const Node *node)
+{
     Str text = {0};
     Flat flat = {&text, 1};
     emit_head(printer, node, printer->indent);
@@ -336,21 +401,27 @@ static void emit_tall_value(Printer *printer, const Node *node) {
     str_free(&text);
 }
 
-static void emit_text(Printer *printer, const Node *node, int pad) {
+static void emit_text(Printer *printer, const Node *node, int pad)
+{
     int slot = body_slot(node);
     if (slot < 0) {
-        if (node->kind == NODE_DEFINITION && head_is_tall(node)) emit_tall_value(printer, node);
-        else emit_breakable(printer, node, pad);
+        if (node->kind == NODE_DEFINITION && head_is_tall(node))
+            emit_tall_value(printer, node);
+        else
+            emit_breakable(printer, node, pad);
         return;
     }
-    if (emit_if_flat(printer, node, printer->indent)) return;
+    if (emit_if_flat(printer, node, printer->indent))
+        return;
     if (node->kind == NODE_IF) {
         emit_if(printer, node);
         return;
     }
     emit_head(printer, node, printer->indent);
-    if (node->kind == NODE_PARALLEL) emit_branches(printer, node->kids[slot]);
-    else emit_body(printer, node->kids[slot]);
+    if (node->kind == NODE_PARALLEL)
+        emit_branches(printer, node->kids[slot]);
+    else
+        emit_body(printer, node->kids[slot]);
     Str text = {0};
     Flat flat = {&text, 0};
     flat_tail(&flat, node);
@@ -358,9 +429,11 @@ static void emit_text(Printer *printer, const Node *node, int pad) {
     str_free(&text);
 }
 
-static void emit_node(Printer *printer, const Node *node, int pad) {
+static void emit_node(Printer *printer, const Node *node, int pad)
+{
     emit_comment_lines(printer, node->doc);
-    if (node->doc && (node->layout & NODE_BLANK_AFTER_DOC)) str_push(printer->out, '\n');
+    if (node->doc && (node->layout & NODE_BLANK_AFTER_DOC))
+        str_push(printer->out, '\n');
     start_line(printer);
     emit_text(printer, node, pad);
     emit_trail(printer, node->trail);
@@ -369,34 +442,43 @@ static void emit_node(Printer *printer, const Node *node, int pad) {
 /* ---- files ---- */
 
 /* Declarations with a body over several lines stand apart. */
-static bool stands_apart(const Node *item) {
+static bool stands_apart(const Node *item)
+{
     Printer nowhere = {NULL, 0};
     return body_slot(item) >= 0 && !emit_if_flat(&nowhere, item, 0);
 }
 
-static void emit_file(Printer *printer, const Node *file) {
+static void emit_file(Printer *printer, const Node *file)
+{
     const Node *items = file->kids[FILE_ITEMS];
     emit_comment_lines(printer, file->doc);
-    if (file->doc && (items->count > 0 || items->tail)) str_push(printer->out, '\n');
+    if (file->doc && (items->count > 0 || items->tail))
+        str_push(printer->out, '\n');
     emit_comment_lines(printer, items->trail);
     for (int i = 0; i < items->count; i++) {
         const Node *item = items->kids[i];
         bool apart = i > 0 && ((item->layout & NODE_BLANK_BEFORE) || stands_apart(item) || stands_apart(items->kids[i - 1]));
-        if (apart) str_push(printer->out, '\n');
+        if (apart)
+            str_push(printer->out, '\n');
         emit_node(printer, item, 0);
     }
-    if (items->tail && items->count > 0 && (items->layout & NODE_BLANK_BEFORE)) str_push(printer->out, '\n');
+    if (items->tail && items->count > 0 && (items->layout & NODE_BLANK_BEFORE))
+        str_push(printer->out, '\n');
     emit_comment_lines(printer, items->tail);
 }
 
-void ast_print(const Node *node, Str *out) {
+void ast_print(const Node *node, Str *out)
+{
     Printer printer = {out, 0};
     str_append(out, "");
-    if (node->kind == NODE_FILE) emit_file(&printer, node);
-    else emit_text(&printer, node, 0);
+    if (node->kind == NODE_FILE)
+        emit_file(&printer, node);
+    else
+        emit_text(&printer, node, 0);
 }
 
-void ast_print_flat(const Node *node, Str *out) {
+void ast_print_flat(const Node *node, Str *out)
+{
     Str text = {0};
     Flat flat = {&text, 0};
     Printer printer = {out, 0};

@@ -39,10 +39,7 @@ static V global_constant(Tables *t, V value, unsigned alignment)
     return global;
 }
 
-static V global_bytes(Tables *t, const void *bytes, size_t size, bool terminate)
-{
-    return global_constant(t, LLVMConstStringInContext2(t->context, bytes, size, !terminate), 64);
-}
+static V global_bytes(Tables *t, const void *bytes, size_t size, bool terminate) { return global_constant(t, LLVMConstStringInContext2(t->context, bytes, size, !terminate), 64); }
 
 static V number(Tables *t, uint64_t value) { return LLVMConstInt(t->i64, value, 0); }
 
@@ -58,10 +55,7 @@ static V numbers(Tables *t, const int64_t *values, int count)
 }
 
 /* Rows of one structure, NULL where there are none. */
-static V row_table(Tables *t, V *rows, int count)
-{
-    return count > 0 ? global_constant(t, LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)count), 8) : LLVMConstNull(t->ptr);
-}
+static V row_table(Tables *t, V *rows, int count) { return count > 0 ? global_constant(t, LLVMConstArray2(LLVMTypeOf(rows[0]), rows, (uint64_t)count), 8) : LLVMConstNull(t->ptr); }
 
 static V function_table(Tables *t, const BfmPlan *plan)
 {
@@ -122,8 +116,15 @@ static V tensor_table(Tables *t, const AotOptions *options, Arena *arena)
         for (uint64_t a = 0; a < tensor->rank; a++)
             elements *= (size_t)tensor->shape[a];
         V values = tensor->values ? global_bytes(t, tensor->values, elements * sizeof(float), false) : LLVMConstNull(t->ptr);
-        V fields[] = {text_constant(t, tensor->path), number(t, tensor->role), number(t, tensor->rank), numbers(t, tensor->shape, BFM_MODEL_RANK), number(t, tensor->init),
-                      number(t, tensor->stream), real(t, tensor->mean), real(t, tensor->std), values};
+        V fields[] = {text_constant(t, tensor->path),
+                      number(t, tensor->role),
+                      number(t, tensor->rank),
+                      numbers(t, tensor->shape, BFM_MODEL_RANK),
+                      number(t, tensor->init),
+                      number(t, tensor->stream),
+                      real(t, tensor->mean),
+                      real(t, tensor->std),
+                      values};
         rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
     }
     return row_table(t, rows, options->tensor_count);
@@ -145,8 +146,8 @@ static V update_table(Tables *t, const AotOptions *options, Arena *arena)
     V *rows = ARENA_ARRAY(arena, V, options->update_count + 1);
     for (int i = 0; i < options->update_count; i++) {
         const BfmModelUpdate *update = &options->updates[i];
-        V fields[] = {number(t, update->tensor), number(t, update->entry), numbers(t, update->extent, 3), real(t, update->rate), state_table(t, update, arena),
-                      number(t, update->state_count)};
+        V fields[] = {number(t, update->tensor), number(t, update->entry),      numbers(t, update->extent, 3),
+                      real(t, update->rate),     state_table(t, update, arena), number(t, update->state_count)};
         rows[i] = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
     }
     return row_table(t, rows, options->update_count);
@@ -155,11 +156,16 @@ static V update_table(Tables *t, const AotOptions *options, Arena *arena)
 static void build_tables(Tables *t, const AotOptions *options, const AotEntry *entries, int count)
 {
     Arena *arena = arena_new();
-    V fields[] = {LLVMConstStringInContext2(t->context, BFM_MODEL_MAGIC, 8, 1), number(t, BFM_MODEL_VERSION),
-                  entry_table(t, options->prefix, entries, count, arena), number(t, (uint64_t)count),
+    V fields[] = {LLVMConstStringInContext2(t->context, BFM_MODEL_MAGIC, 8, 1),
+                  number(t, BFM_MODEL_VERSION),
+                  entry_table(t, options->prefix, entries, count, arena),
+                  number(t, (uint64_t)count),
                   text_constant(t, options->description ? options->description : "{}"),
-                  tensor_table(t, options, arena), number(t, (uint64_t)options->tensor_count),
-                  update_table(t, options, arena), number(t, (uint64_t)options->update_count), real(t, options->clip_norm)};
+                  tensor_table(t, options, arena),
+                  number(t, (uint64_t)options->tensor_count),
+                  update_table(t, options, arena),
+                  number(t, (uint64_t)options->update_count),
+                  real(t, options->clip_norm)};
     V model = LLVMConstStructInContext(t->context, fields, sizeof fields / sizeof *fields, 0);
     V global = LLVMAddGlobal(t->module, LLVMTypeOf(model), arena_printf(arena, "%s_model", options->prefix));
     LLVMSetInitializer(global, model);
@@ -305,8 +311,7 @@ static bool write_linked(const char *path, const AotOptions *options, const AotE
         arena_free(link.arena);
         return false;
     }
-    bool ok = link_kernels(&link, options, entries, count, error) && link_tables(&link, options, entries, count, error) &&
-              link_run(&link, path, options, shared, error);
+    bool ok = link_kernels(&link, options, entries, count, error) && link_tables(&link, options, entries, count, error) && link_run(&link, path, options, shared, error);
     for (int i = 0; i < link.files.count; i++)
         (void)unlink(link.files.items[i]);
     (void)rmdir(link.folder);

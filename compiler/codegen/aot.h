@@ -9,15 +9,15 @@
 
 /* One entry point: "forward", "step", … */
 typedef struct AotEntry {
-    const char *name;         /* a C identifier */
+    const char *name; /* a C identifier */
     const BfmPlan *plan;
-    const Codegen *codegen;   /* that made its functions */
+    const Codegen *codegen; /* that made its functions */
 } AotEntry;
 
 typedef struct AotOptions {
-    const char *prefix;       /* of the exported symbols: a C identifier */
-    const char *description;  /* JSON text for whoever opens the object; NULL = {} */
-    const char *cache;        /* as in jit.h */
+    const char *prefix;            /* of the exported symbols: a C identifier */
+    const char *description;       /* JSON text for whoever opens the object; NULL = {} */
+    const char *cache;             /* as in jit.h */
     const BfmModelTensor *tensors; /* what the formals want (bfm/model.h) */
     int tensor_count;
     const BfmModelUpdate *updates; /* their entries count positions in `entries` */

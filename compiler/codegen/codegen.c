@@ -48,9 +48,16 @@ static const KernelCode *code_of(Codegen *codegen, KernelForm *form)
 {
     form_plan(form, codegen->target.width);
     KernelCode *code = ARENA_NEW(codegen->arena, KernelCode);
-    *code = (KernelCode){.symbol = entry_get(codegen, form)->symbol, .buffer_count = form->buffer_count, .tensors = form->tensors,
-                         .dim_count = form->slot_count, .dims = form->dims, .draw_count = form->draw_count, .draw_tags = form->draw_tags,
-                         .lanes = form->vector >= 0 ? codegen->target.width : 1, .grain = 1, .fill = form->fill};
+    *code = (KernelCode){.symbol = entry_get(codegen, form)->symbol,
+                         .buffer_count = form->buffer_count,
+                         .tensors = form->tensors,
+                         .dim_count = form->slot_count,
+                         .dims = form->dims,
+                         .draw_count = form->draw_count,
+                         .draw_tags = form->draw_tags,
+                         .lanes = form->vector >= 0 ? codegen->target.width : 1,
+                         .grain = 1,
+                         .fill = form->fill};
     if (form->kind == FORM_TILE || form->kind == FORM_RANGE) {
         code->outer_count = form->parallel_count;
         code->outer = form->parallel;
@@ -75,8 +82,7 @@ const KernelCode *codegen_scores(Codegen *codegen, const Unit *unit, const Op *o
     return code_of(codegen, form_new(codegen->arena, unit, op, FORM_SCORES, -1, -1, 0, NULL, 0));
 }
 
-const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op, int row, int col, int tile_count, const int *tile_tensors,
-                               double outside)
+const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op, int row, int col, int tile_count, const int *tile_tensors, double outside)
 {
     BFM_ASSERT(op->kind == OP_NEST && op->reducer == REDUCE_SET && row != col);
     return code_of(codegen, form_new(codegen->arena, unit, op, FORM_TILE, row, col, tile_count, tile_tensors, outside));

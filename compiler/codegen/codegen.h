@@ -30,20 +30,20 @@ typedef enum {
 } KernelFill;
 
 typedef struct KernelCode {
-    const char *symbol;           /* of the function; equal text = the same function */
+    const char *symbol; /* of the function; equal text = the same function */
     int buffer_count;
-    const int *tensors;           /* [buffer_count] tensor ids; [0] is the output (-1 where it is a tile or the scores of a top) */
+    const int *tensors; /* [buffer_count] tensor ids; [0] is the output (-1 where it is a tile or the scores of a top) */
     int dim_count;
-    const Dim *dims;              /* [dim_count]: dims[k] of the call is the value of dims[k]; the same Dim may occur several times */
+    const Dim *dims; /* [dim_count]: dims[k] of the call is the value of dims[k]; the same Dim may occur several times */
     int draw_count;
-    const Symbol *draw_tags;      /* [draw_count]; if > 0, dims[] continues: the step, then one key per draw (BfmRng.key of the seed and the hash of path and tag) */
-    int lanes;                    /* points that one pass of the innermost loop takes; 1: one by one */
+    const Symbol *draw_tags; /* [draw_count]; if > 0, dims[] continues: the step, then one key per draw (BfmRng.key of the seed and the hash of path and tag) */
+    int lanes;               /* points that one pass of the innermost loop takes; 1: one by one */
     int parallel_count;
-    const int *parallel;          /* positions in Op.indices, outermost first: begin and end count their row-major product (1 if there are none) */
-    int grain;                    /* ranges had better start at multiples of this; results do not depend on where they are cut */
-    KernelFill fill;              /* of a SET with `init` (ir.h), instead: the elements of that tensor */
+    const int *parallel; /* positions in Op.indices, outermost first: begin and end count their row-major product (1 if there are none) */
+    int grain;           /* ranges had better start at multiples of this; results do not depend on where they are cut */
+    KernelFill fill;     /* of a SET with `init` (ir.h), instead: the elements of that tensor */
     int outer_count;
-    const int *outer;             /* tiles and ranges: positions in Op.indices of `outer`'s values */
+    const int *outer; /* tiles and ranges: positions in Op.indices of `outer`'s values */
 } KernelCode;
 
 Codegen *codegen_new(Arena *arena, const CodegenOptions *options); /* NULL options: level 2. Lives in the arena */
@@ -58,13 +58,12 @@ const KernelCode *codegen_scores(Codegen *codegen, const Unit *unit, const Op *o
 
 /* A SET nest on a tile of its indices `row` and `col`: a BfmTileFn. Reads of tile_tensors[k] (whatever their subscripts, which must be the point's own) come
    from tiles[k + 1]; the result goes to tiles[0] and is `outside` where the point is not in the domain. */
-const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op, int row, int col, int tile_count, const int *tile_tensors,
-                               double outside);
+const KernelCode *codegen_tile(Codegen *codegen, const Unit *unit, const Op *op, int row, int col, int tile_count, const int *tile_tensors, double outside);
 
 /* The columns that the affine conditions of `op` leave to a block of rows: a BfmRangeFn. */
 const KernelCode *codegen_range(Codegen *codegen, const Unit *unit, const Op *op, int row, int col);
 
-int codegen_count(const Codegen *codegen);                      /* distinct functions */
+int codegen_count(const Codegen *codegen); /* distinct functions */
 const char *codegen_symbol(const Codegen *codegen, int index);
 typedef enum { CODEGEN_LLVM, CODEGEN_ASM } CodegenText;
 bool codegen_print(Codegen *codegen, CodegenText form, Str *out, BfmError *error); /* every function, optimised */

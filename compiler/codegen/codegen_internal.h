@@ -7,18 +7,18 @@
 typedef struct KernelEntry {
     const char *symbol;
     const char *signature;
-    uint64_t hash;        /* of the signature */
+    uint64_t hash; /* of the signature */
     const KernelForm *form;
-    int next;             /* in its bucket, -1 = last */
+    int next; /* in its bucket, -1 = last */
 } KernelEntry;
 
 struct Codegen {
     Arena *arena;
     Target target;
-    bool usable;          /* LLVM knows this machine */
+    bool usable; /* LLVM knows this machine */
     int count, capacity;
     KernelEntry *entries;
-    int bucket[1024];     /* first entry + 1 */
+    int bucket[1024]; /* first entry + 1 */
 };
 
 #endif

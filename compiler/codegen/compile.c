@@ -5,47 +5,57 @@
 
 #include <time.h>
 
-static double seconds_now(void) {
+static double seconds_now(void)
+{
     struct timespec time;
     clock_gettime(CLOCK_MONOTONIC, &time);
     return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
-static const BfmFunction *functions_link(Arena *arena, Jit *jit, const Codegen *codegen, const BfmPlan *plan, BfmError *error) {
-    if (!jit_add(jit, codegen, error)) return NULL;
+static const BfmFunction *functions_link(Arena *arena, Jit *jit, const Codegen *codegen, const BfmPlan *plan, BfmError *error)
+{
+    if (!jit_add(jit, codegen, error))
+        return NULL;
     BfmFunction *functions = ARENA_ARRAY(arena, BfmFunction, plan->functions.count + 1);
     for (int i = 0; i < (int)plan->functions.count; i++) {
         void *address = jit_symbol(jit, bfm_plan_function(plan, i), error);
-        if (address == NULL) return NULL;
+        if (address == NULL)
+            return NULL;
         functions[i] = (BfmFunction)(uintptr_t)address;
     }
     return functions;
 }
 
-Compiled *compile_unit(Arena *arena, Jit *jit, Program *program, const Unit *unit, const Symbol *formal_names, const CompileOptions *options, BfmError *error) {
+Compiled *compile_unit(Arena *arena, Jit *jit, Program *program, const Unit *unit, const Symbol *formal_names, const CompileOptions *options, BfmError *error)
+{
     static const CompileOptions defaults = {.codegen = {.level = 2}};
-    if (options == NULL) options = &defaults;
+    if (options == NULL)
+        options = &defaults;
     double start = seconds_now();
     Compiled *compiled = ARENA_NEW(arena, Compiled);
     Unit *flat = unit_flatten(program, unit);
-    if (!options->plain) opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = false});
+    if (!options->plain)
+        opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = false});
     compiled->unit = flat;
     compiled->schedule = schedule_unit(program, flat, &options->schedule);
     compiled->codegen = codegen_new(arena, &options->codegen);
     compiled->plan = plan_write(arena, compiled->schedule, compiled->codegen, formal_names, &compiled->plan_bytes);
     if (jit != NULL) {
         compiled->functions = functions_link(arena, jit, compiled->codegen, compiled->plan, error);
-        if (compiled->functions == NULL) return NULL;
+        if (compiled->functions == NULL)
+            return NULL;
     }
     compiled->seconds = seconds_now() - start;
     return compiled;
 }
 
-Compiled *compile_program(Arena *arena, Jit *jit, Program *program, const CompileOptions *options, BfmError *error) {
+Compiled *compile_program(Arena *arena, Jit *jit, Program *program, const CompileOptions *options, BfmError *error)
+{
     const Symbol *names = NULL;
     if (program->bindings != NULL) {
         Symbol *paths = ARENA_ARRAY(arena, Symbol, program->main->formal_count + 1);
-        for (int f = 0; f < program->main->formal_count; f++) paths[f] = program->bindings[f].path;
+        for (int f = 0; f < program->main->formal_count; f++)
+            paths[f] = program->bindings[f].path;
         names = paths;
     }
     return compile_unit(arena, jit, program, program->main, names, options, error);

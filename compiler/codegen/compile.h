@@ -18,9 +18,9 @@ typedef struct CompileOptions {
 } CompileOptions;
 
 typedef struct Compiled {
-    const Unit *unit;             /* flat */
-    const Schedule *schedule;     /* schedule_print, schedule_explain */
-    Codegen *codegen;             /* codegen_print; for aot */
+    const Unit *unit;         /* flat */
+    const Schedule *schedule; /* schedule_print, schedule_explain */
+    Codegen *codegen;         /* codegen_print; for aot */
     const BfmPlan *plan;
     size_t plan_bytes;
     const BfmFunction *functions; /* parallel to the plan's; NULL without a Jit */

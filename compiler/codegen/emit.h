@@ -19,21 +19,21 @@ typedef struct Value {
 } Value;
 
 typedef struct AccessState {
-    V offset;      /* i64: elements from the buffer's start, summed up as loops are entered */
-    V step;        /* i64: elements from lane to lane, NULL = 0 */
-    V lane_offset; /* i64 per lane, from integer subscripts, NULL = 0 */
+    V offset;            /* i64: elements from the buffer's start, summed up as loops are entered */
+    V step;              /* i64: elements from lane to lane, NULL = 0 */
+    V lane_offset;       /* i64 per lane, from integer subscripts, NULL = 0 */
     V valid, lane_valid; /* the address may be used */
-    V integer;     /* T_INT, loaded: i32 or lanes of it */
-    V *sub;        /* checked affine subscripts: value so far, i64 */
-    V *sub_step;   /* their change from lane to lane, NULL = 0 */
+    V integer;           /* T_INT, loaded: i32 or lanes of it */
+    V *sub;              /* checked affine subscripts: value so far, i64 */
+    V *sub_step;         /* their change from lane to lane, NULL = 0 */
 } AccessState;
 
 /* A sum under way: of a reduction or a recurrence. */
 typedef struct Accumulator {
     V slot;
-    bool vector;     /* lanes: of outputs, or … */
-    bool partial;    /* … partial sums of one output */
-    V shift;         /* the second pass of a log-sum-exp: the maximum; NULL otherwise */
+    bool vector;  /* lanes: of outputs, or … */
+    bool partial; /* … partial sums of one output */
+    V shift;      /* the second pass of a log-sum-exp: the maximum; NULL otherwise */
     Reducer reducer;
 } Accumulator;
 
@@ -50,26 +50,26 @@ typedef struct Emit {
     LLVMBasicBlockRef entry;
     LLVMTypeRef i1, i32, i64, f32, ptr;
 
-    V *slots;          /* dims[] */
-    V *buffers;        /* pointers */
-    V tiles, ld;       /* tile functions */
-    V step, *keys;     /* draws */
-    V dummy;           /* 64 bytes that invalid scalar reads go to */
-    int *depth;        /* of each index */
-    V *index;          /* values of the indices, i64; of the vector index: lane 0 */
+    V *slots;      /* dims[] */
+    V *buffers;    /* pointers */
+    V tiles, ld;   /* tile functions */
+    V step, *keys; /* draws */
+    V dummy;       /* 64 bytes that invalid scalar reads go to */
+    int *depth;    /* of each index */
+    V *index;      /* values of the indices, i64; of the vector index: lane 0 */
     int *access_depth, *expr_depth, *cond_depth;
     bool *access_vector, *expr_vector, *cond_vector;
-    int *cond_bound;   /* the inner index that a condition bounds, instead of being tested; -1 */
-    bool *guarding;    /* expression needed by a guard */
+    int *cond_bound; /* the inner index that a condition bounds, instead of being tested; -1 */
+    bool *guarding;  /* expression needed by a guard */
 
     V live, mask, lanes;
     LLVMBasicBlockRef skip; /* where a point that is not in the domain may jump; NULL: it must be carried along */
     AccessState *access;
     Value *expr;
     Accumulator accumulator;
-    V lanes_from, lanes_to;  /* the row's part of a parallel vector index */
-    V first;                 /* recurrences: this is the first position */
-    V carry, carry_at;       /* recurrences: what is carried, float[]; where the row's part of it begins */
+    V lanes_from, lanes_to; /* the row's part of a parallel vector index */
+    V first;                /* recurrences: this is the first position */
+    V carry, carry_at;      /* recurrences: what is carried, float[]; where the row's part of it begins */
 } Emit;
 
 /* What entering a loop changes and leaving it restores. */
@@ -90,9 +90,9 @@ typedef void EmitBody(Emit *e, int position);
 /* emit_core.c: values, control */
 V emit_i64(Emit *e, int64_t value);
 V emit_ref(Emit *e, DimRef ref);
-V emit_splat(Emit *e, V scalar);               /* to lanes */
+V emit_splat(Emit *e, V scalar); /* to lanes */
 V emit_lane_numbers(Emit *e, unsigned bits);
-V emit_and(Emit *e, V a, V b);                 /* NULL = true; both scalar or both lanes */
+V emit_and(Emit *e, V a, V b);                                 /* NULL = true; both scalar or both lanes */
 V emit_affine(Emit *e, const FormAffine *affine, int without); /* i64, all terms but that index's, lane 0 */
 V emit_load_entry(Emit *e, LLVMTypeRef type, V array, int64_t position);
 V emit_alloca(Emit *e, LLVMTypeRef type);
@@ -106,8 +106,8 @@ Scope scope_enter(Emit *e);
 void scope_leave(Emit *e, const Scope *scope);
 
 /* emit_access.c: addresses and memory */
-void access_advance(Emit *e, int access, int depth); /* adds what `depth` contributes; at its own depth the access is ready */
-V access_load(Emit *e, int access);                  /* float or i32, by its type */
+void access_advance(Emit *e, int access, int depth);             /* adds what `depth` contributes; at its own depth the access is ready */
+V access_load(Emit *e, int access);                              /* float or i32, by its type */
 void access_store(Emit *e, int access, V value, V live, V mask); /* where the masks (NULL = everywhere) and the address allow it */
 
 /* emit_expr.c */
@@ -137,7 +137,7 @@ bool index_is_parallel(const KernelForm *form, int index);
 typedef struct Rows {
     LLVMBasicBlockRef head, next, after; /* next: where a point goes that is skipped */
     Scope scope;
-    V flat;                              /* where the row begins, in the parallel range */
+    V flat; /* where the row begins, in the parallel range */
     V from, count;
 } Rows;
 Rows rows_begin(Emit *e, V begin, V end);

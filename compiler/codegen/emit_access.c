@@ -106,8 +106,8 @@ static V base_pointer(Emit *e, int access)
 static bool is_constant(V value, int64_t number) { return LLVMIsAConstantInt(value) && LLVMConstIntGetSExtValue(value) == number; }
 
 typedef struct Address {
-    V pointer;   /* of lane 0, or of every lane */
-    V mask;      /* per lane, NULL = all */
+    V pointer; /* of lane 0, or of every lane */
+    V mask;    /* per lane, NULL = all */
     bool vector, gather;
     bool reversed; /* lanes lie backwards: pointer is that of the last, mask is as they lie */
 } Address;

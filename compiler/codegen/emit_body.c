@@ -56,8 +56,10 @@ void body_map(Emit *e, int position)
 static double neutral(Reducer reducer)
 {
     switch (reducer) {
-    case REDUCE_SET: case REDUCE_SUM: return 0;
-    case REDUCE_MAX: case REDUCE_LSE: return -INFINITY;
+    case REDUCE_SET:
+    case REDUCE_SUM: return 0;
+    case REDUCE_MAX:
+    case REDUCE_LSE: return -INFINITY;
     case REDUCE_MIN: return INFINITY;
     }
     return 0;
@@ -71,10 +73,7 @@ static V extreme(Emit *e, LLVMRealPredicate beyond, V a, V x)
 }
 
 /* The maximum that a log-sum-exp subtracts; a NaN may be lost here, the sum will show it. */
-static V maximum(Emit *e, V a, V x)
-{
-    return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOGT, a, x, ""), a, x, "");
-}
+static V maximum(Emit *e, V a, V x) { return LLVMBuildSelect(e->builder, LLVMBuildFCmp(e->builder, LLVMRealOGT, a, x, ""), a, x, ""); }
 
 static V combine(Emit *e, Reducer reducer, V a, V x)
 {
@@ -96,10 +95,7 @@ static V log_sum(Emit *e, V max, V infinite, V sum)
     return LLVMBuildSelect(e->builder, nan, sum, LLVMBuildSelect(e->builder, infinite, max, total, ""), "");
 }
 
-static V is_infinite(Emit *e, V x)
-{
-    return LLVMBuildFCmp(e->builder, LLVMRealOEQ, vec_abs(&e->vm, x), vec_const(x, INFINITY), "");
-}
+static V is_infinite(Emit *e, V x) { return LLVMBuildFCmp(e->builder, LLVMRealOEQ, vec_abs(&e->vm, x), vec_const(x, INFINITY), ""); }
 
 static void body_accumulate(Emit *e, int position)
 {

@@ -35,10 +35,7 @@ V emit_and(Emit *e, V a, V b)
     return LLVMBuildAnd(e->builder, a, b, "");
 }
 
-static V minmax(Emit *e, LLVMIntPredicate predicate, V a, V b)
-{
-    return LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, predicate, a, b, ""), a, b, "");
-}
+static V minmax(Emit *e, LLVMIntPredicate predicate, V a, V b) { return LLVMBuildSelect(e->builder, LLVMBuildICmp(e->builder, predicate, a, b, ""), a, b, ""); }
 
 V emit_min(Emit *e, V a, V b) { return minmax(e, LLVMIntSLT, a, b); }
 V emit_max(Emit *e, V a, V b) { return minmax(e, LLVMIntSGT, a, b); }

@@ -18,8 +18,7 @@ static Word multiply(Emit *e, V a, uint32_t factor)
 
 static Word halves(Emit *e, V wide)
 {
-    return (Word){LLVMBuildTrunc(e->builder, LLVMBuildLShr(e->builder, wide, emit_i64(e, 32), ""), e->i32, ""),
-                  LLVMBuildTrunc(e->builder, wide, e->i32, "")};
+    return (Word){LLVMBuildTrunc(e->builder, LLVMBuildLShr(e->builder, wide, emit_i64(e, 32), ""), e->i32, ""), LLVMBuildTrunc(e->builder, wide, e->i32, "")};
 }
 
 /* The first output word. */

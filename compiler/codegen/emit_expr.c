@@ -149,8 +149,19 @@ static V emit_number(Emit *e, const FormExpr *expr, bool vector)
     case EXPR_FLOOR: return vec_floor(vm, a);
     case EXPR_MOD: return emit_mod(e, a, b);
     case EXPR_FMA: return vec_fma(vm, a, b, c);
-    case EXPR_CONST: case EXPR_DIM: case EXPR_POS: case EXPR_DRAW: case EXPR_READ:
-    case EXPR_EQ: case EXPR_NE: case EXPR_LT: case EXPR_LE: case EXPR_AND: case EXPR_OR: case EXPR_NOT: case EXPR_EXISTS:
+    case EXPR_CONST:
+    case EXPR_DIM:
+    case EXPR_POS:
+    case EXPR_DRAW:
+    case EXPR_READ:
+    case EXPR_EQ:
+    case EXPR_NE:
+    case EXPR_LT:
+    case EXPR_LE:
+    case EXPR_AND:
+    case EXPR_OR:
+    case EXPR_NOT:
+    case EXPR_EXISTS:
     case EXPR_COUNT: break;
     }
     BFM_BUG("no code for scalar %s", scalar_name(expr->kind));

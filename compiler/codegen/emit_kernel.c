@@ -271,7 +271,9 @@ static LLVMTypeRef function_type(Emit *e)
     LLVMTypeRef range[] = {e->ptr, e->ptr, e->i64, e->i64, e->ptr};
     LLVMTypeRef none = LLVMVoidTypeInContext(e->context);
     switch (e->form->kind) {
-    case FORM_NEST: case FORM_RECUR: case FORM_SCORES: return LLVMFunctionType(none, nest, 4, 0);
+    case FORM_NEST:
+    case FORM_RECUR:
+    case FORM_SCORES: return LLVMFunctionType(none, nest, 4, 0);
     case FORM_TILE: return LLVMFunctionType(none, tile, 9, 0);
     case FORM_RANGE: return LLVMFunctionType(none, range, 5, 0);
     }
@@ -330,9 +332,18 @@ void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbo
     Emit state;
     Emit *e = &state;
     LLVMContextRef context = LLVMGetModuleContext(module);
-    *e = (Emit){.form = form, .arena = arena_new(), .width = width, .masked_loops = masked_loops, .context = context, .module = module,
-                .builder = LLVMCreateBuilderInContext(context), .i1 = LLVMInt1TypeInContext(context), .i32 = LLVMInt32TypeInContext(context),
-                .i64 = LLVMInt64TypeInContext(context), .f32 = LLVMFloatTypeInContext(context), .ptr = LLVMPointerTypeInContext(context, 0)};
+    *e = (Emit){.form = form,
+                .arena = arena_new(),
+                .width = width,
+                .masked_loops = masked_loops,
+                .context = context,
+                .module = module,
+                .builder = LLVMCreateBuilderInContext(context),
+                .i1 = LLVMInt1TypeInContext(context),
+                .i32 = LLVMInt32TypeInContext(context),
+                .i64 = LLVMInt64TypeInContext(context),
+                .f32 = LLVMFloatTypeInContext(context),
+                .ptr = LLVMPointerTypeInContext(context, 0)};
     e->vm = (VecMath){context, module, e->builder};
     allocate(e);
     assign_depths(e);
@@ -343,7 +354,8 @@ void emit_kernel(LLVMModuleRef module, const KernelForm *form, const char *symbo
     if (form->kind != FORM_RANGE)
         emit_enter(e, 0);
     switch (form->kind) {
-    case FORM_NEST: case FORM_SCORES: nest_function(e); break;
+    case FORM_NEST:
+    case FORM_SCORES: nest_function(e); break;
     case FORM_RECUR: emit_scan(e); break;
     case FORM_TILE: tile_function(e); break;
     case FORM_RANGE: emit_range(e); break;

@@ -5,10 +5,7 @@
 
 enum { SCAN_BLOCK = 4096 }; /* points; what they carry stays in the first-level cache */
 
-static V vector_of(Emit *e, V value, bool vector)
-{
-    return vector && LLVMGetTypeKind(LLVMTypeOf(value)) != LLVMVectorTypeKind ? emit_splat(e, value) : value;
-}
+static V vector_of(Emit *e, V value, bool vector) { return vector && LLVMGetTypeKind(LLVMTypeOf(value)) != LLVMVectorTypeKind ? emit_splat(e, value) : value; }
 
 /* What is held before the first position. */
 static V initial(Emit *e, LLVMTypeRef type, bool vector)

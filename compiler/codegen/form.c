@@ -121,8 +121,7 @@ static int tile_access(FormBuilder *fb, int tile)
     DimRef stride[2] = {{SLOT_LD, 0}, {SLOT_CONST, 1}};
     for (int i = 0; i < 2; i++) {
         FormTerm term = {index[i], {SLOT_CONST, 1}};
-        access.subs[i] = (FormSub){.affine = {.base = {SLOT_CONST, 0}, .count = 1, .terms = arena_memdup(fb->arena, &term, sizeof term)},
-                                   .read = -1, .stride = stride[i]};
+        access.subs[i] = (FormSub){.affine = {.base = {SLOT_CONST, 0}, .count = 1, .terms = arena_memdup(fb->arena, &term, sizeof term)}, .read = -1, .stride = stride[i]};
     }
     return access_add(fb, access);
 }
@@ -267,7 +266,8 @@ static int scores_access(FormBuilder *fb)
     for (int i = op->index_count - 1; i >= 0; i--) {
         FormTerm term = {i, {SLOT_CONST, 1}};
         access.subs[i] = (FormSub){.affine = {.base = {SLOT_CONST, 0}, .count = 1, .terms = arena_memdup(fb->arena, &term, sizeof term)},
-                                   .read = -1, .stride = slot_get(fb, (RoleKey){ROLE_STRIDE, 0, i + 1, 0}, stride, 2)};
+                                   .read = -1,
+                                   .stride = slot_get(fb, (RoleKey){ROLE_STRIDE, 0, i + 1, 0}, stride, 2)};
         stride = dim_mul(table, stride, op->indices[i].extent);
     }
     return access_add(fb, access);
@@ -298,13 +298,23 @@ static void form_body(FormBuilder *fb)
     }
 }
 
-KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind, int row, int col, int tile_count, const int *tile_tensors,
-                     double outside)
+KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind, int row, int col, int tile_count, const int *tile_tensors, double outside)
 {
     KernelForm *form = ARENA_NEW(arena, KernelForm);
     FormBuilder fb = {.arena = arena, .unit = unit, .op = op, .form = form, .tile_count = tile_count, .tile_tensors = tile_tensors};
-    *form = (KernelForm){.kind = kind, .reducer = op->kind == OP_NEST ? op->reducer : REDUCE_SET, .index_count = op->index_count, .row = row, .col = col,
-                         .outside = outside, .keeps = op->kind == OP_NEST && op->init.tensor >= 0, .reverse = op->reverse, .exclusive = op->exclusive, .body = -1, .body2 = -1, .out = -1, .init = -1,
+    *form = (KernelForm){.kind = kind,
+                         .reducer = op->kind == OP_NEST ? op->reducer : REDUCE_SET,
+                         .index_count = op->index_count,
+                         .row = row,
+                         .col = col,
+                         .outside = outside,
+                         .keeps = op->kind == OP_NEST && op->init.tensor >= 0,
+                         .reverse = op->reverse,
+                         .exclusive = op->exclusive,
+                         .body = -1,
+                         .body2 = -1,
+                         .out = -1,
+                         .init = -1,
                          .vector = -1};
     form->exprs = ARENA_ARRAY(arena, FormExpr, op->expr_count);
     form->draw_tags = ARENA_ARRAY(arena, Symbol, op->expr_count);
@@ -414,9 +424,9 @@ static void write_access(Str *out, const FormAccess *access)
 
 void form_signature(const KernelForm *form, Str *out)
 {
-    str_printf(out, "kind %d mode %d reducer %d slots %d buffers %d draws %d row %d col %d fill %d vector %d out %d %d body %d %d init %d flags %d %d ",
-               (int)form->kind, (int)form->mode, (int)form->reducer, form->slot_count, form->buffer_count, form->draw_count, form->row, form->col,
-               (int)form->fill, form->vector, form->out, (int)form->out_type, form->body, form->body2, form->init, form->reverse, form->exclusive);
+    str_printf(out, "kind %d mode %d reducer %d slots %d buffers %d draws %d row %d col %d fill %d vector %d out %d %d body %d %d init %d flags %d %d ", (int)form->kind,
+               (int)form->mode, (int)form->reducer, form->slot_count, form->buffer_count, form->draw_count, form->row, form->col, (int)form->fill, form->vector, form->out,
+               (int)form->out_type, form->body, form->body2, form->init, form->reverse, form->exclusive);
     write_ref(out, form->bound);
     if (form->kind == FORM_TILE)
         str_printf(out, "outside %a ", form->outside);
@@ -434,8 +444,7 @@ void form_signature(const KernelForm *form, Str *out)
         write_access(out, &form->accesses[i]);
     for (int i = 0; i < form->expr_count; i++) {
         const FormExpr *expr = &form->exprs[i];
-        str_printf(out, "%s %d %d %d %a %d %d %d ", scalar_name(expr->kind), expr->arg[0], expr->arg[1], expr->arg[2], expr->value, expr->index,
-                   expr->access, expr->draw);
+        str_printf(out, "%s %d %d %d %a %d %d %d ", scalar_name(expr->kind), expr->arg[0], expr->arg[1], expr->arg[2], expr->value, expr->index, expr->access, expr->draw);
         write_ref(out, expr->dim);
     }
 }

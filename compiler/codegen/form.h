@@ -27,15 +27,15 @@ typedef struct FormAffine {
 
 typedef struct FormSub {
     FormAffine affine;
-    int read;       /* >= 0: the value of that access, an integer, instead of the affine form */
-    DimRef stride;  /* elements from one value of the subscript to the next */
-    DimRef extent;  /* of the axes covered; set if read >= 0 or checked */
-    bool checked;   /* the affine form does not evidently stay inside */
-    bool whole;     /* a bare index that runs over all of the axes covered */
+    int read;      /* >= 0: the value of that access, an integer, instead of the affine form */
+    DimRef stride; /* elements from one value of the subscript to the next */
+    DimRef extent; /* of the axes covered; set if read >= 0 or checked */
+    bool checked;  /* the affine form does not evidently stay inside */
+    bool whole;    /* a bare index that runs over all of the axes covered */
 } FormSub;
 
 typedef struct FormAccess {
-    int buffer;     /* position in buffers[]; BUFFER_DRAW: only an index; BUFFER_TILE: tiles[tile] */
+    int buffer; /* position in buffers[]; BUFFER_DRAW: only an index; BUFFER_TILE: tiles[tile] */
     int tile;
     ElemType type;
     bool subscript; /* its value is used as a subscript: points where it is none are not in the domain */
@@ -46,11 +46,11 @@ typedef struct FormAccess {
 typedef struct FormExpr {
     ExprKind kind;
     int arg[3];
-    double value;   /* CONST */
-    DimRef dim;     /* DIM */
-    int index;      /* POS */
-    int access;     /* READ, DRAW */
-    int draw;       /* DRAW: position of its key */
+    double value; /* CONST */
+    DimRef dim;   /* DIM */
+    int index;    /* POS */
+    int access;   /* READ, DRAW */
+    int draw;     /* DRAW: position of its key */
 } FormExpr;
 
 typedef enum { FORM_NEST, FORM_RECUR, FORM_SCORES, FORM_TILE, FORM_RANGE } FormKind;
@@ -78,16 +78,16 @@ typedef struct KernelForm {
     int access_count;
     FormAccess *accesses; /* a subscript's access stands before its user */
     int body, body2;
-    int out, init;        /* accesses; init: -1 = none */
+    int out, init; /* accesses; init: -1 = none */
     ElemType out_type;
-    DimRef bound;         /* of an integer result */
+    DimRef bound; /* of an integer result */
     KernelFill fill;
     bool reverse, exclusive;
-    bool keeps;           /* a SET that extends a tensor: elements outside the domain are not touched */
-    int row, col;         /* tiles, ranges */
+    bool keeps;   /* a SET that extends a tensor: elements outside the domain are not touched */
+    int row, col; /* tiles, ranges */
     double outside;
 
-    int vector;           /* the index that lanes run over; -1 = none */
+    int vector;                    /* the index that lanes run over; -1 = none */
     int parallel_count, *parallel; /* the vector index last, if it is among them */
     int inner_count, *inner;       /* the other loops, outermost first; the vector index last, if it is among them */
 
@@ -98,8 +98,7 @@ typedef struct KernelForm {
     Symbol *draw_tags;
 } KernelForm;
 
-KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind, int row, int col, int tile_count, const int *tile_tensors,
-                     double outside);
+KernelForm *form_new(Arena *arena, const Unit *unit, const Op *op, FormKind kind, int row, int col, int tile_count, const int *tile_tensors, double outside);
 /* Chooses mode, vector index and order of loops (loops.c). */
 void form_plan(KernelForm *form, int width);
 /* Everything but names and dimensions, as text. */

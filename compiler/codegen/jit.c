@@ -20,12 +20,12 @@ typedef struct Linked {
 
 struct Jit {
     Arena *arena;
-    const char *cache;  /* NULL = none */
+    const char *cache; /* NULL = none */
     int threads;
     LLVMOrcLLJITRef orc;
     LLVMOrcJITDylibRef library;
     int count, capacity;
-    Linked *linked;     /* open addressing by key */
+    Linked *linked; /* open addressing by key */
     JitCounters counters;
 };
 

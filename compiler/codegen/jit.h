@@ -11,21 +11,21 @@
 typedef struct Jit Jit;
 
 typedef struct JitOptions {
-    const char *cache;  /* a directory; NULL: as above; "": none */
-    int threads;        /* that compile; 0: one per CPU, at most 8 */
+    const char *cache; /* a directory; NULL: as above; "": none */
+    int threads;       /* that compile; 0: one per CPU, at most 8 */
 } JitOptions;
 
 typedef struct JitCounters {
-    int64_t compiled;   /* functions through LLVM */
-    int64_t cached;     /* functions taken from disk */
-    int64_t present;    /* functions asked for again in this process */
-    double seconds;     /* spent in jit_add */
+    int64_t compiled; /* functions through LLVM */
+    int64_t cached;   /* functions taken from disk */
+    int64_t present;  /* functions asked for again in this process */
+    double seconds;   /* spent in jit_add */
 } JitCounters;
 
 Jit *jit_new(const JitOptions *options, BfmError *error);              /* NULL options: the defaults */
 bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error);       /* every function of the codegen that is not there yet */
 void *jit_symbol(const Jit *jit, const char *symbol, BfmError *error); /* NULL if it was never added; valid until jit_free */
 JitCounters jit_counters(const Jit *jit);
-void jit_free(Jit *jit);                                               /* NULL is allowed */
+void jit_free(Jit *jit); /* NULL is allowed */
 
 #endif

@@ -60,8 +60,7 @@ bool object_cache_get(const char *directory, uint64_t key, ObjectCode *object)
         return false;
     Header header;
     *object = (ObjectCode){0};
-    bool ok = fread(&header, sizeof header, 1, file) == 1 && memcmp(header.magic, magic, sizeof magic) == 0 && header.key == key &&
-              header.size < (1u << 28);
+    bool ok = fread(&header, sizeof header, 1, file) == 1 && memcmp(header.magic, magic, sizeof magic) == 0 && header.key == key && header.size < (1u << 28);
     if (ok && (object->bytes = malloc(header.size + 1)) != NULL) {
         object->size = fread(object->bytes, 1, header.size + 1, file);
         ok = object->size == header.size && hash_bytes(object->bytes, object->size, key) == header.check;

@@ -15,7 +15,7 @@ typedef struct Crew {
     uint64_t target_key;
     ObjectJob *jobs;
     int count;
-    pthread_mutex_t lock;  /* of next, failed, error */
+    pthread_mutex_t lock; /* of next, failed, error */
     int next;
     bool failed;
     BfmError error;
@@ -75,8 +75,7 @@ bool objects_make(const Codegen *codegen, ObjectJob *jobs, int count, const char
         return true;
     threads = threads > 0 ? threads : bfm_pool_available_cpus();
     threads = threads > THREADS_MAX ? THREADS_MAX : threads;
-    Crew crew = {.target = &codegen->target, .cache = cache, .target_key = target_hash(&codegen->target), .jobs = jobs, .count = count,
-                 .lock = PTHREAD_MUTEX_INITIALIZER};
+    Crew crew = {.target = &codegen->target, .cache = cache, .target_key = target_hash(&codegen->target), .jobs = jobs, .count = count, .lock = PTHREAD_MUTEX_INITIALIZER};
     pthread_t helpers[THREADS_MAX];
     int started = 0;
     while (started < threads - 1 && started < count - 1 && pthread_create(&helpers[started], NULL, crew_work, &crew) == 0)

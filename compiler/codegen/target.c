@@ -81,7 +81,9 @@ void compiler_free(Compiler *compiler)
 /* The target's attributes must stand on the function too, or masks and wide vectors are taken apart. */
 static void set_attributes(const Compiler *compiler, LLVMModuleRef module, const char *symbol)
 {
-    const struct { const char *key, *value; } attributes[] = {
+    const struct {
+        const char *key, *value;
+    } attributes[] = {
         {"target-cpu", compiler->target->cpu},
         {"target-features", compiler->target->features},
         {"min-legal-vector-width", "512"},
@@ -89,9 +91,9 @@ static void set_attributes(const Compiler *compiler, LLVMModuleRef module, const
     };
     LLVMValueRef function = LLVMGetNamedFunction(module, symbol);
     for (size_t i = 0; i < sizeof attributes / sizeof *attributes; i++)
-        LLVMAddAttributeAtIndex(function, (unsigned)LLVMAttributeFunctionIndex,
-                                LLVMCreateStringAttribute(compiler->context, attributes[i].key, (unsigned)strlen(attributes[i].key),
-                                                          attributes[i].value, (unsigned)strlen(attributes[i].value)));
+        LLVMAddAttributeAtIndex(
+            function, (unsigned)LLVMAttributeFunctionIndex,
+            LLVMCreateStringAttribute(compiler->context, attributes[i].key, (unsigned)strlen(attributes[i].key), attributes[i].value, (unsigned)strlen(attributes[i].value)));
     unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
     LLVMAddAttributeAtIndex(function, (unsigned)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(compiler->context, nounwind, 0));
 }

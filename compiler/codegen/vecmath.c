@@ -55,10 +55,7 @@ static V divide(const VecMath *vm, V a, V b) { return LLVMBuildFDiv(vm->builder,
 static V scale(const VecMath *vm, V a, double factor) { return mul(vm, a, vec_const(a, factor)); }
 static V offset(const VecMath *vm, V a, double term) { return add(vm, a, vec_const(a, term)); }
 static V choose(const VecMath *vm, V condition, V a, V b) { return LLVMBuildSelect(vm->builder, condition, a, b, ""); }
-static V compare(const VecMath *vm, LLVMRealPredicate predicate, V a, double b)
-{
-    return LLVMBuildFCmp(vm->builder, predicate, a, vec_const(a, b), "");
-}
+static V compare(const VecMath *vm, LLVMRealPredicate predicate, V a, double b) { return LLVMBuildFCmp(vm->builder, predicate, a, vec_const(a, b), ""); }
 static V with_sign(const VecMath *vm, V magnitude, V sign) { return vec_intrinsic(vm, "llvm.copysign", 2, (V[]){magnitude, sign}); }
 
 static V f32_bits(const VecMath *vm, V x) { return LLVMBuildBitCast(vm->builder, x, type_like(x, LLVMInt32TypeInContext(vm->context)), ""); }
@@ -76,8 +73,7 @@ static V polynomial(const VecMath *vm, V x, int count, const double *c)
         sum = vec_fma(vm, sum, x, vec_const(x, c[i]));
     return sum;
 }
-#define POLYNOMIAL(vm, x, ...) \
-    polynomial(vm, x, (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)), (const double[]){__VA_ARGS__})
+#define POLYNOMIAL(vm, x, ...) polynomial(vm, x, (int)(sizeof((const double[]){__VA_ARGS__}) / sizeof(double)), (const double[]){__VA_ARGS__})
 
 /* ---- exponential and its relatives --------------------------------------------------------------------------------------------- */
 
@@ -154,8 +150,8 @@ V vec_sigmoid(const VecMath *vm, V x)
 V vec_softplus(const VecMath *vm, V x)
 {
     V e = vec_exp(vm, LLVMBuildFNeg(vm->builder, vec_abs(vm, x), ""));
-    V q = POLYNOMIAL(vm, e, -0x1.fffff8p-2, 0x1.5553a6p-2, -0x1.ffc42p-3, 0x1.978278p-3, -0x1.4a542cp-3, 0x1.fea744p-4, -0x1.54457ep-4, 0x1.57e954p-5,
-                     -0x1.bead36p-7, 0x1.0fb4a2p-9);
+    V q =
+        POLYNOMIAL(vm, e, -0x1.fffff8p-2, 0x1.5553a6p-2, -0x1.ffc42p-3, 0x1.978278p-3, -0x1.4a542cp-3, 0x1.fea744p-4, -0x1.54457ep-4, 0x1.57e954p-5, -0x1.bead36p-7, 0x1.0fb4a2p-9);
     V log1p = vec_fma(vm, mul(vm, e, e), q, e);
     return add(vm, choose(vm, compare(vm, LLVMRealOGT, x, 0.0), x, vec_const(x, 0.0)), log1p);
 }
@@ -191,8 +187,7 @@ static V circular(const VecMath *vm, V x, int turn)
     V sine = vec_fma(vm, mul(vm, POLYNOMIAL(vm, z, -0x1.555556p-3, 0x1.111108p-7, -0x1.a00f76p-13, 0x1.6ccf8ap-19), z), t, t);
     V cosine = POLYNOMIAL(vm, z, 1.0, -0.5, 0x1.55554ap-5, -0x1.6c0c2ap-10, 0x1.99e8a2p-16);
     V odd = LLVMBuildOr(vm->builder, compare(vm, LLVMRealOEQ, quadrant, 1.0), compare(vm, LLVMRealOEQ, quadrant, 3.0), "");
-    V negative = turn ? LLVMBuildOr(vm->builder, compare(vm, LLVMRealOEQ, quadrant, 1.0), compare(vm, LLVMRealOEQ, quadrant, 2.0), "")
-                      : compare(vm, LLVMRealOGE, quadrant, 2.0);
+    V negative = turn ? LLVMBuildOr(vm->builder, compare(vm, LLVMRealOEQ, quadrant, 1.0), compare(vm, LLVMRealOEQ, quadrant, 2.0), "") : compare(vm, LLVMRealOGE, quadrant, 2.0);
     V value = turn ? choose(vm, odd, sine, cosine) : choose(vm, odd, cosine, sine);
     return choose(vm, negative, LLVMBuildFNeg(vm->builder, value, ""), value);
 }

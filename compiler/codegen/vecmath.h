@@ -22,7 +22,7 @@ LLVMValueRef vec_sin(const VecMath *vm, LLVMValueRef x);
 LLVMValueRef vec_cos(const VecMath *vm, LLVMValueRef x);
 LLVMValueRef vec_pow(const VecMath *vm, LLVMValueRef x, LLVMValueRef y);
 
-LLVMValueRef vec_sqrt(const VecMath *vm, LLVMValueRef x);  /* correctly rounded */
+LLVMValueRef vec_sqrt(const VecMath *vm, LLVMValueRef x); /* correctly rounded */
 LLVMValueRef vec_floor(const VecMath *vm, LLVMValueRef x);
 LLVMValueRef vec_abs(const VecMath *vm, LLVMValueRef x);
 LLVMValueRef vec_fma(const VecMath *vm, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a*b + c, rounded once */

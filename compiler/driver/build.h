@@ -10,21 +10,21 @@
 #include "support/vec.h"
 
 typedef struct BuildEntry {
-    const char *name;         /* "forward" */
+    const char *name; /* "forward" */
     const Compiled *compiled;
 } BuildEntry;
 
 typedef struct Build {
     Driver *driver;
-    ModelProgram model;       /* in training, differentiated */
-    const char *prefix;       /* of the symbols: the model's name */
-    const char *base;         /* path without .so */
+    ModelProgram model;            /* in training, differentiated */
+    const char *prefix;            /* of the symbols: the model's name */
+    const char *base;              /* path without .so */
     const char *library, *headers; /* libbfm_runtime.so's folder; arguments for a C compiler that find the headers */
-    Store *store;             /* what the tensors are; no values */
+    Store *store;                  /* what the tensors are; no values */
     bool has_recipe;
     Recipe recipe;
     VEC(BuildEntry) entries;
-    BfmModelTensor *tensors;  /* [store->count] */
+    BfmModelTensor *tensors; /* [store->count] */
     VEC(BfmModelUpdate) updates;
 } Build;
 

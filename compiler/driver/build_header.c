@@ -88,7 +88,10 @@ static void shape_text(const Build *build, const Tensor *tensor, const char *pat
 static const char *role_text(const BfmPlanPort *port, bool output)
 {
     if (output)
-        return port->kind == BFM_OUTPUT_LOSS ? ", a loss" : port->kind == BFM_OUTPUT_GRAD ? ", of the sum of all losses" : port->kind == BFM_OUTPUT_NEXT ? ", for the next run" : "";
+        return port->kind == BFM_OUTPUT_LOSS   ? ", a loss"
+               : port->kind == BFM_OUTPUT_GRAD ? ", of the sum of all losses"
+               : port->kind == BFM_OUTPUT_NEXT ? ", for the next run"
+                                               : "";
     return port->kind == BFM_PORT_PARAM ? ", a parameter" : port->kind == BFM_PORT_STATE ? ", a state" : ", an input";
 }
 
@@ -194,7 +197,8 @@ void build_header(const Build *build, Str *out)
                    "   bfm_updater_load keep the optimiser's states in a file, so that a training can be resumed. */\n"
                    "static inline bool %s_step(BfmUpdater *updater, const BfmInstance *backward, double factor, int64_t step, double *norm, BfmError *error)\n"
                    "{\n    return bfm_updater_step(updater, backward, factor, step, norm, error);\n}\n\n",
-                   build->recipe.node->name, build->recipe.schedule ? "bfm_updater_factor" : "1 (the recipe has none)", build->recipe.clip_norm > 0 ? ", before they are clipped" : "", x);
+                   build->recipe.node->name, build->recipe.schedule ? "bfm_updater_factor" : "1 (the recipe has none)",
+                   build->recipe.clip_norm > 0 ? ", before they are clipped" : "", x);
     else
         str_append(out, "/* There is no `step`: the model was built without a recipe. */\n\n");
     str_append(out, "#ifdef __cplusplus\n}\n#endif\n\n#endif\n");

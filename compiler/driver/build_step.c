@@ -62,8 +62,10 @@ static bool add_update(Build *build, const StepForm *form, int tensor, BfmError 
     optimizer_extents(&build->store->entries[tensor], lowered->rank, update.extent);
     BfmModelStepState *states = ARENA_ARRAY(arena, BfmModelStepState, lowered->state_count + 1);
     for (int k = 0; k < lowered->state_count; k++) {
-        states[k] = (BfmModelStepState){.path = arena_printf(arena, "%s.%s", build->store->entries[tensor].path, lowered->state_names[k]), .rank = 1 + (uint64_t)lowered->state_rank[k],
-                                        .shape = {update.extent[0]}, .elements = (uint64_t)update.extent[0]};
+        states[k] = (BfmModelStepState){.path = arena_printf(arena, "%s.%s", build->store->entries[tensor].path, lowered->state_names[k]),
+                                        .rank = 1 + (uint64_t)lowered->state_rank[k],
+                                        .shape = {update.extent[0]},
+                                        .elements = (uint64_t)update.extent[0]};
         for (int a = 0; a < lowered->state_rank[k]; a++) {
             states[k].shape[1 + a] = update.extent[lowered->state_axes[2 * k + a] - DIM_S0];
             states[k].elements *= (uint64_t)states[k].shape[1 + a];

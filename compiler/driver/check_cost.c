@@ -72,10 +72,7 @@ static double product_bytes(const BfmPlanGemm *gemm, const int64_t *dims)
 }
 
 /* What fits the caches moves faster than memory. */
-static double traffic_seconds(double bytes, const MachineRates *rates)
-{
-    return bytes / (rates->bytes * (bytes <= cached_bytes ? cached_speed : 1));
-}
+static double traffic_seconds(double bytes, const MachineRates *rates) { return bytes / (rates->bytes * (bytes <= cached_bytes ? cached_speed : 1)); }
 
 double kernel_predict(const BfmPlan *plan, const BfmPlanKernel *kernel, const int64_t *dims, const MachineRates *rates)
 {
@@ -87,15 +84,11 @@ double kernel_predict(const BfmPlan *plan, const BfmPlanKernel *kernel, const in
         share = product_share;
         break;
     case BFM_KERNEL_STREAM:
-    case BFM_KERNEL_STREAM_GRAD:
-        share = stream_share;
-        break;
+    case BFM_KERNEL_STREAM_GRAD: share = stream_share; break;
     case BFM_KERNEL_MAP:
     case BFM_KERNEL_TOP:
     case BFM_KERNEL_ORDER:
-    case BFM_KERNEL_KINDS:
-        share = map_share;
-        break;
+    case BFM_KERNEL_KINDS: share = map_share; break;
     }
     return fmax(flops / (share * rates->flops), traffic_seconds(bytes, rates)) + kernel_seconds;
 }

@@ -17,22 +17,19 @@ static const double TOLERANCE = 1e-5; /* of a difference, relative to the size o
 typedef struct Checker {
     Driver *driver;
     const GradientSettings *settings;
-    const Program *program;  /* whose main gives the value */
+    const Program *program; /* whose main gives the value */
     const Unit *forward;
     InterpContext context;
-    Value *formals;          /* of main, and behind them the weights of results */
-    const Value *weights;    /* of the result; NULL: losses only */
+    Value *formals;       /* of main, and behind them the weights of results */
+    const Value *weights; /* of the result; NULL: losses only */
     double value;
-    int name_width;          /* of the table */
-    const char *problem;     /* NULL: none */
+    int name_width;      /* of the table */
+    const char *problem; /* NULL: none */
 } Checker;
 
 /* ---- inputs ---- */
 
-static BfmRng stream_of(const Checker *checker, int kind, int formal)
-{
-    return bfm_rng_init(checker->settings->seed, (uint64_t)kind << 32 | (uint64_t)formal, 0);
-}
+static BfmRng stream_of(const Checker *checker, int kind, int formal) { return bfm_rng_init(checker->settings->seed, (uint64_t)kind << 32 | (uint64_t)formal, 0); }
 
 static void fill_integers(const Checker *checker, int formal, const Tensor *tensor, Value *value)
 {
@@ -233,9 +230,14 @@ int check_gradients(Driver *driver, const Lowered *value, const Lowered *derivat
     if (!differentiate(derivative, settings->model, &message))
         return driver_error(driver, BFM_ERROR_INPUT, "`%s`: %s", name, message);
     const Unit *unit = derivative->program->main;
-    Checker checker = {.driver = driver, .settings = settings, .program = value->program, .forward = value->program->main,
-                       .context = {.precision = INTERP_F64, .env = {.value = {[DIM_B] = settings->batch, [DIM_L] = settings->length, [DIM_N] = settings->length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}},
-                                   .seed = settings->seed, .step = 1},
+    Checker checker = {.driver = driver,
+                       .settings = settings,
+                       .program = value->program,
+                       .forward = value->program->main,
+                       .context = {.precision = INTERP_F64,
+                                   .env = {.value = {[DIM_B] = settings->batch, [DIM_L] = settings->length, [DIM_N] = settings->length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}},
+                                   .seed = settings->seed,
+                                   .step = 1},
                        .formals = ARENA_ARRAY(driver->arena, Value, unit->formal_count + 1)};
     for (int f = 0; f < checker.forward->formal_count; f++) {
         const int width = (int)strlen(value->program->bindings[f].path);

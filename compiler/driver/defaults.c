@@ -30,10 +30,12 @@ static bool is_choice(const Node *attribute, Symbol name)
 static bool closed(const Writer *writer, const Node *callee, const Node *attribute, const Node *value)
 {
     switch ((int)value->kind) {
-    case NODE_NUMBER: case NODE_BOOL: return true;
+    case NODE_NUMBER:
+    case NODE_BOOL: return true;
     case NODE_UNARY: return closed(writer, callee, attribute, value->kids[UNARY_OPERAND]);
-    case NODE_NAME: return is_choice(attribute, value->name) || (!names(attributes_of(callee), value->name) && !names(writer->attributes, value->name) &&
-                                                                  module_find_any(writer->module, value->name));
+    case NODE_NAME:
+        return is_choice(attribute, value->name) ||
+               (!names(attributes_of(callee), value->name) && !names(writer->attributes, value->name) && module_find_any(writer->module, value->name));
     case NODE_CALL:
         for (int i = 0; i < list_count(value->kids[CALL_ARGS]); i++) {
             const Node *argument = list_at(value->kids[CALL_ARGS], i);

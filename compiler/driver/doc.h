@@ -28,7 +28,7 @@ typedef struct DocComment {
     const char *summary, *formula, *source, *parameters, *example; /* NULL where absent */
     const char *prose;                                             /* the other paragraphs */
     int name_count;
-    DocName names[DOC_NAMES_MAX];                                  /* what is said of attributes */
+    DocName names[DOC_NAMES_MAX]; /* what is said of attributes */
 } DocComment;
 
 /* Of an item; `attributes`: the list that its `- name` entries may speak of. */
@@ -59,21 +59,21 @@ typedef struct Variable {
     const char *name;
     bool whole, tall; /* tall: a count, which may have to stay below or above other counts */
     Rational value[VARIABLE_VALUES];
-    Node **slot;      /* ATTRIBUTE: where its value stands in the tree */
+    Node **slot; /* ATTRIBUTE: where its value stands in the tree */
 } Variable;
 
 typedef struct Subject {
     Arena *arena;
     Interner *interner;
     Diagnostics *diags;
-    Module *module;           /* of the example */
-    const Node *definition;   /* in that module */
-    Node *item;               /* the BLOCK or MODEL that is lowered; a block's own definition */
-    Node *line;               /* that uses the definition, NULL for blocks and models */
-    Node *call;               /* CALL with the definition's attributes, NULL for blocks */
-    bool part;                /* counted are the operations of `own`, not all of its line */
-    Span own;                 /* the text that is the definition's own */
-    int written, filled;      /* arguments of `call` in the example, and with those added for variables */
+    Module *module;         /* of the example */
+    const Node *definition; /* in that module */
+    Node *item;             /* the BLOCK or MODEL that is lowered; a block's own definition */
+    Node *line;             /* that uses the definition, NULL for blocks and models */
+    Node *call;             /* CALL with the definition's attributes, NULL for blocks */
+    bool part;              /* counted are the operations of `own`, not all of its line */
+    Span own;               /* the text that is the definition's own */
+    int written, filled;    /* arguments of `call` in the example, and with those added for variables */
     int variable_count;
     Variable variables[FIT_VARIABLES_MAX];
 } Subject;
@@ -84,11 +84,11 @@ void subject_free(Subject *subject); /* NULL is allowed */
 
 /* An instance: the example as it is (values NULL), or with the variables at these values. */
 typedef struct Sample {
-    Arena *arena;             /* of its own, freed by sample_free */
+    Arena *arena; /* of its own, freed by sample_free */
     Diagnostics *diags;
-    Module module;            /* the subject's, allocating there */
+    Module module; /* the subject's, allocating there */
     Lowered *lowered;
-    const Unit *unit;         /* of the line; main for blocks and models */
+    const Unit *unit; /* of the line; main for blocks and models */
 } Sample;
 
 bool sample_new(const Subject *subject, const Rational *values, Mode mode, Sample *sample); /* false: such an instance is refused */
@@ -102,11 +102,11 @@ bool subject_effect(const Subject *subject, Mode mode, Effect *effect);
 /* ---- symbolic counts (doc_count.c) ---- */
 
 typedef struct SymbolicCount {
-    bool known;              /* else `value` is all there is, at the example's sizes */
+    bool known; /* else `value` is all there is, at the example's sizes */
     Poly poly;
     double value;
-    const char *over;        /* the polynomial is to be divided by this variable; NULL: it is not */
-    const char *where;       /* the expression holds where: "k is small beside the other counts"; NULL: everywhere tried */
+    const char *over;  /* the polynomial is to be divided by this variable; NULL: it is not */
+    const char *where; /* the expression holds where: "k is small beside the other counts"; NULL: everywhere tried */
 } SymbolicCount;
 
 typedef struct Counted {
@@ -139,7 +139,7 @@ const char *doc_module_name(Driver *driver, Arena *arena, const char *path);
 typedef struct DocEntry {
     const Node *node;
     DocComment comment;
-    Subject *subject;        /* NULL: nothing can be counted */
+    Subject *subject; /* NULL: nothing can be counted */
     Counted counted;
     bool effect_known;
     Effect effect, training; /* in evaluation, in training */
@@ -155,16 +155,16 @@ typedef struct DocFile {
     const char *module_name; /* "std.layers" */
     Arena *arena;
     int entry_count;
-    DocEntry *entries;       /* one per item that is described, in the order of the file */
+    DocEntry *entries; /* one per item that is described, in the order of the file */
 } DocFile;
 
 /* Reads the file and counts everything in it. NULL: told, *code is the exit code. */
 DocFile *doc_file_new(Driver *driver, const char *path, int *code);
-void doc_file_free(DocFile *file); /* NULL is allowed */
-void page_print(const DocFile *file, Str *out);                 /* doc_page.c */
+void doc_file_free(DocFile *file);              /* NULL is allowed */
+void page_print(const DocFile *file, Str *out); /* doc_page.c */
 void index_print(DocFile *const *files, int count, Str *out);
 /* What the comments of the file lack, and examples that do not run: one line each. Returns how many. */
-int doc_lacks(const DocFile *file, Str *out);                   /* doc_check.c */
+int doc_lacks(const DocFile *file, Str *out); /* doc_check.c */
 
 /* What the text of a definition declares, as tables (doc_tables.c). */
 void table_attributes(const DocFile *file, const Node *item, const DocComment *comment, Str *out);

@@ -24,10 +24,7 @@ __attribute__((format(printf, 3, 4))) static void lacks(Lacks *all, const Node *
 }
 
 /* A body needs its formula said; a definition `= …` says it itself. */
-static bool needs_formula(const Node *node)
-{
-    return node->kind == NODE_DEFINITION && node->kids[DEFINITION_BODY];
-}
+static bool needs_formula(const Node *node) { return node->kind == NODE_DEFINITION && node->kids[DEFINITION_BODY]; }
 
 static void check_entry(Lacks *all, const DocEntry *entry)
 {

@@ -15,8 +15,15 @@
 /* ---- rows ---- */
 
 static const char *const COUNT_TEXT[COUNT_KINDS] = {
-    "parameters", "of them in products", "of those, met by one token", "elements of state", "FLOPs in products, forward", "other arithmetic, forward", "scores ranked, forward",
-    "FLOPs, backward", "bytes kept for the backward pass",
+    "parameters",
+    "of them in products",
+    "of those, met by one token",
+    "elements of state",
+    "FLOPs in products, forward",
+    "other arithmetic, forward",
+    "scores ranked, forward",
+    "FLOPs, backward",
+    "bytes kept for the backward pass",
 };
 
 static bool is_zero(const SymbolicCount *count) { return count->known ? count->poly.count == 0 : count->value == 0; }
@@ -44,10 +51,10 @@ static void count_rows(const Counted *counted, Str *out)
     str_append(out, "| count | |\n|---|---|\n");
     for (int k = 0; k < COUNT_KINDS; k++) {
         const CountKind kind = (CountKind)k;
-        const bool told = kind == COUNT_PARAMETERS ? true
-                        : kind == COUNT_MULTIPLYING ? !same_count(counted, kind, COUNT_PARAMETERS)
-                        : kind == COUNT_ACTIVATED   ? !same_count(counted, kind, COUNT_MULTIPLYING)
-                                                    : kind == COUNT_PRODUCTS || kind == COUNT_OTHER || kind == COUNT_BACKWARD || !is_zero(&counted->count[k]);
+        const bool told = kind == COUNT_PARAMETERS    ? true
+                          : kind == COUNT_MULTIPLYING ? !same_count(counted, kind, COUNT_PARAMETERS)
+                          : kind == COUNT_ACTIVATED   ? !same_count(counted, kind, COUNT_MULTIPLYING)
+                                                      : kind == COUNT_PRODUCTS || kind == COUNT_OTHER || kind == COUNT_BACKWARD || !is_zero(&counted->count[k]);
         if (told)
             count_row(counted, kind, out);
     }
@@ -109,7 +116,8 @@ static void attribute_changes(const DocFile *file, const Module *seen, const Nod
         break;
     case AST_TYPE_FN: function_changes(file, attribute, changes); break;
     case AST_TYPE_ROUTER: definition_changes(file, seen, attribute, AST_DEF_ROUTER, changes); break;
-    case AST_TYPE_COUNT: case AST_TYPE_INT:
+    case AST_TYPE_COUNT:
+    case AST_TYPE_INT:
         if (zero)
             change_add(file, changes, attribute->name, "2", " (and above)");
         break;
@@ -311,10 +319,17 @@ void model_costs(const DocFile *file, const DocEntry *entry, Str *out)
     if (!cost)
         return;
     effects_print(entry, out);
-    str_printf(out, "| vocabulary | context | parameters in products | met by one token | in tables | others | FLOPs forward, a token | backward |\n|---|---|---|---|---|---|---|---|\n| %" PRId64 " | %" PRId64 " | ",
-               entry->model->vocab, entry->model->context);
-    const double values[] = {(double)cost->counts.products, cost->counts.activated, (double)cost->counts.tables, (double)cost->counts.others,
-                             cost->work.forward / (double)cost->length, cost->work.backward / (double)cost->length};
+    str_printf(
+        out,
+        "| vocabulary | context | parameters in products | met by one token | in tables | others | FLOPs forward, a token | backward |\n|---|---|---|---|---|---|---|---|\n| %" PRId64
+        " | %" PRId64 " | ",
+        entry->model->vocab, entry->model->context);
+    const double values[] = {(double)cost->counts.products,
+                             cost->counts.activated,
+                             (double)cost->counts.tables,
+                             (double)cost->counts.others,
+                             cost->work.forward / (double)cost->length,
+                             cost->work.backward / (double)cost->length};
     for (size_t i = 0; i < sizeof values / sizeof *values; i++) {
         scaled_print(values[i], out);
         str_append(out, " | ");
@@ -373,7 +388,10 @@ void optimizer_costs(const DocFile *file, const DocEntry *entry, Str *out)
     Counted counted;
     FormCount context = {form};
     count_symbolically(file->arena, 2, variables, form_counts, &context, &counted);
-    str_printf(out, "**Costs**, by default, for a tensor of %s\n\n| count | |\n|---|---|\n| elements of state | `", rank == 0 ? "any rank, an element" : rank == 1 ? "one axis" : "two last axes");
+    str_printf(out, "**Costs**, by default, for a tensor of %s\n\n| count | |\n|---|---|\n| elements of state | `",
+               rank == 0   ? "any rank, an element"
+               : rank == 1 ? "one axis"
+                           : "two last axes");
     count_print(&counted, COUNT_STATE, out);
     str_append(out, "` |\n| FLOPs of an update | `");
     count_print(&counted, COUNT_OTHER, out);
@@ -418,7 +436,8 @@ void schedule_values(const DocFile *file, const DocEntry *entry, Str *out)
         str_append(&rules, "---|");
         str_printf(&factors, message ? " – |" : " %.4g |", message ? 0 : result.real[0]);
     }
-    str_printf(out, "**Factor**%s, of %d steps\n\n| step |%s\n|---|%s\n| factor |%s\n\n", shown ? " in the example" : " by default", STEPS, str_text(&heads), str_text(&rules), str_text(&factors));
+    str_printf(out, "**Factor**%s, of %d steps\n\n| step |%s\n|---|%s\n| factor |%s\n\n", shown ? " in the example" : " by default", STEPS, str_text(&heads), str_text(&rules),
+               str_text(&factors));
     str_free(&heads);
     str_free(&rules);
     str_free(&factors);

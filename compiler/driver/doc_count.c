@@ -19,13 +19,13 @@ typedef struct Counting {
     const Variable *variables;
     CountFunction *function;
     void *context;
-    int small;           /* this variable stays below the other counts; -1: none does */
+    int small; /* this variable stays below the other counts; -1: none does */
     uint64_t draws;
     int base[FIT_VARIABLES_MAX];
     Point probe[FIT_VARIABLES_MAX][VARIABLE_VALUES];
     int point_count, point_capacity;
     Point *points;
-    int refused;         /* points drawn that no instance has, one after another */
+    int refused; /* points drawn that no instance has, one after another */
 } Counting;
 
 static uint64_t draw(Counting *c)

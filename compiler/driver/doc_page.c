@@ -11,16 +11,14 @@
 
 static bool is_described(const Node *item)
 {
-    return item->kind == NODE_DEFINITION || item->kind == NODE_BLOCK || item->kind == NODE_MODEL || item->kind == NODE_SPACE || item->kind == NODE_RECIPE || item->kind == NODE_SEARCH;
+    return item->kind == NODE_DEFINITION || item->kind == NODE_BLOCK || item->kind == NODE_MODEL || item->kind == NODE_SPACE || item->kind == NODE_RECIPE ||
+           item->kind == NODE_SEARCH;
 }
 
 static bool is_kind(const Node *item, int op) { return item->kind == NODE_DEFINITION && item->op == op; }
 
 /* Another form of an optimiser described already. */
-static bool is_form(const DocFile *file, const Node *item)
-{
-    return is_kind(item, AST_DEF_OPTIMIZER) && module_find_form(file->module, item->name, AST_DEF_OPTIMIZER, 0) != item;
-}
+static bool is_form(const DocFile *file, const Node *item) { return is_kind(item, AST_DEF_OPTIMIZER) && module_find_form(file->module, item->name, AST_DEF_OPTIMIZER, 0) != item; }
 
 static void entry_count(const DocFile *file, DocEntry *entry)
 {
@@ -52,8 +50,8 @@ DocFile *doc_file_new(Driver *driver, const char *path, int *code)
     if (*code != CODE_OK)
         return NULL;
     DocFile *file = ARENA_NEW(driver->arena, DocFile);
-    *file = (DocFile){.driver = driver, .path = path, .module = module, .arena = driver->arena, .name = stem(driver->arena, path),
-                      .module_name = doc_module_name(driver, driver->arena, path)};
+    *file = (DocFile){
+        .driver = driver, .path = path, .module = module, .arena = driver->arena, .name = stem(driver->arena, path), .module_name = doc_module_name(driver, driver->arena, path)};
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
     file->entries = ARENA_ARRAY(driver->arena, DocEntry, list_count(items) + 1);
     for (int i = 0; i < list_count(items); i++)

@@ -92,7 +92,7 @@ static bool subject_read(Subject *subject, Driver *driver, const char *path, con
 typedef struct Use {
     const Node *definition;
     Node *item, *line;
-    Node **slot;   /* holds the NAME or CALL */
+    Node **slot; /* holds the NAME or CALL */
 } Use;
 
 static bool use_fits(const Use *use, const Node *parent, int slot)
@@ -187,10 +187,7 @@ static Variable *variable_add(Subject *subject, VariableRole role, const char *n
     return variable;
 }
 
-static const int64_t *values_of_type(int type)
-{
-    return type == AST_TYPE_WIDTH ? WIDTHS : type == AST_TYPE_COUNT || type == AST_TYPE_INT ? COUNTS : NULL;
-}
+static const int64_t *values_of_type(int type) { return type == AST_TYPE_WIDTH ? WIDTHS : type == AST_TYPE_COUNT || type == AST_TYPE_INT ? COUNTS : NULL; }
 
 static bool is_zero(const Node *value) { return value->kind == NODE_NUMBER && value->real == 0; }
 

@@ -12,10 +12,7 @@
 
 /* ---- the library ---- */
 
-static const char *library_at(Arena *arena, const char *folder)
-{
-    return access(arena_printf(arena, "%s/layers.bfm", folder), R_OK) == 0 ? folder : NULL;
-}
+static const char *library_at(Arena *arena, const char *folder) { return access(arena_printf(arena, "%s/layers.bfm", folder), R_OK) == 0 ? folder : NULL; }
 
 const char *library_find(Arena *arena)
 {

@@ -108,10 +108,7 @@ int64_t executable_output_elements(const Executable *executable, int output)
 void executable_set_formal(Executable *executable, int formal, void *memory) { executable->engine->kind->set_formal(executable->code, formal, memory); }
 void *executable_output(const Executable *executable, int output) { return executable->engine->kind->output(executable->code, output); }
 
-bool executable_run(Executable *executable, uint64_t seed, uint64_t step, BfmError *error)
-{
-    return executable->engine->kind->run(executable->code, seed, step, error);
-}
+bool executable_run(Executable *executable, uint64_t seed, uint64_t step, BfmError *error) { return executable->engine->kind->run(executable->code, seed, step, error); }
 
 const char *executable_find_bad(Executable *executable, Arena *arena, uint64_t seed, uint64_t step)
 {

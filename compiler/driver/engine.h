@@ -8,8 +8,8 @@
 #include "pool/pool.h"
 #include "templates/update.h"
 
-typedef struct Engine Engine;          /* one for the command: threads, compiled code */
-typedef struct Executable Executable;  /* a unit ready to run */
+typedef struct Engine Engine;         /* one for the command: threads, compiled code */
+typedef struct Executable Executable; /* a unit ready to run */
 
 /* One row: how an engine does what the functions below say. `code` is what compile returned. */
 typedef struct EngineKind {

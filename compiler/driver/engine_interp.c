@@ -10,9 +10,9 @@ typedef struct InterpCode {
     const Unit *unit;
     bool wide;
     DimEnv env;
-    void **formals;     /* [formal_count]: of the caller */
-    void **outputs;     /* [output_count]: in `results` */
-    Arena *results;     /* of the last run */
+    void **formals; /* [formal_count]: of the caller */
+    void **outputs; /* [output_count]: in `results` */
+    Arena *results; /* of the last run */
 } InterpCode;
 
 static void *open_interp(Arena *arena, int threads, BfmError *error)
@@ -119,4 +119,5 @@ static const char *find_bad_interp(void *state, Arena *arena, uint64_t seed, uin
     return name;
 }
 
-const EngineKind ENGINE_INTERP = {"interp", true, false, open_interp, close_interp, compile_interp, release_interp, bind_interp, set_formal_interp, output_interp, run_interp, find_bad_interp, NULL, NULL};
+const EngineKind ENGINE_INTERP = {"interp",      true,       false,           open_interp, close_interp, compile_interp, release_interp, bind_interp, set_formal_interp,
+                                  output_interp, run_interp, find_bad_interp, NULL,        NULL};

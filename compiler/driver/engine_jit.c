@@ -49,4 +49,5 @@ static const char *find_bad_jit(void *code, Arena *arena, uint64_t seed, uint64_
 static BfmUpdate *updater_jit(void *code, BfmError *error) { return bfm_update_new(code, error); }
 static BfmPool *pool_jit(const void *state) { return ((const JitState *)state)->pool; }
 
-const EngineKind ENGINE_JIT = {"jit", false, true, open_jit, close_jit, compile_jit, release_jit, bind_jit, set_formal_jit, output_jit, run_jit, find_bad_jit, updater_jit, pool_jit};
+const EngineKind ENGINE_JIT = {"jit",    false,          true,       open_jit, close_jit,    compile_jit, release_jit,
+                               bind_jit, set_formal_jit, output_jit, run_jit,  find_bad_jit, updater_jit, pool_jit};

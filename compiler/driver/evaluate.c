@@ -9,8 +9,8 @@
 #include <stdlib.h>
 
 typedef struct Sums {
-    double weighted, targets;           /* nats times targets; targets */
-    double mean_sum, square_sum;        /* of batches' means */
+    double weighted, targets;    /* nats times targets; targets */
+    double mean_sum, square_sum; /* of batches' means */
     int64_t batches;
 } Sums;
 
@@ -31,7 +31,10 @@ static Evaluation finish(const Sums *sums, const BfmTokens *tokens)
 {
     const double n = (double)sums->batches, mean = sums->mean_sum / n, variance = n > 1 ? (sums->square_sum - n * mean * mean) / (n - 1) : NAN;
     const double bytes = bfm_tokens_bytes_per_token(bfm_tokens_info(tokens)), nats = sums->weighted / sums->targets;
-    return (Evaluation){.tokens = (int64_t)sums->targets, .nats = nats, .interval = n > 1 ? 1.96 * sqrt(fmax(0, variance) / n) : NAN, .perplexity = exp(nats),
+    return (Evaluation){.tokens = (int64_t)sums->targets,
+                        .nats = nats,
+                        .interval = n > 1 ? 1.96 * sqrt(fmax(0, variance) / n) : NAN,
+                        .perplexity = exp(nats),
                         .bits_per_byte = bytes > 0 ? nats / (bytes * log(2)) : NAN};
 }
 
@@ -72,5 +75,6 @@ bool evaluate_part(Runner *runner, const BfmTokens *tokens, int64_t batch, int64
 json_t *evaluation_json(const Evaluation *evaluation)
 {
     return json_pack("{s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)evaluation->tokens, "nats_per_token", bfm_json_number(evaluation->nats), "interval",
-                     bfm_json_number(evaluation->interval), "perplexity", bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte), "leaky", (int)evaluation->leaky);
+                     bfm_json_number(evaluation->interval), "perplexity", bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte),
+                     "leaky", (int)evaluation->leaky);
 }

@@ -8,12 +8,12 @@
 #include <jansson.h>
 
 typedef struct Evaluation {
-    int64_t tokens;         /* targets counted */
-    double nats;            /* cross-entropy, nats per token */
-    double interval;        /* half of the 95 % interval of nats, from the spread over batches; NaN with fewer than two */
+    int64_t tokens;  /* targets counted */
+    double nats;     /* cross-entropy, nats per token */
+    double interval; /* half of the 95 % interval of nats, from the spread over batches; NaN with fewer than two */
     double perplexity;
-    double bits_per_byte;   /* NaN where the bytes are not known */
-    bool leaky;             /* the model sees what it predicts: the figures say nothing */
+    double bits_per_byte; /* NaN where the bytes are not known */
+    bool leaky;           /* the model sees what it predicts: the figures say nothing */
 } Evaluation;
 
 /* Whether a program for evaluation sees the tokens it should predict; asked before its result is dropped. */

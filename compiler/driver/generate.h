@@ -9,18 +9,18 @@
 typedef struct Generator {
     Driver *driver;
     Trained trained;
-    Unit *forward;           /* all positions at once */
-    Program *decode;         /* derived from it */
+    Unit *forward;   /* all positions at once */
+    Program *decode; /* derived from it */
     Jit *jit;
     BfmPool *pool;
-    BfmDecoder *decoder;     /* one row of `context` positions */
+    BfmDecoder *decoder; /* one row of `context` positions */
     int64_t vocab, context;
-    const float *logits;     /* [vocab] of the last position fed */
+    const float *logits; /* [vocab] of the last position fed */
     /* The window: what the decoder has been fed since it last forgot. */
-    int32_t *window;         /* [context] */
-    int64_t known;           /* positions of it */
-    float *compared;         /* [context, vocab] logits of the window, only if they are to be verified */
-    int64_t windows;         /* how many there were, this one included */
+    int32_t *window; /* [context] */
+    int64_t known;   /* positions of it */
+    float *compared; /* [context, vocab] logits of the window, only if they are to be verified */
+    int64_t windows; /* how many there were, this one included */
 } Generator;
 
 /* Opens RUN or RUN/ckpt/STEP and derives, checks and compiles its decoder. CODE_OK, or everything is told; generator_close in any case. */
@@ -39,7 +39,7 @@ typedef struct Verification {
     int64_t differences;     /* logits that differ in a bit */
     int64_t position, token; /* the first */
     float decoded, computed;
-    double largest;          /* difference */
+    double largest; /* difference */
 } Verification;
 /* Adds the window, all positions of it at once at the length of the context. */
 bool generator_verify(Generator *generator, Verification *verification, BfmError *error);

@@ -125,8 +125,10 @@ static void verb_first_words(Str *out)
 
 void help_bash(Str *out)
 {
-    str_append(out, "# bash completion of bfmc; made from its table of options\n_bfmc() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} options=\n"
-                    "    if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"");
+    str_append(
+        out,
+        "# bash completion of bfmc; made from its table of options\n_bfmc() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} options=\n"
+        "    if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"");
     verb_first_words(out);
     str_append(out, "help --help --version\" -- \"$word\")); return; fi\n    case \"$verb ${COMP_WORDS[2]}\" in\n");
     for (int v = 0; v < VERB_COUNT; v++) {
@@ -151,8 +153,9 @@ void help_bash(Str *out)
             str_push(out, *c == '|' ? ' ' : *c);
         str_append(out, "\" -- \"$word\")); return ;;\n");
     }
-    str_append(out, "    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\n"
-                    "complete -o filenames -F _bfmc bfmc\n");
+    str_append(out,
+               "    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\n"
+               "complete -o filenames -F _bfmc bfmc\n");
 }
 
 /* Text inside single quotes of zsh's _arguments: brackets, colons and quotes away. */
@@ -219,7 +222,9 @@ static void roff(Str *out, const char *text)
 
 void help_man(Str *out)
 {
-    str_append(out, ".TH BFMC 1 \"\" \"bfmc " BFM_VERSION "\" \"User Commands\"\n.SH NAME\nbfmc \\- compile and train models written as .bfm files\n.SH SYNOPSIS\n.B bfmc\n.I verb\n[\\fIargument\\fR…] [\\fIoption\\fR…]\n");
+    str_append(out,
+               ".TH BFMC 1 \"\" \"bfmc " BFM_VERSION
+               "\" \"User Commands\"\n.SH NAME\nbfmc \\- compile and train models written as .bfm files\n.SH SYNOPSIS\n.B bfmc\n.I verb\n[\\fIargument\\fR…] [\\fIoption\\fR…]\n");
     for (int v = 0; v < VERB_COUNT; v++) {
         const VerbInfo *info = verb_info((VerbId)v);
         str_printf(out, ".SH BFMC ");

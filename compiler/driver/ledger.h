@@ -7,9 +7,9 @@
 
 typedef struct Ledger {
     int64_t parameters;
-    double activated;     /* of those in products, what one token meets */
-    double flops;         /* of a forward pass */
-    double products;      /* of these, in sums of products: what matrix kernels do */
+    double activated; /* of those in products, what one token meets */
+    double flops;     /* of a forward pass */
+    double products;  /* of these, in sums of products: what matrix kernels do */
 } Ledger;
 
 /* At batch b and length l. */

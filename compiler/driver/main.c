@@ -16,8 +16,12 @@ static bool wants_color(const Options *options)
 
 static int run_verb(const Options *options, Arena *arena)
 {
-    Driver driver = {.options = options, .arena = arena, .library = library_find(arena), .color = wants_color(options),
-                     .json = option_flag(options, OPT_JSON), .quiet = option_flag(options, OPT_QUIET)};
+    Driver driver = {.options = options,
+                     .arena = arena,
+                     .library = library_find(arena),
+                     .color = wants_color(options),
+                     .json = option_flag(options, OPT_JSON),
+                     .quiet = option_flag(options, OPT_QUIET)};
     driver.interner = interner_new();
     driver.diags = diagnostics_new();
     const int code = verb_info(options->verb)->run(&driver);

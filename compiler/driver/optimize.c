@@ -14,21 +14,21 @@
 enum { FORMAL_W, FORMAL_G, FORMAL_RATE, FORMAL_STEP, FORMAL_STATES };
 
 typedef struct Form {
-    const Node *overrides;  /* LIST or NULL */
-    int tensor_rank;        /* 0, 1, 2 */
+    const Node *overrides; /* LIST or NULL */
+    int tensor_rank;       /* 0, 1, 2 */
     OptimizerForm *lowered;
     double rate;
-    int64_t extent[3];      /* s0, s1, s2 */
+    int64_t extent[3]; /* s0, s1, s2 */
     Executable *executable;
-    BfmUpdate *update;      /* NULL: the engine has none */
+    BfmUpdate *update; /* NULL: the engine has none */
 } Form;
 
 typedef struct Slot {
     StoreEntry *entry;
     Form *form;
-    int first_state;        /* of form->lowered->state_count ones */
-    void *gradient;         /* of the engine, or `sum`; numbers as wide as the engine's */
-    void *sum;              /* over micro-batches; NULL until there are several */
+    int first_state; /* of form->lowered->state_count ones */
+    void *gradient;  /* of the engine, or `sum`; numbers as wide as the engine's */
+    void *sum;       /* over micro-batches; NULL until there are several */
 } Slot;
 
 /* A number as a form reads it: as wide as the engine's. */
@@ -42,13 +42,13 @@ struct Optimizer {
     Engine *engine;
     const Module *module;
     const Recipe *recipe;
-    bool wide;              /* numbers are double */
-    Number rate, step;      /* what the forms read */
+    bool wide;         /* numbers are double */
+    Number rate, step; /* what the forms read */
     double plain_rate;
     VEC(Form *) forms;
     VEC(Slot) slots;
     VEC(OptimizerState) states;
-    void *scaled;           /* the largest gradient, times the scale */
+    void *scaled; /* the largest gradient, times the scale */
 };
 
 /* ---- numbers of either width ---- */
@@ -103,10 +103,7 @@ void optimizer_extents(const StoreEntry *entry, int form_rank, int64_t extent[3]
     }
 }
 
-static DimEnv form_env(const Form *form)
-{
-    return (DimEnv){.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = form->extent[0], form->extent[1], form->extent[2], 1, 1, 1, 1, 1}};
-}
+static DimEnv form_env(const Form *form) { return (DimEnv){.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = form->extent[0], form->extent[1], form->extent[2], 1, 1, 1, 1, 1}}; }
 
 static bool form_compile(Optimizer *optimizer, Form *form, BfmError *error)
 {
@@ -155,8 +152,11 @@ static bool states_new(Optimizer *optimizer, Slot *slot, BfmError *error)
     const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = extent[0], extent[1], extent[2], 1, 1, 1, 1, 1}};
     slot->first_state = optimizer->states.count;
     for (int k = 0; k < form->state_count; k++) {
-        OptimizerState state = {.name = arena_printf(optimizer->driver->arena, "%s.%s", slot->entry->path, form->state_names[k]), .rank = 1 + form->state_rank[k],
-                                .shape = {extent[0]}, .elements = extent[0], .wide = optimizer->wide};
+        OptimizerState state = {.name = arena_printf(optimizer->driver->arena, "%s.%s", slot->entry->path, form->state_names[k]),
+                                .rank = 1 + form->state_rank[k],
+                                .shape = {extent[0]},
+                                .elements = extent[0],
+                                .wide = optimizer->wide};
         for (int a = 0; a < form->state_rank[k]; a++) {
             state.shape[1 + a] = extent[form->state_axes[2 * k + a] - DIM_S0];
             state.elements *= state.shape[1 + a];
@@ -315,7 +315,8 @@ static bool slot_update(Optimizer *optimizer, Slot *slot, double scale, int64_t 
         const Output *output = &form->unit->outputs[o];
         homes[o] = output->kind == OUTPUT_RESULT ? slot->entry->data : output->kind == OUTPUT_NEXT ? states[output->formal - FORMAL_STATES].data : NULL;
     }
-    BfmUpdateCall call = {.leading = DIM_S0, .formals = formals, .homes = homes, .scaled = FORMAL_G, .scale = (float)scale, .seed = optimizer->recipe->seed, .step = (uint64_t)step};
+    BfmUpdateCall call = {
+        .leading = DIM_S0, .formals = formals, .homes = homes, .scaled = FORMAL_G, .scale = (float)scale, .seed = optimizer->recipe->seed, .step = (uint64_t)step};
     memcpy(call.symbols, env.value, sizeof call.symbols);
     return bfm_update_run(slot->form->update, &call, error);
 }
@@ -363,8 +364,7 @@ double optimizer_rate(const Optimizer *optimizer) { return optimizer->plain_rate
 
 BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state)
 {
-    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = state->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = state->rank,
-                        .data = state->data};
+    BfmTensor tensor = {.name = arena_printf(arena, "optimizer/%s", state->name), .dtype = state->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = state->rank, .data = state->data};
     memcpy(tensor.shape, state->shape, sizeof tensor.shape);
     return tensor;
 }

@@ -9,11 +9,11 @@ typedef struct Optimizer Optimizer;
 
 /* One state of one parameter, as checkpoints hold it. */
 typedef struct OptimizerState {
-    const char *name;       /* "ffn_0.w_in.v" */
+    const char *name; /* "ffn_0.w_in.v" */
     int rank;
     int64_t shape[8];
     int64_t elements;
-    bool wide;              /* double */
+    bool wide; /* double */
     void *data;
 } OptimizerState;
 
@@ -36,6 +36,6 @@ void optimizer_extents(const StoreEntry *entry, int form_rank, int64_t extent[3]
 int optimizer_state_count(const Optimizer *optimizer);
 const OptimizerState *optimizer_state(const Optimizer *optimizer, int index);
 BfmTensor optimizer_tensor(Arena *arena, const OptimizerState *state); /* to be written, as "optimizer/NAME" */
-double optimizer_rate(const Optimizer *optimizer); /* of the optimiser as the recipe has it, unscheduled */
+double optimizer_rate(const Optimizer *optimizer);                     /* of the optimiser as the recipe has it, unscheduled */
 
 #endif

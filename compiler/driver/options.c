@@ -12,7 +12,7 @@
 #include "driver/verbs.h"
 
 #define ON(ID) (1u << VERB_##ID)
-#define EVERY UINT32_MAX
+#define EVERY  UINT32_MAX
 
 static const VerbInfo VERBS[VERB_COUNT] = {
 #define VERB(ID, name, function, arguments, least, most, summary, details) {name, function, arguments, least, most, summary, details},
@@ -72,9 +72,13 @@ bool option_flag(const Options *options, OptionId option) { return option_given(
 
 bool budget_parse(const char *text, Budget *budget)
 {
-    static const struct { const char *unit; BudgetKind kind; double factor; } units[] = {
-        {"s", BUDGET_SECONDS, 1}, {"m", BUDGET_SECONDS, 60}, {"h", BUDGET_SECONDS, 3600}, {"step", BUDGET_STEPS, 1}, {"steps", BUDGET_STEPS, 1},
-        {"tok", BUDGET_TOKENS, 1}, {"Ktok", BUDGET_TOKENS, 1e3}, {"Mtok", BUDGET_TOKENS, 1e6}, {"Gtok", BUDGET_TOKENS, 1e9}, {"Ttok", BUDGET_TOKENS, 1e12},
+    static const struct {
+        const char *unit;
+        BudgetKind kind;
+        double factor;
+    } units[] = {
+        {"s", BUDGET_SECONDS, 1},  {"m", BUDGET_SECONDS, 60},    {"h", BUDGET_SECONDS, 3600},   {"step", BUDGET_STEPS, 1},    {"steps", BUDGET_STEPS, 1},
+        {"tok", BUDGET_TOKENS, 1}, {"Ktok", BUDGET_TOKENS, 1e3}, {"Mtok", BUDGET_TOKENS, 1e6},  {"Gtok", BUDGET_TOKENS, 1e9}, {"Ttok", BUDGET_TOKENS, 1e12},
         {"flop", BUDGET_FLOPS, 1}, {"Gflop", BUDGET_FLOPS, 1e9}, {"Tflop", BUDGET_FLOPS, 1e12},
     };
     char *unit;
@@ -105,7 +109,10 @@ static const char *value_complaint(const OptionInfo *info, const char *text)
     double real;
     Budget budget;
     switch (info->kind) {
-    case OPTION_FLAG: case OPTION_TEXT: case OPTION_PATH: case OPTION_LIST: return NULL;
+    case OPTION_FLAG:
+    case OPTION_TEXT:
+    case OPTION_PATH:
+    case OPTION_LIST: return NULL;
     case OPTION_WHOLE: return whole_parse(text, &whole) ? NULL : "a whole number of at least 0";
     case OPTION_REAL: return real_parse(text, &real) ? NULL : "a number";
     case OPTION_BUDGET: return budget_parse(text, &budget) ? NULL : "a budget such as 30m, 2000step, 50Mtok or 2e15flop";
@@ -159,8 +166,9 @@ static int verb_words(const char *const *argv, int argc, int at, VerbId *verb)
     for (int words = 2; words > 0; words--)
         for (int v = 0; v < VERB_COUNT && at + words <= argc; v++) {
             const char *name = VERBS[v].name, *space = strchr(name, ' ');
-            const bool same = words == 1 ? strcmp(name, argv[at]) == 0
-                                         : space && strlen(argv[at]) == (size_t)(space - name) && strncmp(name, argv[at], strlen(argv[at])) == 0 && strcmp(space + 1, argv[at + 1]) == 0;
+            const bool same = words == 1
+                                  ? strcmp(name, argv[at]) == 0
+                                  : space && strlen(argv[at]) == (size_t)(space - name) && strncmp(name, argv[at], strlen(argv[at])) == 0 && strcmp(space + 1, argv[at + 1]) == 0;
             if (same) {
                 *verb = (VerbId)v;
                 return words;

@@ -65,18 +65,18 @@ const OptionInfo *option_info(OptionId option);
 static inline bool option_belongs(OptionId option, VerbId verb) { return option_info(option)->verbs >> verb & 1; }
 
 typedef enum {
-    PARSED_RUN,     /* carry out options->verb */
-    PARSED_HELP,    /* of the command */
+    PARSED_RUN,  /* carry out options->verb */
+    PARSED_HELP, /* of the command */
     PARSED_VERB_HELP,
     PARSED_VERSION,
-    PARSED_WRONG    /* message says what is wrong and what may have been meant */
+    PARSED_WRONG /* message says what is wrong and what may have been meant */
 } ParseResult;
 ParseResult options_parse(Arena *arena, int argc, const char *const *argv, Options *options, Str *message);
 
 bool option_given(const Options *options, OptionId option);
-const char *option_text(const Options *options, OptionId option);               /* the fallback if not given; NULL without one */
-int64_t option_whole(const Options *options, OptionId option, int64_t absent);  /* absent: without a fallback */
-double option_real(const Options *options, OptionId option);                     /* NaN without a fallback */
+const char *option_text(const Options *options, OptionId option);              /* the fallback if not given; NULL without one */
+int64_t option_whole(const Options *options, OptionId option, int64_t absent); /* absent: without a fallback */
+double option_real(const Options *options, OptionId option);                   /* NaN without a fallback */
 bool option_flag(const Options *options, OptionId option);
 
 /* ---- help.c: what else is made from the table ---- */

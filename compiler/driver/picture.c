@@ -12,9 +12,9 @@ typedef struct Maker {
     const Module *module;
     const Lowered *lowered;
     const ProgramCost *cost;
-    int count;                /* lines that are drawn: each first repetition */
+    int count; /* lines that are drawn: each first repetition */
     const LineInfo **lines;
-    const char **paths;       /* of the calls, repetitions folded */
+    const char **paths; /* of the calls, repetitions folded */
     double total;
 } Maker;
 
@@ -45,7 +45,9 @@ const char *picture_title(Arena *arena, const Picture *picture)
     case PICTURE_REPEAT: return arena_printf(arena, "%lld ×%s", (long long)picture->count, picture->shared ? " with the same weights" : "");
     case PICTURE_AT: return arena_printf(arena, "at %lld wide", (long long)picture->width);
     case PICTURE_PARALLEL: return "parallel: on one input, all added";
-    case PICTURE_LINE: case PICTURE_BLOCK: case PICTURE_BRANCH: break;
+    case PICTURE_LINE:
+    case PICTURE_BLOCK:
+    case PICTURE_BRANCH: break;
     }
     return picture->name;
 }
@@ -222,7 +224,12 @@ static const char *own_label(const Maker *maker, const LineInfo *line)
 static Picture *line_picture(const Maker *maker, const LineInfo *line)
 {
     Arena *arena = maker->arena;
-    Picture *picture = picture_new(maker, line->call >= 0 ? PICTURE_LINE : line->node->kind == NODE_PARALLEL ? PICTURE_PARALLEL : line->node->kind == NODE_AT ? PICTURE_AT : PICTURE_BLOCK, line->definition);
+    Picture *picture = picture_new(maker,
+                                   line->call >= 0                     ? PICTURE_LINE
+                                   : line->node->kind == NODE_PARALLEL ? PICTURE_PARALLEL
+                                   : line->node->kind == NODE_AT       ? PICTURE_AT
+                                                                       : PICTURE_BLOCK,
+                                   line->definition);
     picture->label = own_label(maker, line);
     picture->wired = line->wired;
     picture->width = line->width;
@@ -349,8 +356,8 @@ PictureSheet *picture_make(const Module *module, const Lowered *lowered)
 json_t *picture_json(const Picture *picture)
 {
     static const char *const KINDS[] = {"line", "block", "repeat", "parallel", "branch", "at"};
-    json_t *json = json_pack("{s:s, s:s, s:s?, s:f, s:f, s:f}", "kind", KINDS[picture->kind], "name", picture->name, "label", picture->label, "parameters", picture->total, "activated",
-                             picture->activated, "share", picture->share);
+    json_t *json = json_pack("{s:s, s:s, s:s?, s:f, s:f, s:f}", "kind", KINDS[picture->kind], "name", picture->name, "label", picture->label, "parameters", picture->total,
+                             "activated", picture->activated, "share", picture->share);
     if (picture->width)
         json_object_set_new(json, "width", json_integer((json_int_t)picture->width));
     if (picture->kind == PICTURE_REPEAT)

@@ -6,12 +6,25 @@
 #include <string.h>
 
 enum {
-    SHEET = 860, EDGE = 28, HEAD = 104,
-    BOX = 34, ROW = 17, GAP = 10, REACH = 32,   /* REACH: from the stream to a box beside it */
-    BRACKET = 40, PAD = 8, TITLE = 26,
-    BAR_LEFT = 560, BAR_WIDTH = 150, SHARE_RIGHT = 770, COUNT_RIGHT = SHEET - EDGE,
-    NAME_WIDTH = 112, COLUMN = 20, DOOR = 44,
-    LINE_LEAST = 132, LINE_WIDE = 300,          /* a box in a column, and elsewhere */
+    SHEET = 860,
+    EDGE = 28,
+    HEAD = 104,
+    BOX = 34,
+    ROW = 17,
+    GAP = 10,
+    REACH = 32, /* REACH: from the stream to a box beside it */
+    BRACKET = 40,
+    PAD = 8,
+    TITLE = 26,
+    BAR_LEFT = 560,
+    BAR_WIDTH = 150,
+    SHARE_RIGHT = 770,
+    COUNT_RIGHT = SHEET - EDGE,
+    NAME_WIDTH = 112,
+    COLUMN = 20,
+    DOOR = 44,
+    LINE_LEAST = 132,
+    LINE_WIDE = 300, /* a box in a column, and elsewhere */
 };
 
 static const char *const FILLS[PICTURE_COLORS] = {"#4c78a8", "#e8863a", "#54a24b", "#d9534f", "#3f9e9a", "#9d6fb0", "#c9a227", "#d879a6", "#9d755d", "#5f7a94"};
@@ -20,14 +33,14 @@ static const char GREY[] = "#7b8494";
 typedef struct Drawing {
     Arena *arena;
     const PictureSheet *sheet;
-    double wider;             /* than SHEET: room for branches side by side */
+    double wider; /* than SHEET: room for branches side by side */
 } Drawing;
 
 /* Where lines are drawn: the stream's place, the right edge of boxes; in a column their bars stand inside the boxes. */
 typedef struct Frame {
     double stream, left, right;
     bool column;
-    int64_t width;            /* of the stream, 0: not begun */
+    int64_t width; /* of the stream, 0: not begun */
 } Frame;
 
 /* ---- text ---- */
@@ -84,10 +97,7 @@ static void draw_figures(const Drawing *drawing, const Picture *picture, double 
 
 /* ---- the stream ---- */
 
-static void stroke_stream(double x, double from, double to, Str *out)
-{
-    str_printf(out, "<path d=\"M%g %gV%g\" class=\"stream\"/>\n", x, from, to);
-}
+static void stroke_stream(double x, double from, double to, Str *out) { str_printf(out, "<path d=\"M%g %gV%g\" class=\"stream\"/>\n", x, from, to); }
 
 static void draw_plus(double x, double y, Str *out)
 {
@@ -108,13 +118,15 @@ static double draw_line(const Drawing *drawing, const Picture *picture, const Fr
     const double left = picture->wired ? frame->stream + (frame->column ? COLUMN : REACH) : frame->left, width = frame->right - left;
     const char **lines, *name = shown_name(drawing, picture);
     const double named = 16 + 7.8 * picture_columns(name), beside = named > NAME_WIDTH ? named : NAME_WIDTH;
-    const int count = picture_wrap(drawing->arena, picture, frame->column ? 0 : columns_in(width - beside - 10), columns_in(width - (frame->column ? 20 : NAME_WIDTH + 10)), &lines);
-    const int skip = count > 0 && !*lines[0];          /* nothing fits beside the name */
+    const int count =
+        picture_wrap(drawing->arena, picture, frame->column ? 0 : columns_in(width - beside - 10), columns_in(width - (frame->column ? 20 : NAME_WIDTH + 10)), &lines);
+    const int skip = count > 0 && !*lines[0]; /* nothing fits beside the name */
     const int below = frame->column ? count - skip : count > 1 ? count - 1 : 0;
     const double height = BOX + ROW * below + (frame->column && picture->total > 0 ? 14 : 0), middle = y + BOX / 2.0;
     stroke_stream(frame->stream, y - GAP / 2.0, y + height + GAP / 2.0, out);
     str_printf(out, "<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" rx=\"6\" class=\"paper\"/>", left, y, width, height);
-    str_printf(out, "<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" rx=\"6\" fill=\"%s\" fill-opacity=\".13\" stroke=\"%s\" stroke-opacity=\".55\"/>", left, y, width, height, fill_of(picture), fill_of(picture));
+    str_printf(out, "<rect x=\"%g\" y=\"%g\" width=\"%g\" height=\"%g\" rx=\"6\" fill=\"%s\" fill-opacity=\".13\" stroke=\"%s\" stroke-opacity=\".55\"/>", left, y, width, height,
+               fill_of(picture), fill_of(picture));
     str_printf(out, "<path d=\"M%g %gh-2a6 6 0 0 0-6 6v%ga6 6 0 0 0 6 6h2z\" fill=\"%s\"/>\n", left + 8, y, height - 12, fill_of(picture));
     if (picture->wired) {
         str_printf(out, "<path d=\"M%g %gH%g\" class=\"stream\"/>\n", frame->stream, middle, left);
@@ -162,10 +174,7 @@ static int blocks_within(const Picture *picture)
 static double need_of(const Picture *picture, bool column);
 
 /* In a column of its own, brackets and frames included. */
-static double need_of_branch(const Picture *branch)
-{
-    return 12 + BRACKET * repeats_within(branch) + 2 * PAD * blocks_within(branch) + need_of(branch, true);
-}
+static double need_of_branch(const Picture *branch) { return 12 + BRACKET * repeats_within(branch) + 2 * PAD * blocks_within(branch) + need_of(branch, true); }
 
 /* How far boxes must reach to the right of the stream. */
 static double need_of(const Picture *picture, bool column)
@@ -180,7 +189,9 @@ static double need_of(const Picture *picture, bool column)
     case PICTURE_LINE: return (column ? LINE_LEAST : LINE_WIDE) + (picture->wired ? COLUMN : 0);
     case PICTURE_PARALLEL: return sum;
     case PICTURE_AT: return most + DOOR + BRACKET * repeats_within(picture) + PAD * blocks_within(picture);
-    case PICTURE_BLOCK: case PICTURE_REPEAT: case PICTURE_BRANCH: break;
+    case PICTURE_BLOCK:
+    case PICTURE_REPEAT:
+    case PICTURE_BRANCH: break;
     }
     return most;
 }
@@ -282,7 +293,8 @@ static double draw_one(const Drawing *drawing, const Picture *picture, const Fra
     case PICTURE_REPEAT: return draw_repeat(drawing, picture, frame, y, out);
     case PICTURE_PARALLEL: return draw_parallel(drawing, picture, frame, y, out);
     case PICTURE_AT: return draw_at(drawing, picture, frame, y, out);
-    case PICTURE_BLOCK: case PICTURE_BRANCH: return draw_block(drawing, picture, frame, y, out);
+    case PICTURE_BLOCK:
+    case PICTURE_BRANCH: return draw_block(drawing, picture, frame, y, out);
     }
     return y;
 }
@@ -311,7 +323,10 @@ static void describe(const Drawing *drawing, const Picture *picture, Str *out)
     for (int i = 0; i < picture->child_count; i++) {
         const Picture *child = picture->children[i];
         str_append(out, i ? picture->kind == PICTURE_PARALLEL ? " beside " : ", " : "");
-        print_escaped(child->kind == PICTURE_LINE || child->kind == PICTURE_BLOCK ? shown_name(drawing, child) : child->kind == PICTURE_BRANCH ? "" : picture_title(drawing->arena, child), out);
+        print_escaped(child->kind == PICTURE_LINE || child->kind == PICTURE_BLOCK ? shown_name(drawing, child)
+                      : child->kind == PICTURE_BRANCH                             ? ""
+                                                                                  : picture_title(drawing->arena, child),
+                      out);
         if (child->kind == PICTURE_LINE && child->total > 0)
             str_printf(out, " (%.1f %% of the parameters)", 100 * child->share);
         if (child->child_count > 0) {
@@ -326,7 +341,8 @@ static void print_head(const Drawing *drawing, double height, Str *out)
 {
     const PictureSheet *sheet = drawing->sheet;
     const double width = SHEET + drawing->wider;
-    str_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" height=\"%g\" role=\"img\" aria-labelledby=\"title desc\">\n", width, height, width, height);
+    str_printf(out, "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 %g %g\" width=\"%g\" height=\"%g\" role=\"img\" aria-labelledby=\"title desc\">\n", width, height,
+               width, height);
     str_printf(out, "<title id=\"title\">%s ", sheet->kind);
     print_escaped(sheet->root->name, out);
     str_append(out, "</title>\n<desc id=\"desc\">");

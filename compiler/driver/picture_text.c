@@ -10,7 +10,7 @@ enum { BAR = 14, FIGURES = 18, WIDE = 62, BRANCH_LEAST = 20, NAME = 13 };
 /* A place on the screen. */
 typedef struct Cell {
     char text[8];
-    int color, style;         /* color: PICTURE_GREY for the terminal's own */
+    int color, style; /* color: PICTURE_GREY for the terminal's own */
 } Cell;
 
 typedef struct Screen {

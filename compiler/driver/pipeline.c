@@ -19,7 +19,7 @@ static bool lower(Driver *driver, ModelProgram *model, Mode mode, int *code)
 bool pipeline_model(Driver *driver, const char *argument, Mode mode, ModelProgram *model, int *code)
 {
     const Target target = target_parse(driver->arena, argument);
-    model->module = driver_module(driver, target.path, code);                              /* parse/, sema/module: the file and what it uses */
+    model->module = driver_module(driver, target.path, code); /* parse/, sema/module: the file and what it uses */
     if (!model->module)
         return false;
     if (diag_errors(driver->diags) > 0) {
@@ -41,10 +41,10 @@ bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelPr
 void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified)
 {
     Lowered *lowered = model->lowered;
-    if (lowered->result == lowered->program->main->output_count - 1)                         /* scores that nobody asks for are never stored */
+    if (lowered->result == lowered->program->main->output_count - 1) /* scores that nobody asks for are never stored */
         opt_drop_outputs(lowered->program->main, OUTPUT_RESULT), lowered->result = -1;
     if (forward && simplified)
-        opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD});              /* opt/: as before a derivative that does not come */
+        opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD}); /* opt/: as before a derivative that does not come */
 }
 
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code)
@@ -52,13 +52,13 @@ bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified
     Program *program = model->lowered->program;
     const char *message = NULL;
     if (simplified)
-        opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});                       /* opt/: normal form, groups raised */
-    if (!grad_program(program, NULL, &message)) {                                            /* grad/: reverse mode */
+        opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD}); /* opt/: normal form, groups raised */
+    if (!grad_program(program, NULL, &message)) {                       /* grad/: reverse mode */
         *code = driver_error(driver, BFM_ERROR_INPUT, "model `%s`: %s", model->model->name, message);
         return false;
     }
     if (simplified)
-        opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});     /* opt/: cse, dce, save or recompute */
+        opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true}); /* opt/: cse, dce, save or recompute */
     return true;
 }
 

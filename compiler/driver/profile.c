@@ -59,7 +59,7 @@ static const Node *pick(Driver *driver, const Module *module, const Target *targ
 
 typedef struct Build {
     Profile *profile;
-    Driver driver;       /* of the command, with an arena, names and diagnostics of this compilation */
+    Driver driver; /* of the command, with an arena, names and diagnostics of this compilation */
     ProfileTimes *times;
     double since;
 } Build;
@@ -98,8 +98,8 @@ static bool build_lower(Build *build, int *code)
         return false;
     const LowerOptions options = {.mode = profile->settings.forward ? MODE_EVAL : MODE_TRAIN};
     const int64_t length = profile->settings.length ? profile->settings.length : DEFAULT_LENGTH;
-    profile->lowered = profile->subject->kind == NODE_MODEL ? lower_model(module, profile->subject, &options)
-                                                            : lower_block(module, profile->subject, profile->settings.width, length, &options);
+    profile->lowered =
+        profile->subject->kind == NODE_MODEL ? lower_model(module, profile->subject, &options) : lower_block(module, profile->subject, profile->settings.width, length, &options);
     if (!profile->settings.length)
         profile->settings.length = profile->lowered && profile->lowered->context ? profile->lowered->context : DEFAULT_LENGTH;
     phase_end(build, PHASE_LOWER);

@@ -27,17 +27,17 @@ typedef struct Profile {
     Driver *driver;
     ProfileSettings settings;
     const Module *module;
-    const Node *subject;     /* MODEL, BLOCK or layer */
+    const Node *subject; /* MODEL, BLOCK or layer */
     Lowered *lowered;
-    Arena *arena;            /* of the compilation that runs */
+    Arena *arena; /* of the compilation that runs */
     BfmPool *pool;
     Jit *jit;
     const Compiled *compiled;
     BfmInstance *instance;
-    void **formals;          /* memory of each formal of the plan */
+    void **formals; /* memory of each formal of the plan */
     int formal_count;
     ProfileTimes cold, warm;
-    double fill_s;           /* making the random inputs: in no other figure */
+    double fill_s; /* making the random inputs: in no other figure */
 } Profile;
 
 /* Compiles twice with an object cache of its own, empty at first, and runs one step each time. NULL: told, *code is the exit code. */

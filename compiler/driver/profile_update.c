@@ -21,8 +21,12 @@ static void store_make(Profile *profile, Store *store)
         if (binding->role == TENSOR_INPUT)
             continue;
         StoreEntry *entry = &store->entries[store->count++];
-        *entry = (StoreEntry){.path = binding->path, .role = binding->role, .rank = binding->plain_rank, .elements = bfm_instance_formal_count(profile->instance, f),
-                              .init = &binding->init, .data = profile->formals[f]};
+        *entry = (StoreEntry){.path = binding->path,
+                              .role = binding->role,
+                              .rank = binding->plain_rank,
+                              .elements = bfm_instance_formal_count(profile->instance, f),
+                              .init = &binding->init,
+                              .data = profile->formals[f]};
         for (int i = 0; i < entry->rank; i++)
             entry->shape[i] = binding->plain_extent[i];
     }

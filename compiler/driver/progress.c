@@ -16,7 +16,8 @@ double seconds_now(void)
 
 Progress progress_new(const Driver *driver, double tokens_a_step, double flops_a_step, double machine)
 {
-    return (Progress){.driver = driver, .terminal = isatty(STDERR_FILENO) != 0, .silent = driver->quiet, .tokens_a_step = tokens_a_step, .flops_a_step = flops_a_step, .machine = machine};
+    return (Progress){
+        .driver = driver, .terminal = isatty(STDERR_FILENO) != 0, .silent = driver->quiet, .tokens_a_step = tokens_a_step, .flops_a_step = flops_a_step, .machine = machine};
 }
 
 static void duration(double seconds, Str *out)

@@ -7,11 +7,11 @@
 typedef struct Progress {
     const Driver *driver;
     bool terminal, silent;
-    double shown;          /* when it was last shown, seconds_now() */
-    double average;        /* of the loss, over some tens of steps */
-    double rate;           /* of steps: seconds each, averaged */
+    double shown;   /* when it was last shown, seconds_now() */
+    double average; /* of the loss, over some tens of steps */
+    double rate;    /* of steps: seconds each, averaged */
     double tokens_a_step, flops_a_step;
-    double machine;        /* FLOP/s of matrix products here; 0: not measured */
+    double machine; /* FLOP/s of matrix products here; 0: not measured */
 } Progress;
 
 double seconds_now(void); /* of a clock that only runs forwards */

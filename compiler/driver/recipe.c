@@ -59,7 +59,7 @@ typedef enum { SETTING_EXPRESSION, SETTING_WHOLE, SETTING_SEED, SETTING_POSITIVE
 typedef struct SettingRow {
     const char *name;
     SettingKind kind;
-    size_t offset;   /* in Recipe */
+    size_t offset; /* in Recipe */
     double least, most;
     const char *help; /* where the value is wrong; NULL: nothing more to say */
 } SettingRow;
@@ -151,7 +151,12 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
 {
     const Node *items = node->kids[RECIPE_ITEMS];
     const int errors = diag_errors(driver->diags);
-    *recipe = (Recipe){.node = node, .batch = 8, .context = lowered && lowered->context ? lowered->context : 128, .steps = 1000, .accumulate = 1, .seed = 1,
+    *recipe = (Recipe){.node = node,
+                       .batch = 8,
+                       .context = lowered && lowered->context ? lowered->context : 128,
+                       .steps = 1000,
+                       .accumulate = 1,
+                       .seed = 1,
                        .groups = ARENA_ARRAY(driver->arena, const Node *, list_count(items) + 1)};
     for (int i = 0; i < list_count(items); i++) {
         const Node *item = list_at(items, i);
@@ -161,9 +166,11 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
             recipe->groups[recipe->group_count++] = item;
     }
     if (!recipe->optimizer)
-        diag_fix(driver->diags, diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` names no optimizer", node->name), "for example `optimizer = sgd(rate = 0.1)`");
+        diag_fix(driver->diags, diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` names no optimizer", node->name),
+                 "for example `optimizer = sgd(rate = 0.1)`");
     if (lowered && lowered->context && recipe->context > lowered->context)
-        diag_add(driver->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context, (long long)lowered->context);
+        diag_add(driver->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context,
+                 (long long)lowered->context);
     if (diag_errors(driver->diags) == errors)
         try_definitions(module, recipe);
     return diag_errors(driver->diags) == errors;

@@ -7,13 +7,13 @@
 
 typedef struct Recipe {
     const Node *node;
-    const Node *optimizer;  /* a definition with attributes bound */
-    const Node *schedule;   /* NULL: the rate stays as it is */
+    const Node *optimizer; /* a definition with attributes bound */
+    const Node *schedule;  /* NULL: the rate stays as it is */
     int64_t batch, context, steps, accumulate;
     uint64_t seed;
-    double clip_norm;       /* of all gradients together; 0: not clipped */
+    double clip_norm; /* of all gradients together; 0: not clipped */
     int group_count;
-    const Node **groups;    /* ON nodes, in the order of the text */
+    const Node **groups; /* ON nodes, in the order of the text */
 } Recipe;
 
 /* The recipe called --recipe, else the only one of the file. NULL: told, *code is the exit code. */

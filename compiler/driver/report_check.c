@@ -176,7 +176,10 @@ static void print_head(const Report *report, Str *out)
     const ProgramCost *cost = report->cost;
     const Counts *counts = &cost->counts;
     const NodeKind kind = report->lowered->model->kind;
-    str_printf(out, "%s %s at %" PRId64 " × %" PRId64 " tokens\n  effects    ", kind == NODE_MODEL ? "model" : kind == NODE_BLOCK ? "block" : "layer",
+    str_printf(out, "%s %s at %" PRId64 " × %" PRId64 " tokens\n  effects    ",
+               kind == NODE_MODEL   ? "model"
+               : kind == NODE_BLOCK ? "block"
+                                    : "layer",
                report->lowered->model->name, cost->batch, cost->length);
     verdict_print(report->verdict.effect, out);
     print_leak(report, &report->verdict, out);
@@ -188,7 +191,8 @@ static void print_head(const Report *report, Str *out)
                count_text(report, counts->activated), count_text(report, (double)counts->tables), count_text(report, (double)counts->others));
     str_printf(out, "  work       %sflop forward, %sflop backward, %s and %s a token\n", size_text(report, cost->work.forward), size_text(report, cost->work.backward),
                size_text(report, cost->work.forward / (double)(cost->batch * cost->length)), size_text(report, cost->work.backward / (double)(cost->batch * cost->length)));
-    str_printf(out, "  memory     %sB of parameters, %sB kept for the backward pass\n\n", size_text(report, 4 * (double)counts_total(*counts)), size_text(report, cost->work.kept_bytes));
+    str_printf(out, "  memory     %sB of parameters, %sB kept for the backward pass\n\n", size_text(report, 4 * (double)counts_total(*counts)),
+               size_text(report, cost->work.kept_bytes));
 }
 
 /* Below its scope a line is shown without the scope's path. */
@@ -321,15 +325,9 @@ static void print_known(const Report *report, Str *out)
 
 /* ---- JSON ---- */
 
-static json_t *end_json(int64_t end)
-{
-    return end == EFFECT_INFINITY ? json_string("inf") : end == -EFFECT_INFINITY ? json_string("-inf") : json_integer((json_int_t)end);
-}
+static json_t *end_json(int64_t end) { return end == EFFECT_INFINITY ? json_string("inf") : end == -EFFECT_INFINITY ? json_string("-inf") : json_integer((json_int_t)end); }
 
-static json_t *interval_json(Interval interval)
-{
-    return interval.empty ? json_null() : json_pack("[o, o]", end_json(interval.low), end_json(interval.high));
-}
+static json_t *interval_json(Interval interval) { return interval.empty ? json_null() : json_pack("[o, o]", end_json(interval.low), end_json(interval.high)); }
 
 static json_t *effect_json(Effect effect)
 {
@@ -359,8 +357,8 @@ static json_t *path_json(const Report *report, const Verdict *verdict)
 
 static json_t *counts_json(const Counts *counts, double activated)
 {
-    return json_pack("{s:I, s:I, s:I, s:I, s:f}", "total", (json_int_t)counts_total(*counts), "products", (json_int_t)counts->products, "tables", (json_int_t)counts->tables, "others",
-                     (json_int_t)counts->others, "activated", activated);
+    return json_pack("{s:I, s:I, s:I, s:I, s:f}", "total", (json_int_t)counts_total(*counts), "products", (json_int_t)counts->products, "tables", (json_int_t)counts->tables,
+                     "others", (json_int_t)counts->others, "activated", activated);
 }
 
 static json_t *work_json(const Work *work)
@@ -370,8 +368,8 @@ static json_t *work_json(const Work *work)
 
 static json_t *row_json(const Row *row)
 {
-    json_t *json = json_pack("{s:s, s:s, s:i, s:b, s:o, s:o}", "path", row->line->path, "definition", row->line->definition, "depth", row->line->depth, "scope", row->line->call < 0,
-                             "parameters", counts_json(&row->counts, row->activated), "work", work_json(&row->work));
+    json_t *json = json_pack("{s:s, s:s, s:i, s:b, s:o, s:o}", "path", row->line->path, "definition", row->line->definition, "depth", row->line->depth, "scope",
+                             row->line->call < 0, "parameters", counts_json(&row->counts, row->activated), "work", work_json(&row->work));
     if (row->line->call >= 0)
         json_object_set_new(json, "effects", effect_json(row->effect));
     json_t *fixed = json_object(), *sized = json_array();
@@ -397,8 +395,8 @@ static json_t *model_json(const Report *report)
         json_array_append_new(lines, row_json(&report->rows[i]));
     json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "model", report->lowered->model->name, "vocab", (json_int_t)report->lowered->vocab, "context",
                              (json_int_t)report->lowered->context, "batch", (json_int_t)cost->batch, "length", (json_int_t)cost->length, "parameters",
-                             counts_json(&cost->counts, cost->counts.activated), "work", work_json(&cost->work), "effects", effect_json(report->verdict.effect),
-                             "training_effects", effect_json(report->training.effect), "lines", lines);
+                             counts_json(&cost->counts, cost->counts.activated), "work", work_json(&cost->work), "effects", effect_json(report->verdict.effect), "training_effects",
+                             effect_json(report->training.effect), "lines", lines);
     if (report->verdict.step_count > 0)
         json_object_set_new(json, "leak", path_json(report, &report->verdict));
     return json;
@@ -406,8 +404,12 @@ static json_t *model_json(const Report *report)
 
 void report_check(const Module *module, const Lowered *lowered, const Lowered *evaluated, int64_t batch, int64_t length, Str *out, json_t *models)
 {
-    Report report = {.module = module, .lowered = lowered, .arena = module->arena, .cost = program_cost(module->arena, lowered->program, batch, length),
-                     .verdict = verdict_of(module->arena, evaluated), .training = verdict_of(module->arena, lowered)};
+    Report report = {.module = module,
+                     .lowered = lowered,
+                     .arena = module->arena,
+                     .cost = program_cost(module->arena, lowered->program, batch, length),
+                     .verdict = verdict_of(module->arena, evaluated),
+                     .training = verdict_of(module->arena, lowered)};
     make_rows(&report, evaluated);
     verdict_warn(module, evaluated, &report.verdict);
     json_array_append_new(models, model_json(&report));

@@ -115,12 +115,13 @@ static int step_lanes(const Compiled *compiled, const Step *step)
 {
     const Unit *unit = compiled->schedule->unit;
     switch (step->kind) {
-    case STEP_MAP:
-        return codegen_nest(compiled->codegen, unit, &unit->ops[step->op])->lanes;
-    case STEP_SCORES:
-        return codegen_scores(compiled->codegen, unit, &unit->ops[step->op])->lanes;
-    case STEP_TOP: case STEP_GEMM: case STEP_ORDER: case STEP_STREAM: case STEP_STREAM_GRAD:
-        break;
+    case STEP_MAP: return codegen_nest(compiled->codegen, unit, &unit->ops[step->op])->lanes;
+    case STEP_SCORES: return codegen_scores(compiled->codegen, unit, &unit->ops[step->op])->lanes;
+    case STEP_TOP:
+    case STEP_GEMM:
+    case STEP_ORDER:
+    case STEP_STREAM:
+    case STEP_STREAM_GRAD: break;
     }
     return 0;
 }

@@ -138,8 +138,8 @@ static json_t *space_json(Arena *arena, const Space *space)
     for (int i = 0; i < space->let_count; i++)
         json_array_append_new(lets, json_pack("{s:s, s:s}", "name", space->lets[i].name, "values", natural_text(arena, space->lets[i].values)));
     json_t *json = json_pack("{s:s, s:s, s:f, s:b, s:i, s:i, s:o, s:o, s:s, s:i}", "space", space->node->name, "size", natural_text(arena, space->size), "size_log10",
-                             natural_log10(space->size), "exact", space->exact, "shortest", space->shortest, "longest", space->longest, "entries", kinds_json(arena, space),
-                             "lets", lets, "once", natural_text(arena, space->once), "bounds", space->bound_count);
+                             natural_log10(space->size), "exact", space->exact, "shortest", space->shortest, "longest", space->longest, "entries", kinds_json(arena, space), "lets",
+                             lets, "once", natural_text(arena, space->once), "bounds", space->bound_count);
     if (space->start)
         json_object_set_new(json, "start", json_pack("{s:s, s:b, s:s?}", "block", space->start, "member", !space->start_differs, "differs", space->start_differs));
     return json;

@@ -15,9 +15,13 @@ RunFolder run_folder_at(Arena *arena, const char *path)
     while (length > 1 && path[length - 1] == '/')
         length--;
     const char *root = arena_strndup(arena, path, length);
-    return (RunFolder){.path = root, .json = arena_printf(arena, "%s/run.json", root), .model = arena_printf(arena, "%s/model.bfm", root),
-                       .log = arena_printf(arena, "%s/log.jsonl", root), .eval = arena_printf(arena, "%s/eval.jsonl", root),
-                       .metrics = arena_printf(arena, "%s/router.jsonl", root), .checkpoints = arena_printf(arena, "%s/ckpt", root)};
+    return (RunFolder){.path = root,
+                       .json = arena_printf(arena, "%s/run.json", root),
+                       .model = arena_printf(arena, "%s/model.bfm", root),
+                       .log = arena_printf(arena, "%s/log.jsonl", root),
+                       .eval = arena_printf(arena, "%s/eval.jsonl", root),
+                       .metrics = arena_printf(arena, "%s/router.jsonl", root),
+                       .checkpoints = arena_printf(arena, "%s/ckpt", root)};
 }
 
 bool run_folder_find(Arena *arena, const char *argument, RunFolder *folder, int64_t *step, BfmError *error)

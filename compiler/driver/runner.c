@@ -117,10 +117,7 @@ double runner_loss(const Runner *runner)
     return loss;
 }
 
-double runner_cross_entropy(const Runner *runner)
-{
-    return runner->lowered->cross_entropy < 0 ? NAN : executable_scalar(runner->executable, runner->lowered->cross_entropy);
-}
+double runner_cross_entropy(const Runner *runner) { return runner->lowered->cross_entropy < 0 ? NAN : executable_scalar(runner->executable, runner->lowered->cross_entropy); }
 
 void runner_commit(Runner *runner)
 {

@@ -8,11 +8,11 @@
 typedef struct Runner {
     const Lowered *lowered;
     const Unit *unit;
-    Store *store;           /* borrowed */
+    Store *store; /* borrowed */
     Executable *executable;
     int64_t batch, length;
     int32_t *tokens, *targets, *segment; /* [b, l] */
-    double step_wide;       /* the input `step`, in the engine's width */
+    double step_wide;                    /* the input `step`, in the engine's width */
     float step;
 } Runner;
 

@@ -8,18 +8,18 @@
 
 typedef struct StoreEntry {
     Symbol path;
-    TensorRole role;       /* TENSOR_PARAM, TENSOR_STATE */
+    TensorRole role; /* TENSOR_PARAM, TENSOR_STATE */
     int rank;
-    int64_t shape[8];      /* as stored: compound axes flattened */
+    int64_t shape[8]; /* as stored: compound axes flattened */
     int64_t elements;
     const Init *init;
-    void *data;            /* double or float, 64-byte aligned */
+    void *data; /* double or float, 64-byte aligned */
 } StoreEntry;
 
 typedef struct Store {
-    bool wide;             /* double */
+    bool wide; /* double */
     int count;
-    StoreEntry *entries;   /* in the order of the program's formals */
+    StoreEntry *entries; /* in the order of the program's formals */
 } Store;
 
 /* Memory for every parameter and state of the program, uninitialised. NULL: INPUT where a tensor is beyond any memory, ENVIRONMENT where this machine has

@@ -175,13 +175,14 @@ static bool evaluate(Train *train, BfmError *error)
         return false;
     train->evaluated = train->meta.step;
     train->evaluation.leaky = train->leaky;
-    json_t *record = json_pack("{s:I, s:o}", "step", (json_int_t)train->meta.step, "seconds", bfm_json_number(seconds_now() - before)), *values = evaluation_json(&train->evaluation);
+    json_t *record = json_pack("{s:I, s:o}", "step", (json_int_t)train->meta.step, "seconds", bfm_json_number(seconds_now() - before)),
+           *values = evaluation_json(&train->evaluation);
     json_object_update(record, values);
     json_decref(values);
     progress_end(&train->progress);
     if (train->evaluation.bits_per_byte > 0)
-        driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte%s", (long long)train->meta.step, train->evaluation.nats, train->evaluation.bits_per_byte,
-                    train->leaky ? " (leaky)" : "");
+        driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte%s", (long long)train->meta.step, train->evaluation.nats,
+                    train->evaluation.bits_per_byte, train->leaky ? " (leaky)" : "");
     return bfm_log_write(train->eval_log, record, error);
 }
 
@@ -203,7 +204,8 @@ static double budget_left(const Train *train)
 /* Seconds until the recipe or the budget ends, at the present pace. */
 static double seconds_left(const Train *train)
 {
-    const double pace = train->progress.rate > 0 ? train->progress.rate : train->meta.seconds, steps = (double)(train->recipe.steps - train->meta.step) * pace, left = budget_left(train);
+    const double pace = train->progress.rate > 0 ? train->progress.rate : train->meta.seconds, steps = (double)(train->recipe.steps - train->meta.step) * pace,
+                 left = budget_left(train);
     switch (train->budget.kind) {
     case BUDGET_NONE: return steps;
     case BUDGET_SECONDS: return fmin(steps, left);

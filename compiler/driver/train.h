@@ -20,7 +20,7 @@ typedef struct Train {
     RunFolder folder;
     ModelProgram model, eval_model;
     Recipe recipe;
-    Ledger ledger;            /* of one micro-batch */
+    Ledger ledger; /* of one micro-batch */
     BfmDataset *data;
     BfmBatches batches;
     Engine *engine;
@@ -29,17 +29,17 @@ typedef struct Train {
     Optimizer *optimizer;
     RateSchedule *schedule;
     BfmLog *log, *eval_log, *metric_log;
-    BfmCheckpointMeta meta;   /* of the last step done */
-    int64_t checkpointed;     /* step of the newest checkpoint, -1 = none */
+    BfmCheckpointMeta meta; /* of the last step done */
+    int64_t checkpointed;   /* step of the newest checkpoint, -1 = none */
     Budget budget;
-    double began;             /* seconds_now() less what earlier runs of this training spent */
-    int32_t *tokens;          /* [batch, context + 1] */
+    double began;    /* seconds_now() less what earlier runs of this training spent */
+    int32_t *tokens; /* [batch, context + 1] */
     Progress progress;
-    double loss;              /* of the last step */
-    Evaluation evaluation;    /* the last one */
-    bool leaky;               /* the model sees what it predicts */
-    int64_t evaluated;        /* at which step, -1 = never */
-    const char *bad;          /* STOP_BAD_NUMBER: the tensor */
+    double loss;           /* of the last step */
+    Evaluation evaluation; /* the last one */
+    bool leaky;            /* the model sees what it predicts */
+    int64_t evaluated;     /* at which step, -1 = never */
+    const char *bad;       /* STOP_BAD_NUMBER: the tensor */
 } Train;
 
 /* Steps until the recipe, the budget or a signal ends them, with evaluations and checkpoints on the way. The last good checkpoint is always written. */

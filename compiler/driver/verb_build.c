@@ -133,7 +133,8 @@ static bool add_decode(Build *build, const Lowered *lowered, BfmError *error)
 
 static bool add_tensor(const StoreEntry *entry, BfmModelTensor *tensor, BfmError *error)
 {
-    *tensor = (BfmModelTensor){.path = entry->path, .role = entry->role == TENSOR_PARAM ? BFM_PORT_PARAM : BFM_PORT_STATE, .rank = (uint64_t)entry->rank, .stream = hash_text(entry->path, 0)};
+    *tensor = (BfmModelTensor){
+        .path = entry->path, .role = entry->role == TENSOR_PARAM ? BFM_PORT_PARAM : BFM_PORT_STATE, .rank = (uint64_t)entry->rank, .stream = hash_text(entry->path, 0)};
     memcpy(tensor->shape, entry->shape, sizeof tensor->shape);
     if (entry->init->normal) {
         tensor->init = BFM_INIT_NORMAL;
@@ -203,10 +204,17 @@ static bool write_linked(Build *build, Emit kind, BfmError *error)
     Str description = {0};
     str_append(&description, "{\"model\": ");
     str_json(&description, build->prefix, strlen(build->prefix));
-    str_printf(&description, ", \"context\": %lld, \"vocab\": %lld, \"bfmc\": \"%s\"}", (long long)build->model.lowered->context, (long long)build->model.lowered->vocab, BFM_VERSION);
+    str_printf(&description, ", \"context\": %lld, \"vocab\": %lld, \"bfmc\": \"%s\"}", (long long)build->model.lowered->context, (long long)build->model.lowered->vocab,
+               BFM_VERSION);
     const char *libraries[] = {arena_printf(arena, "-L%s", build->library), "-lbfm_runtime", arena_printf(arena, "-Wl,-rpath,$ORIGIN:%s", build->library), "-Wl,-z,defs", NULL};
-    const AotOptions options = {.prefix = build->prefix, .description = str_text(&description), .tensors = build->tensors, .tensor_count = build->store->count,
-                                .updates = build->updates.items, .update_count = build->updates.count, .clip_norm = build->recipe.clip_norm, .libraries = libraries};
+    const AotOptions options = {.prefix = build->prefix,
+                                .description = str_text(&description),
+                                .tensors = build->tensors,
+                                .tensor_count = build->store->count,
+                                .updates = build->updates.items,
+                                .update_count = build->updates.count,
+                                .clip_norm = build->recipe.clip_norm,
+                                .libraries = libraries};
     const bool ok = kind == EMIT_SO ? aot_write_shared(file_name(build, kind), &options, entries, build->entries.count, error)
                                     : aot_write_object(file_name(build, kind), &options, entries, build->entries.count, error);
     str_free(&description);

@@ -15,14 +15,11 @@ enum { CONTEXT_FALLBACK = 1024, GRADIENT_BATCH = 2, GRADIENT_LENGTH = 8, GRADIEN
 typedef struct Checked {
     Str text;
     json_t *models, *spaces;
-    int gradients; /* an exit code, of --cost too */
+    int gradients;      /* an exit code, of --cost too */
     MachineRates rates; /* for --cost: measured once */
 } Checked;
 
-static bool is_model(const Node *item)
-{
-    return item->kind == NODE_MODEL;
-}
+static bool is_model(const Node *item) { return item->kind == NODE_MODEL; }
 
 /* A block or a layer stands on a stream of its own. */
 static const Lowered *lower_item(Driver *driver, const Module *module, const Node *item, Mode mode)
@@ -69,7 +66,9 @@ static void gradients_of(Driver *driver, Module *module, const Node *item, Check
     const Lowered *value = lower_item(driver, module, item, MODE_TRAIN), *derivative = lower_item(driver, module, item, MODE_TRAIN);
     const int64_t longest = is_model(item) && value->context > 0 && value->context < GRADIENT_LENGTH ? value->context : GRADIENT_LENGTH;
     const GradientSettings settings = {.batch = option_given(driver->options, OPT_BATCH) ? option_whole(driver->options, OPT_BATCH, 0) : GRADIENT_BATCH,
-                                       .length = option_whole(driver->options, OPT_LENGTH, longest), .seed = 1, .model = is_model(item)};
+                                       .length = option_whole(driver->options, OPT_LENGTH, longest),
+                                       .seed = 1,
+                                       .model = is_model(item)};
     json_t *rows = json_array();
     json_object_set_new(json_array_get(checked->models, json_array_size(checked->models) - 1), "gradients", rows);
     const int code = check_gradients(driver, value, derivative, &settings, &checked->text, rows);

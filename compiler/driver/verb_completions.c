@@ -5,7 +5,10 @@
 
 int verb_completions(Driver *driver)
 {
-    static const struct { const char *name; void (*print)(Str *out); } forms[] = {{"bash", help_bash}, {"zsh", help_zsh}, {"man", help_man}, {"markdown", help_markdown}};
+    static const struct {
+        const char *name;
+        void (*print)(Str *out);
+    } forms[] = {{"bash", help_bash}, {"zsh", help_zsh}, {"man", help_man}, {"markdown", help_markdown}};
     const char *name = driver->options->arguments[0];
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (strcmp(name, forms[i].name) == 0) {

@@ -42,8 +42,12 @@ int verb_data_pack(Driver *driver)
 {
     const Options *options = driver->options;
     int shown = -1;
-    BfmPackOptions pack = {.inputs = options->arguments, .input_count = options->argument_count, .tokenizer = option_text(options, OPT_TOKENIZER),
-                           .document_separator = option_text(options, OPT_SEPARATOR), .seed = (uint64_t)option_whole(options, OPT_SEED, 1), .out = option_text(options, OPT_OUT)};
+    BfmPackOptions pack = {.inputs = options->arguments,
+                           .input_count = options->argument_count,
+                           .tokenizer = option_text(options, OPT_TOKENIZER),
+                           .document_separator = option_text(options, OPT_SEPARATOR),
+                           .seed = (uint64_t)option_whole(options, OPT_SEED, 1),
+                           .out = option_text(options, OPT_OUT)};
     BfmError error;
     if (!pack.out)
         return driver_usage(driver, "say where the data folder goes: --out DATA");

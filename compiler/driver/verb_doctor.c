@@ -45,9 +45,9 @@ int verb_doctor(Driver *driver)
         return report_print(driver, report, code);
     const char *key;
     json_t *value;
-    json_object_foreach(report, key, value)
-        if (strcmp(key, "schema") != 0 && strcmp(key, "ok") != 0)
-            json_is_integer(value) ? printf("%-16s%lld\n", key, (long long)json_integer_value(value)) : printf("%-16s%s\n", key, json_string_value(value));
+    json_object_foreach(report, key, value) if (strcmp(key, "schema") != 0 && strcmp(key, "ok") != 0) json_is_integer(value)
+        ? printf("%-16s%lld\n", key, (long long)json_integer_value(value))
+        : printf("%-16s%s\n", key, json_string_value(value));
     json_decref(report);
     return code;
 }

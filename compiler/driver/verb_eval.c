@@ -40,7 +40,8 @@ static bool evaluate(Eval *eval, BfmError *error)
         return false;
     eval->engine = engine_new(driver->arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);
     eval->runner = eval->engine ? runner_new(driver->arena, eval->engine, eval->trained.model.lowered, eval->trained.store, error) : NULL;
-    const bool ok = eval->runner && evaluate_part(eval->runner, tokens, batch, context, option_whole(options, OPT_EVAL_TOKENS, 0), (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error);
+    const bool ok = eval->runner && evaluate_part(eval->runner, tokens, batch, context, option_whole(options, OPT_EVAL_TOKENS, 0), (uint64_t)eval->trained.checkpoint->meta.seed,
+                                                  &eval->evaluation, error);
     eval->evaluation.leaky = leaky;
     return ok;
 }
@@ -58,7 +59,8 @@ static int report(Eval *eval)
         return report_print(driver, report, CODE_OK);
     }
     Str out = {0};
-    str_printf(&out, "step %lld on %s, %lld tokens\nnats per token  %.4f", (long long)eval->trained.checkpoint->meta.step, option_text(driver->options, OPT_PART), (long long)e->tokens, e->nats);
+    str_printf(&out, "step %lld on %s, %lld tokens\nnats per token  %.4f", (long long)eval->trained.checkpoint->meta.step, option_text(driver->options, OPT_PART),
+               (long long)e->tokens, e->nats);
     if (isfinite(e->interval))
         str_printf(&out, " ± %.4f", e->interval);
     str_printf(&out, "\nperplexity      %.3f\n", e->perplexity);

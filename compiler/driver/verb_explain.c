@@ -17,8 +17,8 @@ static const char *severity_text(DiagCode code)
 static json_t *code_json(DiagCode code)
 {
     /* json_string gives NULL for bytes that are not UTF-8, which the example of E0105 has */
-    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*}", "code", diag_name(code), "severity", severity_text(code), "title", diag_title(code), "explanation",
-                     diag_explanation(code), "bad", json_string(diag_example(code, false)), "good", json_string(diag_example(code, true)));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*}", "code", diag_name(code), "severity", severity_text(code), "title", diag_title(code), "explanation", diag_explanation(code),
+                     "bad", json_string(diag_example(code, false)), "good", json_string(diag_example(code, true)));
 }
 
 static void example(Str *out, const char *title, const char *text)

@@ -24,7 +24,7 @@ typedef struct Writing {
     Str text;                /* all that was written, for --json */
     int64_t wanted, written; /* tokens */
     uint64_t seed;
-    double began, first;     /* seconds_now(): at the start, and when the prompt was read */
+    double began, first; /* seconds_now(): at the start, and when the prompt was read */
     Verification verification;
 } Writing;
 
@@ -74,8 +74,8 @@ static bool feed_prompt(Writing *writing, BfmError *error)
     const int64_t context = generator->context, half = context > 1 ? context / 2 : 1;
     const int64_t count = writing->prompt.count > context ? half : writing->prompt.count;
     if (count < writing->prompt.count)
-        driver_note(writing->driver, "note: the prompt has %lld tokens and the model's context is %lld; its last %lld are read", (long long)writing->prompt.count, (long long)context,
-                    (long long)count);
+        driver_note(writing->driver, "note: the prompt has %lld tokens and the model's context is %lld; its last %lld are read", (long long)writing->prompt.count,
+                    (long long)context, (long long)count);
     return generator_feed(generator, writing->prompt.data + (writing->prompt.count - count), count, error);
 }
 

@@ -55,7 +55,7 @@ static bool run_model(Grad *grad, BfmError *error)
 typedef struct Results {
     BfmTensor *tensors;
     int count;
-    double loss, cross_entropy;   /* where two of the tensors point */
+    double loss, cross_entropy; /* where two of the tensors point */
     float loss_narrow, cross_entropy_narrow;
 } Results;
 
@@ -74,7 +74,8 @@ static void add_logits(Grad *grad, Results *results)
     const Tensor *tensor = &unit->tensors[unit->outputs[output].tensor];
     const DimEnv env = {.value = {[DIM_B] = grad->runner->batch, [DIM_L] = grad->runner->length}};
     BfmTensor *result = &results->tensors[results->count++];
-    *result = (BfmTensor){.name = "logits", .dtype = grad->store->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = tensor->rank, .data = executable_output(grad->runner->executable, output)};
+    *result = (BfmTensor){
+        .name = "logits", .dtype = grad->store->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = tensor->rank, .data = executable_output(grad->runner->executable, output)};
     for (int i = 0; i < tensor->rank; i++)
         result->shape[i] = dim_eval(tensor->extent[i], &env);
 }
@@ -121,8 +122,7 @@ static int grad_model(Grad *grad)
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     int code;
     BfmError error;
-    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) ||
-        !pipeline_differentiate(grad->driver, &grad->model, kind->simplified, &code))
+    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) || !pipeline_differentiate(grad->driver, &grad->model, kind->simplified, &code))
         return code;
     return run_model(grad, &error) ? write_results(grad) : driver_fail(grad->driver, &error);
 }

@@ -16,7 +16,7 @@ static const double sample_s = 0.2, measure_s = 3, rate_s = 0.3, quiet_s = 2;
 
 typedef struct Steps {
     int count;
-    double *seconds;       /* sorted */
+    double *seconds;          /* sorted */
     double median, low, high; /* low, high: quartiles */
 } Steps;
 
@@ -33,8 +33,8 @@ typedef struct Report {
     ProfileUpdate *update; /* NULL: a step updates nothing */
     double update_s;       /* of a step, mean */
     Steps steps;
-    double rate;           /* GFLOP/s of the machine's products */
-    double resident;       /* peak, bytes */
+    double rate;     /* GFLOP/s of the machine's products */
+    double resident; /* peak, bytes */
     int kernel_count, part_count;
     Cost *kernels, *parts;
     Cost total;
@@ -133,8 +133,8 @@ static bool samples_serve(Report *report, BfmError *error)
                 return false;
             total += seconds;
         }
-        printf("{\"step_s\": %.9f, \"update_s\": %.9f, \"cpu_s\": %.9f, \"steps\": %d}\n", total / count, report->update_s / count,
-               tick * (double)(clock() - begin) / count, count);
+        printf("{\"step_s\": %.9f, \"update_s\": %.9f, \"cpu_s\": %.9f, \"steps\": %d}\n", total / count, report->update_s / count, tick * (double)(clock() - begin) / count,
+               count);
         (void)fflush(stdout);
     }
     return true;
@@ -213,8 +213,13 @@ static void costs_count(Report *report)
         const BfmPlanKernel *kernel = &bfm_plan_kernels(plan)[k];
         const BfmPlanGemm *gemm = kernel->kind == BFM_KERNEL_GEMM ? (const BfmPlanGemm *)(bfm_plan_ints(plan) + kernel->record) : NULL;
         const char *name = bfm_plan_text(plan, kernel->label);
-        report->kernels[k] = (Cost){.name = name, .kind = kernel_word(kernel, gemm), .shape = gemm ? product_shape(report, gemm) : "", .flops = slot(report, kernel->flops),
-                                    .bytes = slot(report, kernel->bytes), .seconds = report->kernel_seconds[k] / report->steps.count, .kernels = 1};
+        report->kernels[k] = (Cost){.name = name,
+                                    .kind = kernel_word(kernel, gemm),
+                                    .shape = gemm ? product_shape(report, gemm) : "",
+                                    .flops = slot(report, kernel->flops),
+                                    .bytes = slot(report, kernel->bytes),
+                                    .seconds = report->kernel_seconds[k] / report->steps.count,
+                                    .kernels = 1};
         cost_add(part_find(report, part_of(report, name)), &report->kernels[k]);
         cost_add(&report->total, &report->kernels[k]);
     }
@@ -265,15 +270,18 @@ static json_t *report_json(const Report *report)
     json_object_set_new(json, "length", json_integer((json_int_t)profile->settings.length));
     json_object_set_new(json, "forward_only", json_boolean(profile->settings.forward));
     json_object_set_new(json, "threads", json_integer(bfm_pool_threads(profile->pool)));
-    json_object_set_new(json, "step", json_pack("{s:f, s:f, s:f, s:f, s:i, s:f, s:f}", "median_s", steps->median, "quartile_low_s", steps->low, "quartile_high_s", steps->high,
-                                                "least_s", steps->seconds[0], "steps", steps->count, "flops", report->total.flops, "gflops_per_s", rate));
+    json_object_set_new(json, "step",
+                        json_pack("{s:f, s:f, s:f, s:f, s:i, s:f, s:f}", "median_s", steps->median, "quartile_low_s", steps->low, "quartile_high_s", steps->high, "least_s",
+                                  steps->seconds[0], "steps", steps->count, "flops", report->total.flops, "gflops_per_s", rate));
     if (report->update)
         json_object_set_new(json, "update", json_pack("{s:f}", "mean_s", report->update_s));
     json_object_set_new(json, "sgemm", json_pack("{s:f, s:f}", "gflops_per_s", report->rate, "share", report->rate > 0 ? rate / report->rate : 0.0));
-    json_object_set_new(json, "memory", json_pack("{s:I, s:I, s:I, s:f}", "formals_bytes", (json_int_t)bfm_instance_formal_bytes(profile->instance), "planned_bytes",
-                                                  (json_int_t)bfm_instance_peak_bytes(profile->instance), "unshared_bytes",
-                                                  (json_int_t)bfm_instance_total_bytes(profile->instance), "resident_peak_bytes", report->resident));
-    json_object_set_new(json, "compile", json_pack("{s:o, s:o}", "cold", times_json(report->driver->arena, &profile->cold), "warm", times_json(report->driver->arena, &profile->warm)));
+    json_object_set_new(json, "memory",
+                        json_pack("{s:I, s:I, s:I, s:f}", "formals_bytes", (json_int_t)bfm_instance_formal_bytes(profile->instance), "planned_bytes",
+                                  (json_int_t)bfm_instance_peak_bytes(profile->instance), "unshared_bytes", (json_int_t)bfm_instance_total_bytes(profile->instance),
+                                  "resident_peak_bytes", report->resident));
+    json_object_set_new(json, "compile",
+                        json_pack("{s:o, s:o}", "cold", times_json(report->driver->arena, &profile->cold), "warm", times_json(report->driver->arena, &profile->warm)));
     json_object_set_new(json, "sub_layers", costs_json(report->parts, report->part_count));
     json_object_set_new(json, "kernels", costs_json(report->kernels, report->kernel_count));
     return json;
@@ -301,8 +309,8 @@ static void name_print(Str *out, const char *name)
 static void cost_print(const Report *report, const Cost *cost, Str *out)
 {
     name_print(out, cost->name);
-    str_printf(out, "%10.3f%7.1f%9.1f%9.1f", 1e3 * cost->seconds, 100 * cost->seconds / report->total.seconds,
-               cost->seconds > 0 ? cost->flops * 1e-9 / cost->seconds : 0.0, cost->seconds > 0 ? cost->bytes * 1e-9 / cost->seconds : 0.0);
+    str_printf(out, "%10.3f%7.1f%9.1f%9.1f", 1e3 * cost->seconds, 100 * cost->seconds / report->total.seconds, cost->seconds > 0 ? cost->flops * 1e-9 / cost->seconds : 0.0,
+               cost->seconds > 0 ? cost->bytes * 1e-9 / cost->seconds : 0.0);
     if (cost->kind)
         str_printf(out, "  %s %s", cost->kind, cost->shape);
     str_push(out, '\n');
@@ -333,7 +341,8 @@ static void times_print(const char *name, const ProfileTimes *times, double stea
     for (int p = 0; p < PHASE_COUNT; p++)
         str_printf(out, "%s%s %.3f", p == 0 ? "(" : ", ", profile_phase_text((ProfilePhase)p), times->phase[p]);
     str_printf(out, "; %lld functions compiled, %lld cached)\n", (long long)times->compiled, (long long)times->cached);
-    str_printf(out, "             %.3f s more than a step; the run touched %lld pages first, %.3f s in the system\n", times->total - steady, (long long)times->faults, times->system);
+    str_printf(out, "             %.3f s more than a step; the run touched %lld pages first, %.3f s in the system\n", times->total - steady, (long long)times->faults,
+               times->system);
 }
 
 static void report_text(const Report *report, Str *out)
@@ -342,7 +351,10 @@ static void report_text(const Report *report, Str *out)
     const Steps *steps = &report->steps;
     const double rate = report->total.flops * 1e-9 / steps->median;
     str_printf(out, "%s, batch %lld, length %lld, %s, %d threads\n", profile->subject->name, (long long)profile->settings.batch, (long long)profile->settings.length,
-               profile->settings.forward ? "forward" : report->update ? "forward, backward and update" : "forward and backward", bfm_pool_threads(profile->pool));
+               profile->settings.forward ? "forward"
+               : report->update          ? "forward, backward and update"
+                                         : "forward and backward",
+               bfm_pool_threads(profile->pool));
     str_printf(out, "step         %8.4f s  (%d steps, quartiles %.4f … %.4f)  %.2f GFLOP, %.1f GFLOP/s: %.0f %% of sgemm's %.1f in this run\n", steps->median, steps->count,
                steps->low, steps->high, report->total.flops * 1e-9, rate, report->rate > 0 ? 100 * rate / report->rate : 0.0, report->rate);
     str_printf(out, "memory       %8.1f MB of parameters and inputs, %.1f MB planned for the rest (%.1f unshared); %.1f MB resident at the peak\n",
@@ -387,8 +399,11 @@ static int report_write(const Report *report)
 
 static bool settings_read(const Options *options, ProfileSettings *settings)
 {
-    *settings = (ProfileSettings){.batch = option_whole(options, OPT_BATCH, 8), .length = option_whole(options, OPT_LENGTH, 0), .width = option_whole(options, OPT_WIDTH, 0),
-                                  .forward = option_flag(options, OPT_FORWARD), .seed = (uint64_t)option_whole(options, OPT_SEED, 1)};
+    *settings = (ProfileSettings){.batch = option_whole(options, OPT_BATCH, 8),
+                                  .length = option_whole(options, OPT_LENGTH, 0),
+                                  .width = option_whole(options, OPT_WIDTH, 0),
+                                  .forward = option_flag(options, OPT_FORWARD),
+                                  .seed = (uint64_t)option_whole(options, OPT_SEED, 1)};
     return settings->batch > 0 && settings->length >= 0 && settings->width >= 0 && option_whole(options, OPT_STEPS, 1) > 0 && option_whole(options, OPT_STEPS, 1) < 1000000 &&
            (settings->length > 0 || !option_given(options, OPT_LENGTH)) && (settings->width > 0 || !option_given(options, OPT_WIDTH));
 }

@@ -52,7 +52,8 @@ static bool read_data(Train *train, BfmError *error)
     if (!tokens)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no training part", path);
     if (vocab > 0 && bfm_tokens_info(tokens)->vocab > vocab)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab, (long long)vocab);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
+                             (long long)vocab);
     return bfm_batches_init(&train->batches, tokens, train->recipe.batch, train->recipe.context, train->recipe.seed, error);
 }
 
@@ -83,7 +84,8 @@ static int compile_model(Train *train, BfmError *error)
     if (train->recipe.accumulate > 1 && has_states(train->store))
         return driver_error(driver, BFM_ERROR_INPUT, "the model has states, which take a step's whole batch: train it with accumulate = 1");
     train->runner = runner_new(driver->arena, train->engine, train->model.lowered, train->store, error);
-    train->evaluator = train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
+    train->evaluator =
+        train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
     if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
         return driver_fail(driver, error);
     const Lowered *const models[] = {train->model.lowered};
@@ -185,8 +187,7 @@ static bool write_folder(Train *train, BfmError *error)
     json_t *json = run_json(train);
     run_model_text(train->model.module, &text);
     const bool ok = bfm_directory_make(train->folder.path, error) && bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) &&
-                    bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) &&
-                    bfm_json_write(train->folder.json, json, error);
+                    bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) && bfm_json_write(train->folder.json, json, error);
     json_decref(json);
     str_free(&text);
     return ok;
@@ -216,7 +217,9 @@ static double machine_rate(const Train *train)
 static bool prepare(Train *train, BfmError *error)
 {
     const bool resume = option_flag(train->driver->options, OPT_RESUME);
-    train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed, .model_hash = run_model_hash(train->model.module), .recipe_hash = run_recipe_hash(train->model.module, train->recipe.node),
+    train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed,
+                                      .model_hash = run_model_hash(train->model.module),
+                                      .recipe_hash = run_recipe_hash(train->model.module, train->recipe.node),
                                       .data_hash = train->data->hash};
     train->tokens = malloc((size_t)(train->recipe.batch * (train->recipe.context + 1)) * sizeof *train->tokens);
     if (!train->tokens)
@@ -236,8 +239,8 @@ static int finish(Train *train, StopReason reason, const BfmError *error)
     if (reason == STOP_ERROR)
         return driver_fail(driver, error);
     if (reason == STOP_BAD_NUMBER)
-        return driver_error(driver, BFM_ERROR_INPUT, "training stopped at step %lld: `%s` is the first tensor that is not finite; the checkpoint of step %lld is kept", (long long)train->meta.step,
-                            train->bad, (long long)train->checkpointed);
+        return driver_error(driver, BFM_ERROR_INPUT, "training stopped at step %lld: `%s` is the first tensor that is not finite; the checkpoint of step %lld is kept",
+                            (long long)train->meta.step, train->bad, (long long)train->checkpointed);
     const int code = reason == STOP_STEPS ? CODE_OK : CODE_STOPPED;
     if (driver->json) {
         json_t *report = report_new(driver);

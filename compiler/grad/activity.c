@@ -3,7 +3,8 @@
 
 #include <string.h>
 
-void activity_flow(const Op *op, ReadFilter from, void *user, bool *flows) {
+void activity_flow(const Op *op, ReadFilter from, void *user, bool *flows)
+{
     for (int id = 0; id < op->expr_count; id++) {
         const Expr *expr = &op->exprs[id];
         flows[id] = expr->kind == EXPR_READ && from(user, id);
@@ -18,12 +19,14 @@ typedef struct VariedReads {
     const bool *varied;
 } VariedReads;
 
-static bool reads_varied(void *user, int id) {
+static bool reads_varied(void *user, int id)
+{
     const VariedReads *reads = user;
     return reads->varied[reads->op->exprs[id].access.tensor];
 }
 
-static bool op_varied(const Unit *unit, const Op *op, const bool *varied) {
+static bool op_varied(const Unit *unit, const Op *op, const bool *varied)
+{
     if (unit->tensors[op->out.tensor].type != T_REAL || op->kind == OP_TOP)
         return false;
     VariedReads reads = {op, varied};
@@ -36,7 +39,8 @@ static bool op_varied(const Unit *unit, const Op *op, const bool *varied) {
     return (op->body2 >= 0 && flows[op->body2]) || (op->init.tensor >= 0 && varied[op->init.tensor]);
 }
 
-static void call_varied(const Unit *unit, const Op *op, bool *varied) {
+static void call_varied(const Unit *unit, const Op *op, bool *varied)
+{
     const Unit *callee = op->callee;
     bool *inner = ARENA_ARRAY(unit->program->arena, bool, callee->tensor_count + 1);
     for (int f = 0; f < callee->formal_count; f++)
@@ -47,7 +51,8 @@ static void call_varied(const Unit *unit, const Op *op, bool *varied) {
             varied[op->results[r]] = inner[callee->outputs[r].tensor];
 }
 
-void activity_mark(const Unit *unit, bool *varied) {
+void activity_mark(const Unit *unit, bool *varied)
+{
     for (int i = 0; i < unit->op_count; i++) {
         const Op *op = &unit->ops[i];
         if (op->kind == OP_CALL)

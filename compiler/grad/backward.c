@@ -9,7 +9,8 @@
 /* Kept from the forward run rather than computed again: what reduced, recurred, ranked or was called, and every integer. Element-wise
    definitions are recomputed, and so are a recurrence that holds more than what it is made from (a state of outer products), and the
    score and its raw form inside a stream, whose size is the reason for streaming. */
-static bool must_save(const Backward *b, int tensor) {
+static bool must_save(const Backward *b, int tensor)
+{
     const Tensor *t = &b->forward->tensors[tensor];
     if (t->role != TENSOR_LOCAL || t->type == T_INT || t->def < 0)
         return true;
@@ -24,7 +25,8 @@ static bool must_save(const Backward *b, int tensor) {
     return op->kind != OP_NEST || op->reducer != REDUCE_SET;
 }
 
-static int recompute(Backward *b, const Op *op) {
+static int recompute(Backward *b, const Op *op)
+{
     int copy = backward_like(b, op->out.tensor, "");
     b->map[op->out.tensor] = copy;
     OpBuilder builder = op_begin(b->target, op->kind);
@@ -34,7 +36,8 @@ static int recompute(Backward *b, const Op *op) {
     return copy;
 }
 
-static void map_reserve(Backward *b, int tensor) {
+static void map_reserve(Backward *b, int tensor)
+{
     if (tensor < b->map_count)
         return;
     int count = b->forward->tensor_count * 2;
@@ -45,7 +48,8 @@ static void map_reserve(Backward *b, int tensor) {
     b->map_count = count;
 }
 
-int backward_need(Backward *b, int tensor) {
+int backward_need(Backward *b, int tensor)
+{
     if (!b->map)
         return tensor;
     map_reserve(b, tensor);
@@ -61,19 +65,21 @@ int backward_need(Backward *b, int tensor) {
 
 int backward_tensor_map(void *backward, int tensor) { return backward_need(backward, tensor); }
 
-int backward_like(Backward *b, int tensor, const char *suffix) {
+int backward_like(Backward *b, int tensor, const char *suffix)
+{
     const Tensor *t = &b->forward->tensors[tensor];
-    return unit_tensor(b->target, *suffix ? symbol_suffix(b->forward->program, t->name, suffix) : t->name, t->type, TENSOR_LOCAL, t->rank, t->extent,
-                       t->bound);
+    return unit_tensor(b->target, *suffix ? symbol_suffix(b->forward->program, t->name, suffix) : t->name, t->type, TENSOR_LOCAL, t->rank, t->extent, t->bound);
 }
 
-void backward_contribute(Backward *b, int tensor, int contribution) {
+void backward_contribute(Backward *b, int tensor, int contribution)
+{
     BFM_ASSERT(tensor < b->tensor_count);
     vec_push(&b->adjoints[tensor], contribution);
 }
 
 /* sum = c0[i…] + c1[i…] + … in the order given. */
-static int add_tensors(Backward *b, int tensor, const IntList *parts) {
+static int add_tensors(Backward *b, int tensor, const IntList *parts)
+{
     Program *program = b->forward->program;
     const Tensor *t = &b->forward->tensors[tensor];
     int rank = t->rank, *indices = ARENA_ARRAY(program->arena, int, rank + 1);
@@ -93,12 +99,14 @@ static int add_tensors(Backward *b, int tensor, const IntList *parts) {
     return total;
 }
 
-int backward_copy(Backward *b, int like, int from) {
+int backward_copy(Backward *b, int like, int from)
+{
     IntList parts = {&from, 1, 1};
     return add_tensors(b, like, &parts);
 }
 
-int backward_adjoint(Backward *b, int tensor) {
+int backward_adjoint(Backward *b, int tensor)
+{
     if (tensor >= b->tensor_count || b->adjoints[tensor].count == 0)
         return -1;
     IntList *parts = &b->adjoints[tensor];
@@ -110,7 +118,8 @@ int backward_adjoint(Backward *b, int tensor) {
     return parts->items[0];
 }
 
-void backward_run(Backward *b, int count) {
+void backward_run(Backward *b, int count)
+{
     int failed_group = 0;
     for (int i = count - 1; i >= 0; i--) {
         Op op = b->forward->ops[i]; /* a copy: target may be the same unit, whose array grows */

@@ -7,7 +7,8 @@
 
 #include <string.h>
 
-static CallPair *pair_find(Gradient *gradient, const Unit *callee, const bool *seeded, const bool *wanted) {
+static CallPair *pair_find(Gradient *gradient, const Unit *callee, const bool *seeded, const bool *wanted)
+{
     for (CallPair *pair = gradient->pairs; pair; pair = pair->next)
         if (pair->callee == callee && !memcmp(pair->seeded, seeded, sizeof *seeded * (size_t)callee->output_count) &&
             !memcmp(pair->wanted, wanted, sizeof *wanted * (size_t)callee->formal_count))
@@ -15,7 +16,8 @@ static CallPair *pair_find(Gradient *gradient, const Unit *callee, const bool *s
     return NULL;
 }
 
-static void seed_outputs(Backward *b, const CallPair *pair) {
+static void seed_outputs(Backward *b, const CallPair *pair)
+{
     for (int o = 0; o < pair->callee->output_count; o++) {
         if (!pair->seeded[o])
             continue;
@@ -26,7 +28,8 @@ static void seed_outputs(Backward *b, const CallPair *pair) {
     }
 }
 
-static void give_gradients(Backward *b, CallPair *pair) {
+static void give_gradients(Backward *b, CallPair *pair)
+{
     int *grad_formal = ARENA_ARRAY(b->forward->program->arena, int, b->forward->formal_count + 1), count = 0;
     for (int f = 0; f < pair->callee->formal_count; f++) {
         int formal = b->forward->formals[f];
@@ -42,14 +45,16 @@ static void give_gradients(Backward *b, CallPair *pair) {
     pair->grad_formal = grad_formal;
 }
 
-static int output_of(Unit *forward, int tensor) {
+static int output_of(Unit *forward, int tensor)
+{
     for (int o = 0; o < forward->output_count; o++)
         if (forward->outputs[o].tensor == tensor)
             return o;
     return unit_output(forward, forward->tensors[tensor].name, OUTPUT_SAVED, tensor);
 }
 
-static int formal_of(const Unit *unit, int tensor) {
+static int formal_of(const Unit *unit, int tensor)
+{
     for (int f = 0; f < unit->formal_count; f++)
         if (unit->formals[f] == tensor)
             return f;
@@ -57,7 +62,8 @@ static int formal_of(const Unit *unit, int tensor) {
 }
 
 /* Where each formal that is left comes from; what must be saved becomes an output of the forward copy. */
-static void find_sources(Backward *b, CallPair *pair, const int *kept) {
+static void find_sources(Backward *b, CallPair *pair, const int *kept)
+{
     Unit *forward = b->forward;
     int count = b->target->formal_count;
     pair->feeds = ARENA_ARRAY(forward->program->arena, Feed, count + 1);
@@ -72,13 +78,15 @@ static void find_sources(Backward *b, CallPair *pair, const int *kept) {
     }
 }
 
-static void backward_free(Backward *b) {
+static void backward_free(Backward *b)
+{
     for (int t = 0; t < b->tensor_count; t++)
         vec_free(&b->adjoints[t]);
     vec_free(&b->source_of);
 }
 
-static CallPair *pair_new(Gradient *gradient, const Unit *callee, const bool *seeded, const bool *wanted) {
+static CallPair *pair_new(Gradient *gradient, const Unit *callee, const bool *seeded, const bool *wanted)
+{
     Program *program = gradient->program;
     Arena *arena = program->arena;
     CallPair *pair = ARENA_NEW(arena, CallPair);
@@ -112,7 +120,8 @@ static CallPair *pair_new(Gradient *gradient, const Unit *callee, const bool *se
 }
 
 /* The result tensor of the call that holds the callee's output `output`. */
-static int result_tensor(Backward *b, int at, int output) {
+static int result_tensor(Backward *b, int at, int output)
+{
     Unit *unit = b->forward;
     int tensor = unit->ops[at].results[output];
     if (tensor >= 0)
@@ -125,7 +134,8 @@ static int result_tensor(Backward *b, int at, int output) {
     return tensor;
 }
 
-static void use_forward(Backward *b, int at, const CallPair *pair) {
+static void use_forward(Backward *b, int at, const CallPair *pair)
+{
     Op *op = &b->forward->ops[at];
     int *results = ARENA_ARRAY(b->forward->program->arena, int, pair->forward->output_count + 1);
     for (int r = 0; r < pair->forward->output_count; r++)
@@ -135,7 +145,8 @@ static void use_forward(Backward *b, int at, const CallPair *pair) {
     op->result_count = pair->forward->output_count;
 }
 
-static void call_backward(Backward *b, int at, const CallPair *pair, const int *adjoints) {
+static void call_backward(Backward *b, int at, const CallPair *pair, const int *adjoints)
+{
     Arena *arena = b->forward->program->arena;
     int arg_count = pair->backward->formal_count, result_count = pair->backward->output_count;
     int *args = ARENA_ARRAY(arena, int, arg_count + 1), *results = ARENA_ARRAY(arena, int, result_count + 1);
@@ -162,7 +173,8 @@ static void call_backward(Backward *b, int at, const CallPair *pair, const int *
         backward_contribute(b, b->forward->ops[at].args[pair->grad_formal[r]], results[r]);
 }
 
-void call_rule(Backward *b, int at) {
+void call_rule(Backward *b, int at)
+{
     Op op = b->forward->ops[at];
     const Unit *callee = op.callee;
     Arena *arena = b->forward->program->arena;

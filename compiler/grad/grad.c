@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-static int *axis_indices(OpBuilder *builder, const Tensor *tensor) {
+static int *axis_indices(OpBuilder *builder, const Tensor *tensor)
+{
     Program *program = builder->unit->program;
     int *indices = ARENA_ARRAY(program->arena, int, tensor->rank + 1);
     for (int k = 0; k < tensor->rank; k++)
@@ -14,7 +15,8 @@ static int *axis_indices(OpBuilder *builder, const Tensor *tensor) {
 }
 
 /* A tensor shaped like `like`, `value` everywhere. */
-static int fill(Backward *b, int like, double value, const char *suffix) {
+static int fill(Backward *b, int like, double value, const char *suffix)
+{
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_SET;
     const Tensor *tensor = &b->forward->tensors[like];
@@ -27,7 +29,8 @@ static int fill(Backward *b, int like, double value, const char *suffix) {
 }
 
 /* A formal for the adjoint of result `output`; bindings stay parallel to formals. */
-static int add_seed(Backward *b, int output) {
+static int add_seed(Backward *b, int output)
+{
     Program *program = b->forward->program;
     const Output *result = &b->forward->outputs[output];
     int formal_count = b->forward->formal_count;
@@ -43,7 +46,8 @@ static int add_seed(Backward *b, int output) {
     return seed;
 }
 
-static bool seed_outputs(Backward *b, const GradOptions *options) {
+static bool seed_outputs(Backward *b, const GradOptions *options)
+{
     bool any = false;
     int count = b->forward->output_count;
     for (int o = 0; o < count; o++) {
@@ -61,12 +65,14 @@ static bool seed_outputs(Backward *b, const GradOptions *options) {
     return any;
 }
 
-static bool formal_wanted(const Unit *unit, const GradOptions *options, int f) {
+static bool formal_wanted(const Unit *unit, const GradOptions *options, int f)
+{
     const Tensor *tensor = &unit->tensors[unit->formals[f]];
     return tensor->type == T_REAL && (options->wanted ? options->wanted[f] : tensor->role == TENSOR_PARAM);
 }
 
-static void give_gradients(Backward *b, const GradOptions *options, int formal_count) {
+static void give_gradients(Backward *b, const GradOptions *options, int formal_count)
+{
     Unit *unit = b->forward;
     for (int f = 0; f < formal_count; f++) {
         if (!formal_wanted(unit, options, f))
@@ -81,7 +87,8 @@ static void give_gradients(Backward *b, const GradOptions *options, int formal_c
     }
 }
 
-bool grad_program(Program *program, const GradOptions *options, const char **message) {
+bool grad_program(Program *program, const GradOptions *options, const char **message)
+{
     static const GradOptions defaults = {0};
     if (!options)
         options = &defaults;

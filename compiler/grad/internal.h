@@ -17,12 +17,12 @@ typedef struct Feed {
 typedef struct CallPair CallPair;
 struct CallPair {
     const Unit *callee;
-    bool *seeded;      /* [callee->output_count] */
-    bool *wanted;      /* [callee->formal_count] */
-    Unit *forward;     /* outputs: the callee's, then saved tensors */
+    bool *seeded;  /* [callee->output_count] */
+    bool *wanted;  /* [callee->formal_count] */
+    Unit *forward; /* outputs: the callee's, then saved tensors */
     Unit *backward;
-    Feed *feeds;   /* [backward->formal_count] */
-    int *grad_formal;  /* [backward->output_count]: position in the callee's formals */
+    Feed *feeds;      /* [backward->formal_count] */
+    int *grad_formal; /* [backward->output_count]: position in the callee's formals */
     CallPair *next;
 };
 
@@ -37,12 +37,12 @@ typedef VEC(int) IntList;
 typedef struct Backward {
     Gradient *gradient;
     Unit *forward, *target;
-    int tensor_count;    /* of forward, when reverse mode began: the arrays below */
-    int *map;            /* forward tensor -> target tensor, -1 not yet; NULL: the same unit */
+    int tensor_count; /* of forward, when reverse mode began: the arrays below */
+    int *map;         /* forward tensor -> target tensor, -1 not yet; NULL: the same unit */
     int map_count;
-    bool *varied;        /* depends, with a derivative, on a wanted formal */
-    IntList *adjoints;   /* per forward tensor: contributions, tensors of target, last reader first */
-    VEC(int) source_of;  /* per formal of target: forward tensor (>= 0) or -1 - output position of an adjoint */
+    bool *varied;       /* depends, with a derivative, on a wanted formal */
+    IntList *adjoints;  /* per forward tensor: contributions, tensors of target, last reader first */
+    VEC(int) source_of; /* per formal of target: forward tensor (>= 0) or -1 - output position of an adjoint */
 } Backward;
 
 /* activity.c */
@@ -61,19 +61,19 @@ int scalar_adjoint(OpBuilder *builder, ExprKind kind, int operand, int ybar, con
 int backward_need(Backward *backward, int tensor); /* the forward tensor in target: itself, a formal, or recomputed */
 int backward_tensor_map(void *backward, int tensor);
 void backward_contribute(Backward *backward, int tensor, int contribution);
-int backward_adjoint(Backward *backward, int tensor); /* the complete adjoint, -1 if nothing contributes */
-int backward_copy(Backward *backward, int like, int from); /* a copy of target tensor `from`, shaped like the forward tensor */
-void backward_run(Backward *backward, int count);     /* operations count-1 … 0 of forward */
+int backward_adjoint(Backward *backward, int tensor);                  /* the complete adjoint, -1 if nothing contributes */
+int backward_copy(Backward *backward, int like, int from);             /* a copy of target tensor `from`, shaped like the forward tensor */
+void backward_run(Backward *backward, int count);                      /* operations count-1 … 0 of forward */
 int backward_like(Backward *backward, int tensor, const char *suffix); /* a new real local of target, shaped like the forward tensor */
 
 /* nest_rule.c: contributions of an expression of `op` to all that it reads. Tensors of Seed are target's; each is read at the output's subscripts. */
 typedef struct Seed {
-    int tensor;      /* adjoint of the output */
-    int factor;      /* multiplied with it; -1: none */
-    int behind;      /* the factor is read one step before, in the order of a recurrence along this index; -1: at the same point */
-    int lse;         /* times exp(expression - this); -1: none */
-    int chosen;      /* argmax: the point counts only if its flat position is this tensor's value; -1: none */
-    bool chosen_top; /* `chosen` has a last axis of extent 1 */
+    int tensor;          /* adjoint of the output */
+    int factor;          /* multiplied with it; -1: none */
+    int behind;          /* the factor is read one step before, in the order of a recurrence along this index; -1: at the same point */
+    int lse;             /* times exp(expression - this); -1: none */
+    int chosen;          /* argmax: the point counts only if its flat position is this tensor's value; -1: none */
+    bool chosen_top;     /* `chosen` has a last axis of extent 1 */
     const bool *reduced; /* [index_count]: the indices whose flat position is meant */
 } Seed;
 Seed seed_of(int tensor);

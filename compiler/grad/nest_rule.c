@@ -9,7 +9,8 @@ Seed seed_of(int tensor) { return (Seed){.tensor = tensor, .factor = -1, .behind
 static bool is_read(void *user, int id) { return *(int *)user == id; }
 
 /* Row-major position of the marked indices as a value. */
-static int flat_position(OpBuilder *b, const Op *op, const bool *reduced) {
+static int flat_position(OpBuilder *b, const Op *op, const bool *reduced)
+{
     Program *program = b->unit->program;
     Affine flat = affine_const(program, dim_int(program->dims, 0));
     Dim stride = dim_int(program->dims, 1);
@@ -23,7 +24,8 @@ static int flat_position(OpBuilder *b, const Op *op, const bool *reduced) {
 }
 
 /* The factor at the point or, along `behind`, one step before it: the first point has none. */
-static Access factor_access(Rewrite *rewrite, const Op *op, const Seed *seed) {
+static Access factor_access(Rewrite *rewrite, const Op *op, const Seed *seed)
+{
     Program *program = rewrite->to->unit->program;
     Access access = rewrite_subs(rewrite, &op->out, seed->factor);
     if (seed->behind < 0)
@@ -39,7 +41,8 @@ static Access factor_access(Rewrite *rewrite, const Op *op, const Seed *seed) {
     return access;
 }
 
-static int seed_expr(Rewrite *rewrite, const Op *op, int root, const Seed *seed) {
+static int seed_expr(Rewrite *rewrite, const Op *op, int root, const Seed *seed)
+{
     OpBuilder *b = rewrite->to;
     Program *program = b->unit->program;
     int ybar = expr_read(b, rewrite_subs(rewrite, &op->out, seed->tensor));
@@ -65,7 +68,8 @@ static int seed_expr(Rewrite *rewrite, const Op *op, int root, const Seed *seed)
 static int add_to(OpBuilder *b, int sum, int part) { return sum < 0 ? part : expr_op(b, EXPR_ADD, sum, part, -1); }
 
 /* The adjoint of expression `read` of `op`, given that of `root`; only through expressions that `flows` to the read. */
-static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool *flows, int ybar) {
+static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool *flows, int ybar)
+{
     int *adjoint = ARENA_ARRAY(rewrite->unit->program->arena, int, op->expr_count);
     for (int id = 0; id < op->expr_count; id++)
         adjoint[id] = -1;
@@ -88,19 +92,22 @@ static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool 
     return adjoint[read];
 }
 
-int expression_adjoint(Rewrite *rewrite, const Op *op, int root, int read, int ybar) {
+int expression_adjoint(Rewrite *rewrite, const Op *op, int root, int read, int ybar)
+{
     bool *flows = ARENA_ARRAY(rewrite->unit->program->arena, bool, op->expr_count + 1);
     activity_flow(op, is_read, &read, flows);
     return sweep(rewrite, op, root, read, flows, ybar);
 }
 
-bool expression_reaches(const Backward *b, const Op *op, int root, int read) {
+bool expression_reaches(const Backward *b, const Op *op, int root, int read)
+{
     bool *flows = ARENA_ARRAY(b->forward->program->arena, bool, op->expr_count + 1);
     activity_flow(op, is_read, &read, flows);
     return flows[root];
 }
 
-static void contribute(Backward *b, const Op *op, int root, int read, const Seed *seed) {
+static void contribute(Backward *b, const Op *op, int root, int read, const Seed *seed)
+{
     if (!expression_reaches(b, op, root, read))
         return;
     OpBuilder builder = op_begin(b->target, OP_NEST);
@@ -119,7 +126,8 @@ static void contribute(Backward *b, const Op *op, int root, int read, const Seed
     backward_contribute(b, access->tensor, contribution);
 }
 
-void expression_rule(Backward *b, const Op *op, int root, const Seed *seed) {
+void expression_rule(Backward *b, const Op *op, int root, const Seed *seed)
+{
     for (int id = root; id >= 0; id--) {
         const Expr *expr = &op->exprs[id];
         if (expr->kind == EXPR_READ && expr->access.tensor < b->tensor_count && b->varied[expr->access.tensor])
@@ -129,13 +137,15 @@ void expression_rule(Backward *b, const Op *op, int root, const Seed *seed) {
 
 /* ---- max and min: the first point that reaches the extremum ------------------------------------------------------------------- */
 
-static int extremum_body(Rewrite *rewrite, const Op *op) {
+static int extremum_body(Rewrite *rewrite, const Op *op)
+{
     int body = rewrite_expr(rewrite, op->body);
     return op->reducer == REDUCE_MIN ? expr_op(rewrite->to, EXPR_NEG, body, -1, -1) : body;
 }
 
 /* I[outer, 0] = top(reduced; 1; by E). Only where the output subscripts are bare. */
-static int argmax_top(Backward *b, const Op *op, const bool *reduced) {
+static int argmax_top(Backward *b, const Op *op, const bool *reduced)
+{
     Program *program = b->forward->program;
     OpBuilder builder = op_begin(b->target, OP_TOP);
     IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, op->index_count + 1);
@@ -168,7 +178,8 @@ static int argmax_top(Backward *b, const Op *op, const bool *reduced) {
 }
 
 /* P[α(p)] min= flat position of p where E(p) equals Y[α(p)]: for outputs written through integers. */
-static int argmax_min(Backward *b, const Op *op, const bool *all) {
+static int argmax_min(Backward *b, const Op *op, const bool *all)
+{
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_MIN;
     builder_indices(&builder, op);
@@ -184,7 +195,8 @@ static int argmax_min(Backward *b, const Op *op, const bool *all) {
     return first;
 }
 
-static void extremum_rule(Backward *b, const Op *op, Seed *seed) {
+static void extremum_rule(Backward *b, const Op *op, Seed *seed)
+{
     bool *reduced = ARENA_ARRAY(b->forward->program->arena, bool, op->index_count + 1);
     bool bare = access_bare(&op->out, NULL), any = false;
     for (int i = 0; i < op->index_count; i++) {
@@ -199,7 +211,8 @@ static void extremum_rule(Backward *b, const Op *op, Seed *seed) {
     expression_rule(b, op, op->body, seed);
 }
 
-void nest_rule(Backward *b, const Op *op) {
+void nest_rule(Backward *b, const Op *op)
+{
     if (op->out.tensor >= b->tensor_count || !b->varied[op->out.tensor])
         return;
     int ybar = backward_adjoint(b, op->out.tensor);

@@ -7,13 +7,14 @@
 typedef struct RecurGrad {
     Backward *b;
     const Op *op;
-    int ybar;       /* adjoint of the output */
-    int inside;     /* 1 on the domain, 0 elsewhere; -1: the domain is the whole box */
-    int coef;       /* A on the domain; -1: A is the constant 1, or read from the expression itself */
+    int ybar;   /* adjoint of the output */
+    int inside; /* 1 on the domain, 0 elsewhere; -1: the domain is the whole box */
+    int coef;   /* A on the domain; -1: A is the constant 1, or read from the expression itself */
 } RecurGrad;
 
 /* T[a] sum= value over the recurrence's domain, 0 elsewhere; value is 1 (expr < 0) or an expression of it. */
-static int spread(RecurGrad *r, int expr, const char *suffix) {
+static int spread(RecurGrad *r, int expr, const char *suffix)
+{
     Backward *b = r->b;
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_SUM;
@@ -29,7 +30,8 @@ static int spread(RecurGrad *r, int expr, const char *suffix) {
 }
 
 /* A' at the point, -1 for the constant 1. */
-static int coefficient(RecurGrad *r, Rewrite *rewrite) {
+static int coefficient(RecurGrad *r, Rewrite *rewrite)
+{
     if (r->op->body2 < 0)
         return -1;
     if (r->inside < 0)
@@ -41,7 +43,8 @@ static int coefficient(RecurGrad *r, Rewrite *rewrite) {
 }
 
 /* The reverse recurrence over the whole box. */
-static int reverse(RecurGrad *r, bool exclusive, const char *suffix) {
+static int reverse(RecurGrad *r, bool exclusive, const char *suffix)
+{
     Backward *b = r->b;
     Program *program = b->forward->program;
     OpBuilder builder = op_begin(b->target, OP_RECUR);
@@ -63,7 +66,8 @@ static int reverse(RecurGrad *r, bool exclusive, const char *suffix) {
 }
 
 /* What H held before each point's own update: where one index is scanned from 0 on, H one step before. */
-static int previous(RecurGrad *r, Seed *seed) {
+static int previous(RecurGrad *r, Seed *seed)
+{
     Backward *b = r->b;
     if (r->op->exclusive)
         return backward_need(b, r->op->out.tensor);
@@ -84,7 +88,8 @@ static int previous(RecurGrad *r, Seed *seed) {
 }
 
 /* λ[a] = H̄[a] + R[a] */
-static int add_carry(RecurGrad *r, int carry) {
+static int add_carry(RecurGrad *r, int carry)
+{
     Backward *b = r->b;
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_SET;
@@ -99,7 +104,8 @@ static int add_carry(RecurGrad *r, int carry) {
     return tensor;
 }
 
-static bool is_scanned(const Op *op, int index) {
+static bool is_scanned(const Op *op, int index)
+{
     for (int s = 0; s < op->scan_count; s++)
         if (op->scan[s] == index)
             return true;
@@ -107,7 +113,8 @@ static bool is_scanned(const Op *op, int index) {
 }
 
 /* init̄[β] sum= c after the first point: conditions hold the scanned indices there (an axis may be empty, so that there is none). */
-static void init_rule(RecurGrad *r) {
+static void init_rule(RecurGrad *r)
+{
     Backward *b = r->b;
     const Op *op = r->op;
     if (op->init.tensor < 0 || op->init.tensor >= b->tensor_count || !b->varied[op->init.tensor])
@@ -130,7 +137,8 @@ static void init_rule(RecurGrad *r) {
     backward_contribute(b, op->init.tensor, contribution);
 }
 
-void recur_rule(Backward *b, const Op *op) {
+void recur_rule(Backward *b, const Op *op)
+{
     if (op->out.tensor >= b->tensor_count || !b->varied[op->out.tensor])
         return;
     RecurGrad r = {.b = b, .op = op, .ybar = backward_adjoint(b, op->out.tensor), .inside = -1, .coef = -1};

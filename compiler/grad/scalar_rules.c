@@ -2,10 +2,32 @@
 #include "grad/internal.h"
 
 typedef enum {
-    PARTIAL_ZERO, PARTIAL_ONE, PARTIAL_MINUS_ONE, PARTIAL_OPERAND_A, PARTIAL_OPERAND_B, PARTIAL_DIV_BY_B, PARTIAL_DIV_WRT_B, PARTIAL_A_LE_B,
-    PARTIAL_NOT_A_LE_B, PARTIAL_A_GE_B, PARTIAL_NOT_A_GE_B, PARTIAL_IF_A, PARTIAL_IF_NOT_A, PARTIAL_RESULT, PARTIAL_RECIPROCAL_A,
-    PARTIAL_HALF_RECIPROCAL_RESULT, PARTIAL_RSQRT_RULE, PARTIAL_TANH_RULE, PARTIAL_SIGMOID_RULE, PARTIAL_ERF_RULE, PARTIAL_SIGMOID_OF_A,
-    PARTIAL_COS_OF_A, PARTIAL_MINUS_SIN_OF_A, PARTIAL_SIGN_OF_A, PARTIAL_POW_WRT_A, PARTIAL_POW_WRT_B,
+    PARTIAL_ZERO,
+    PARTIAL_ONE,
+    PARTIAL_MINUS_ONE,
+    PARTIAL_OPERAND_A,
+    PARTIAL_OPERAND_B,
+    PARTIAL_DIV_BY_B,
+    PARTIAL_DIV_WRT_B,
+    PARTIAL_A_LE_B,
+    PARTIAL_NOT_A_LE_B,
+    PARTIAL_A_GE_B,
+    PARTIAL_NOT_A_GE_B,
+    PARTIAL_IF_A,
+    PARTIAL_IF_NOT_A,
+    PARTIAL_RESULT,
+    PARTIAL_RECIPROCAL_A,
+    PARTIAL_HALF_RECIPROCAL_RESULT,
+    PARTIAL_RSQRT_RULE,
+    PARTIAL_TANH_RULE,
+    PARTIAL_SIGMOID_RULE,
+    PARTIAL_ERF_RULE,
+    PARTIAL_SIGMOID_OF_A,
+    PARTIAL_COS_OF_A,
+    PARTIAL_MINUS_SIN_OF_A,
+    PARTIAL_SIGN_OF_A,
+    PARTIAL_POW_WRT_A,
+    PARTIAL_POW_WRT_B,
 } Partial;
 
 static const Partial PARTIALS[EXPR_COUNT][3] = {
@@ -21,13 +43,15 @@ static int binary(OpBuilder *b, ExprKind kind, int x, int y) { return expr_op(b,
 static int times(OpBuilder *b, int x, int y) { return binary(b, EXPR_MUL, x, y); }
 
 /* ybar where the condition holds (or does not), 0 elsewhere. */
-static int gated(OpBuilder *b, int condition, int ybar, bool holds) {
+static int gated(OpBuilder *b, int condition, int ybar, bool holds)
+{
     int zero = expr_const(b, 0);
     return expr_op(b, EXPR_SELECT, condition, holds ? ybar : zero, holds ? zero : ybar);
 }
 
 /* ybar * e * x^(e - 1); the exponents that occur most avoid the general power. */
-static int power_by_base(OpBuilder *b, int ybar, int x, int e) {
+static int power_by_base(OpBuilder *b, int ybar, int x, int e)
+{
     double exponent;
     if (!expr_is_const(&b->op, e, &exponent)) {
         int less = binary(b, EXPR_SUB, e, expr_const(b, 1));
@@ -44,23 +68,24 @@ static int power_by_base(OpBuilder *b, int ybar, int x, int e) {
 }
 
 /* ybar * y * log(x), 0 at x <= 0, where the logarithm is no number. */
-static int power_by_exponent(OpBuilder *b, int ybar, int x, int y) {
+static int power_by_exponent(OpBuilder *b, int ybar, int x, int y)
+{
     int positive = binary(b, EXPR_LT, expr_const(b, 0), x);
     int logarithm = unary(b, EXPR_LOG, expr_op(b, EXPR_SELECT, positive, x, expr_const(b, 1)));
     return times(b, times(b, ybar, y), logarithm);
 }
 
 /* 2/sqrt(pi) * exp(-x^2) */
-static int erf_slope(OpBuilder *b, int x) {
-    return times(b, expr_const(b, 1.1283791670955126), unary(b, EXPR_EXP, unary(b, EXPR_NEG, times(b, x, x))));
-}
+static int erf_slope(OpBuilder *b, int x) { return times(b, expr_const(b, 1.1283791670955126), unary(b, EXPR_EXP, unary(b, EXPR_NEG, times(b, x, x)))); }
 
-static int sign(OpBuilder *b, int x) {
+static int sign(OpBuilder *b, int x)
+{
     int zero = expr_const(b, 0);
     return binary(b, EXPR_SUB, binary(b, EXPR_LT, zero, x), binary(b, EXPR_LT, x, zero));
 }
 
-int scalar_adjoint(OpBuilder *b, ExprKind kind, int operand, int ybar, const int arg[3], int y) {
+int scalar_adjoint(OpBuilder *b, ExprKind kind, int operand, int ybar, const int arg[3], int y)
+{
     int x = arg[0], w = arg[1];
     switch (PARTIALS[kind][operand]) {
     case PARTIAL_ZERO: return -1;

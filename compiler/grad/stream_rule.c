@@ -14,22 +14,23 @@ enum { SINKS_MAX = 12 };
 
 typedef struct StreamGrad {
     Backward *b;
-    Group from;                              /* the forward group */
-    Op raw, score, lse;                      /* copies: the unit's array may grow; score is raw where the raw product is the score */
-    bool same;                               /* score is raw */
-    int lse_grad;                            /* adjoints, -1 = none */
+    Group from;         /* the forward group */
+    Op raw, score, lse; /* copies: the unit's array may grow; score is raw where the raw product is the score */
+    bool same;          /* score is raw */
+    int lse_grad;       /* adjoints, -1 = none */
     int use_grad[STREAM_USES_MAX], pick_grad[STREAM_USES_MAX];
-    int raw_copy, score_copy;                /* tensors of target that hold them again */
-    int row;                                 /* tensor, -1: nothing reaches the normaliser */
-    int dprob[STREAM_USES_MAX];              /* tensors */
-    int score_grad, raw_grad;                /* tensors */
+    int raw_copy, score_copy;   /* tensors of target that hold them again */
+    int row;                    /* tensor, -1: nothing reaches the normaliser */
+    int dprob[STREAM_USES_MAX]; /* tensors */
+    int score_grad, raw_grad;   /* tensors */
     Group to;
-    int members;                             /* operations so far: they are the last ones of target */
+    int members; /* operations so far: they are the last ones of target */
     int first;
 } StreamGrad;
 
 /* The forward scores stand for the new ones. */
-static int map_tensor(void *user, int tensor) {
+static int map_tensor(void *user, int tensor)
+{
     StreamGrad *g = user;
     if (tensor == g->score.out.tensor)
         return g->score_copy;
@@ -42,7 +43,8 @@ static const Op *use_op(const StreamGrad *g, int u) { return &g->b->forward->ops
 static const Op *pick_op(const StreamGrad *g, int p) { return &g->b->forward->ops[g->from.picks[p]]; }
 
 /* The read of a tensor in an operation of the group. */
-static const Access *read_of(const Op *op, int tensor) {
+static const Access *read_of(const Op *op, int tensor)
+{
     for (int id = 0; id < op->expr_count; id++)
         if (op->exprs[id].kind == EXPR_READ && op->exprs[id].access.tensor == tensor)
             return &op->exprs[id].access;
@@ -50,7 +52,8 @@ static const Access *read_of(const Op *op, int tensor) {
 }
 
 /* The factor of a use that is not exp(score - lse). */
-static const Access *operand_of(const StreamGrad *g, const Op *use) {
+static const Access *operand_of(const StreamGrad *g, const Op *use)
+{
     for (int k = 0; k < 2; k++) {
         const Expr *e = &use->exprs[use->exprs[use->body].arg[k]];
         if (e->kind == EXPR_READ && e->access.tensor != g->score.out.tensor && e->access.tensor != g->lse.out.tensor)
@@ -60,7 +63,8 @@ static const Access *operand_of(const StreamGrad *g, const Op *use) {
 }
 
 /* An index map of `op` that puts the index at position p of `access` onto by_score[p]; its others become new indices of the builder. */
-static IndexBy *map_onto(OpBuilder *builder, const Op *op, const Access *access, const Affine *by_score) {
+static IndexBy *map_onto(OpBuilder *builder, const Op *op, const Access *access, const Affine *by_score)
+{
     Program *program = builder->unit->program;
     IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, op->index_count + 1);
     for (int p = 0; p < access->count; p++) {
@@ -75,7 +79,8 @@ static IndexBy *map_onto(OpBuilder *builder, const Op *op, const Access *access,
 }
 
 /* The score's axes as the builder's first indices. */
-static Affine *score_axes(OpBuilder *builder, const StreamGrad *g) {
+static Affine *score_axes(OpBuilder *builder, const StreamGrad *g)
+{
     Program *program = builder->unit->program;
     Affine *axes = ARENA_ARRAY(program->arena, Affine, g->score.out.count + 1);
     for (int p = 0; p < g->score.out.count; p++) {
@@ -86,7 +91,8 @@ static Affine *score_axes(OpBuilder *builder, const StreamGrad *g) {
     return axes;
 }
 
-static Access access_axes(const StreamGrad *g, int tensor, const Affine *axes) {
+static Access access_axes(const StreamGrad *g, int tensor, const Affine *axes)
+{
     Access access = access_new(g->b->forward->program, tensor, g->score.out.count);
     for (int p = 0; p < access.count; p++)
         access.subs[p] = sub_affine(axes[p], 1);
@@ -94,7 +100,8 @@ static Access access_axes(const StreamGrad *g, int tensor, const Affine *axes) {
 }
 
 /* The conditions and guards of the score at `axes`. */
-static void score_domain(StreamGrad *g, OpBuilder *builder, const Affine *axes) {
+static void score_domain(StreamGrad *g, OpBuilder *builder, const Affine *axes)
+{
     if (g->same)
         return;
     IndexBy *by = map_onto(builder, &g->score, &g->score.out, axes);
@@ -102,13 +109,15 @@ static void score_domain(StreamGrad *g, OpBuilder *builder, const Affine *axes) 
     rewrite_domain(&rewrite);
 }
 
-static int finish_member(StreamGrad *g, OpBuilder *builder) {
+static int finish_member(StreamGrad *g, OpBuilder *builder)
+{
     g->members++;
     return builder_finish(builder);
 }
 
 /* exp(score - lse) at `axes`. */
-static int probability(StreamGrad *g, OpBuilder *builder, const Affine *axes) {
+static int probability(StreamGrad *g, OpBuilder *builder, const Affine *axes)
+{
     const Access *scores = read_of(&g->lse, g->score.out.tensor);
     IndexBy *by = map_onto(builder, &g->lse, scores, axes);
     Rewrite rewrite = rewrite_begin(builder, g->b->forward, &g->lse, by, map_tensor, g);
@@ -119,14 +128,16 @@ static int probability(StreamGrad *g, OpBuilder *builder, const Affine *axes) {
 
 /* ---- before the group ----------------------------------------------------------------------------------------------------------- */
 
-static void need_reads(void *user, const Access *access, AccessUse use) {
+static void need_reads(void *user, const Access *access, AccessUse use)
+{
     StreamGrad *g = user;
     if (use != ACCESS_OUT && access->tensor != g->raw.out.tensor && access->tensor != g->score.out.tensor)
         (void)backward_need(g->b, access->tensor);
 }
 
 /* What the members read must stand before them. */
-static void prepare(StreamGrad *g) {
+static void prepare(StreamGrad *g)
+{
     op_visit(&g->raw, need_reads, g);
     op_visit(&g->score, need_reads, g);
     op_visit(&g->lse, need_reads, g);
@@ -141,7 +152,8 @@ static void prepare(StreamGrad *g) {
 }
 
 /* dot[row] sum= Ō·O over the use's own indices. */
-static int row_dot(StreamGrad *g, int u) {
+static int row_dot(StreamGrad *g, int u)
+{
     Backward *b = g->b;
     const Op *use = use_op(g, u);
     Program *program = b->forward->program;
@@ -150,8 +162,8 @@ static int row_dot(StreamGrad *g, int u) {
     IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, use->index_count + 1);
     for (int i = 0; i < use->index_count; i++) {
         bool kept = access_has_index(&use->out, i); /* all but the column */
-        by[i] = (IndexBy){kept ? affine_index(program, op_index(&builder, use->indices[i].name, use->indices[i].extent)) : affine_const(program, dim_int(program->dims, 0)),
-                          NULL, 1};
+        by[i] =
+            (IndexBy){kept ? affine_index(program, op_index(&builder, use->indices[i].name, use->indices[i].extent)) : affine_const(program, dim_int(program->dims, 0)), NULL, 1};
     }
     Rewrite rewrite = rewrite_begin(&builder, b->forward, use, by, map_tensor, g);
     int grad = expr_read(&builder, rewrite_subs(&rewrite, &use->out, g->use_grad[u]));
@@ -163,7 +175,8 @@ static int row_dot(StreamGrad *g, int u) {
     return dot;
 }
 
-static int row_term(StreamGrad *g) {
+static int row_term(StreamGrad *g)
+{
     Backward *b = g->b;
     Program *program = b->forward->program;
     const Tensor *lse = &b->forward->tensors[g->lse.out.tensor];
@@ -190,7 +203,8 @@ static int row_term(StreamGrad *g) {
 
 /* ---- members -------------------------------------------------------------------------------------------------------------------- */
 
-static int again(StreamGrad *g, const Op *op, int copy) {
+static int again(StreamGrad *g, const Op *op, int copy)
+{
     OpBuilder builder = op_begin(g->b->target, OP_NEST);
     Rewrite rewrite = rewrite_begin(&builder, g->b->forward, op, NULL, map_tensor, g);
     rewrite_all(&rewrite);
@@ -198,7 +212,8 @@ static int again(StreamGrad *g, const Op *op, int copy) {
     return finish_member(g, &builder);
 }
 
-static void scores_again(StreamGrad *g) {
+static void scores_again(StreamGrad *g)
+{
     g->raw_copy = backward_like(g->b, g->raw.out.tensor, "");
     g->score_copy = g->same ? g->raw_copy : backward_like(g->b, g->score.out.tensor, "");
     g->to.raw = g->to.score = again(g, &g->raw, g->raw_copy);
@@ -206,7 +221,8 @@ static void scores_again(StreamGrad *g) {
         g->to.score = again(g, &g->score, g->score_copy);
 }
 
-static void slope(StreamGrad *g, int u) {
+static void slope(StreamGrad *g, int u)
+{
     Backward *b = g->b;
     const Op *use = use_op(g, u);
     OpBuilder builder = op_begin(b->target, OP_NEST);
@@ -224,7 +240,8 @@ static void slope(StreamGrad *g, int u) {
 }
 
 /* The pick's adjoint where the column is the pick's. */
-static int pick_term(StreamGrad *g, OpBuilder *builder, int p, const Affine *axes) {
+static int pick_term(StreamGrad *g, OpBuilder *builder, int p, const Affine *axes)
+{
     const Op *pick = pick_op(g, p);
     const Access *read = read_of(pick, g->score.out.tensor);
     Program *program = g->b->forward->program;
@@ -243,7 +260,8 @@ static int pick_term(StreamGrad *g, OpBuilder *builder, int p, const Affine *axe
     return expr_op(builder, EXPR_SELECT, hit, grad, expr_const(builder, 0));
 }
 
-static void score_gradient(StreamGrad *g) {
+static void score_gradient(StreamGrad *g)
+{
     Backward *b = g->b;
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = REDUCE_SET;
@@ -269,7 +287,8 @@ static void score_gradient(StreamGrad *g) {
 }
 
 /* The adjoint that the score's function sends to the read `id`, built at the score's own indices. */
-static void through_score(StreamGrad *g, int id, Reducer reducer, int out) {
+static void through_score(StreamGrad *g, int id, Reducer reducer, int out)
+{
     Backward *b = g->b;
     OpBuilder builder = op_begin(b->target, OP_NEST);
     builder.op.reducer = reducer;
@@ -286,7 +305,8 @@ static void through_score(StreamGrad *g, int id, Reducer reducer, int out) {
         g->to.sinks[g->to.sink_count++] = position;
 }
 
-static void raw_gradient(StreamGrad *g) {
+static void raw_gradient(StreamGrad *g)
+{
     g->raw_grad = g->score_grad;
     g->to.raw_grad = g->to.score_grad;
     for (int id = 0; !g->same && id < g->score.expr_count; id++)
@@ -299,7 +319,8 @@ static void raw_gradient(StreamGrad *g) {
 static bool is_varied(const StreamGrad *g, int tensor) { return tensor < g->b->tensor_count && g->b->varied[tensor]; }
 
 /* The score has a derivative by the raw product, and that by something wanted. */
-static bool raw_matters(const StreamGrad *g) {
+static bool raw_matters(const StreamGrad *g)
+{
     if (!is_varied(g, g->raw.out.tensor))
         return false;
     for (int id = 0; !g->same && id < g->score.expr_count; id++)
@@ -311,7 +332,8 @@ static bool raw_matters(const StreamGrad *g) {
 /* ---- sinks ---------------------------------------------------------------------------------------------------------------------- */
 
 /* V̄ sum= P·Ō */
-static void operand_sink(StreamGrad *g, int u) {
+static void operand_sink(StreamGrad *g, int u)
+{
     Backward *b = g->b;
     const Op *use = use_op(g, u);
     const Access *operand = operand_of(g, use);
@@ -333,7 +355,8 @@ static void operand_sink(StreamGrad *g, int u) {
 }
 
 /* Q̄ sum= raw_grad·K and the other way round. */
-static void product_sink(StreamGrad *g, int own, int other) {
+static void product_sink(StreamGrad *g, int own, int other)
+{
     Backward *b = g->b;
     const Access *access = &g->raw.exprs[own].access;
     if (!is_varied(g, access->tensor))
@@ -360,11 +383,11 @@ static void product_sink(StreamGrad *g, int own, int other) {
 }
 
 /* What else the score reads. */
-static void score_sinks(StreamGrad *g) {
+static void score_sinks(StreamGrad *g)
+{
     for (int id = 0; !g->same && id < g->score.expr_count; id++) {
         const Expr *e = &g->score.exprs[id];
-        if (e->kind != EXPR_READ || e->access.tensor == g->raw.out.tensor || !is_varied(g, e->access.tensor) ||
-            !expression_reaches(g->b, &g->score, g->score.body, id))
+        if (e->kind != EXPR_READ || e->access.tensor == g->raw.out.tensor || !is_varied(g, e->access.tensor) || !expression_reaches(g->b, &g->score, g->score.body, id))
             continue;
         int contribution = backward_like(g->b, e->access.tensor, ".grad");
         through_score(g, id, REDUCE_SUM, contribution);
@@ -374,7 +397,8 @@ static void score_sinks(StreamGrad *g) {
 
 /* ---- the rule ------------------------------------------------------------------------------------------------------------------- */
 
-static bool load(StreamGrad *g, Backward *b, int number) {
+static bool load(StreamGrad *g, Backward *b, int number)
+{
     g->b = b;
     g->from = b->forward->groups[number - 1];
     if (g->from.raw < 0 || g->from.score < 0 || g->from.lse < 0)
@@ -391,7 +415,8 @@ static bool load(StreamGrad *g, Backward *b, int number) {
     return 2 + g->from.use_count + reads <= SINKS_MAX;
 }
 
-static bool collect(StreamGrad *g) {
+static bool collect(StreamGrad *g)
+{
     Backward *b = g->b;
     bool any = false;
     g->lse_grad = backward_adjoint(b, g->lse.out.tensor);
@@ -407,7 +432,8 @@ static bool collect(StreamGrad *g) {
     return any;
 }
 
-bool stream_rule(Backward *b, int number) {
+bool stream_rule(Backward *b, int number)
+{
     StreamGrad grad = {.row = -1}, *g = &grad;
     if (!load(g, b, number))
         return false;

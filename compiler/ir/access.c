@@ -39,20 +39,11 @@ static Affine combine(Program *program, Affine a, Affine b, Dim scale)
     return sum;
 }
 
-Affine affine_add(Program *program, Affine a, Affine b)
-{
-    return combine(program, a, b, dim_int(program->dims, 1));
-}
+Affine affine_add(Program *program, Affine a, Affine b) { return combine(program, a, b, dim_int(program->dims, 1)); }
 
-Affine affine_sub(Program *program, Affine a, Affine b)
-{
-    return combine(program, a, b, dim_int(program->dims, -1));
-}
+Affine affine_sub(Program *program, Affine a, Affine b) { return combine(program, a, b, dim_int(program->dims, -1)); }
 
-Affine affine_scale(Program *program, Affine a, Dim factor)
-{
-    return combine(program, affine_const(program, dim_int(program->dims, 0)), a, factor);
-}
+Affine affine_scale(Program *program, Affine a, Dim factor) { return combine(program, affine_const(program, dim_int(program->dims, 0)), a, factor); }
 
 bool affine_is_const(Affine a, Dim *base)
 {
@@ -134,15 +125,9 @@ Access access_map(Program *program, const Access *access, const int *index_map, 
     return copy;
 }
 
-Sub sub_affine(Affine affine, int span)
-{
-    return (Sub){.span = span, .affine = affine};
-}
+Sub sub_affine(Affine affine, int span) { return (Sub){.span = span, .affine = affine}; }
 
-Sub sub_index(Program *program, int index)
-{
-    return sub_affine(affine_index(program, index), 1);
-}
+Sub sub_index(Program *program, int index) { return sub_affine(affine_index(program, index), 1); }
 
 Sub sub_read(Program *program, Access read, int span)
 {
@@ -209,8 +194,7 @@ bool op_uses_index(const Op *op, int expr, int index)
         if (!reached[id])
             continue;
         const Expr *e = &op->exprs[id];
-        used = (e->kind == EXPR_POS && e->index == index) ||
-               ((e->kind == EXPR_READ || e->kind == EXPR_DRAW) && access_uses_index(&e->access, index));
+        used = (e->kind == EXPR_POS && e->index == index) || ((e->kind == EXPR_READ || e->kind == EXPR_DRAW) && access_uses_index(&e->access, index));
         for (int i = 0; i < scalar_arity(e->kind); i++)
             reached[e->arg[i]] = true;
     }

@@ -74,10 +74,7 @@ int unit_group(Unit *unit, Group group)
 
 /* ---- operations ---- */
 
-static Arena *arena_of(const OpBuilder *builder)
-{
-    return builder->unit->program->arena;
-}
+static Arena *arena_of(const OpBuilder *builder) { return builder->unit->program->arena; }
 
 OpBuilder op_begin(Unit *unit, OpKind kind)
 {
@@ -278,10 +275,7 @@ static int cons(OpBuilder *builder, Expr expr)
     return op->expr_count++;
 }
 
-int expr_raw(OpBuilder *builder, Expr expr)
-{
-    return cons(builder, expr);
-}
+int expr_raw(OpBuilder *builder, Expr expr) { return cons(builder, expr); }
 
 static Expr expr_new(ExprKind kind)
 {
@@ -379,10 +373,29 @@ static int simplify(OpBuilder *builder, ExprKind kind, int a, int b, int c)
         return is(op, c, 0) ? expr_op(builder, EXPR_MUL, a, b, -1) : -1;
     case EXPR_STOP: return kind_a == EXPR_STOP || kind_a == EXPR_CONST || kind_a == EXPR_DIM || kind_a == EXPR_POS || kind_a == EXPR_DRAW ? a : -1;
     case EXPR_FLOOR: return kind_a == EXPR_FLOOR || kind_a == EXPR_POS || kind_a == EXPR_DIM ? a : -1;
-    case EXPR_CONST: case EXPR_DIM: case EXPR_POS: case EXPR_DRAW: case EXPR_READ: case EXPR_EQ: case EXPR_NE: case EXPR_LT: case EXPR_LE: case EXPR_EXISTS:
-    case EXPR_EXP: case EXPR_LOG: case EXPR_SQRT: case EXPR_RSQRT: case EXPR_TANH: case EXPR_SIGMOID: case EXPR_ERF: case EXPR_SOFTPLUS: case EXPR_SIN:
-    case EXPR_COS: case EXPR_ABS: case EXPR_MOD: case EXPR_COUNT:
-        return -1;
+    case EXPR_CONST:
+    case EXPR_DIM:
+    case EXPR_POS:
+    case EXPR_DRAW:
+    case EXPR_READ:
+    case EXPR_EQ:
+    case EXPR_NE:
+    case EXPR_LT:
+    case EXPR_LE:
+    case EXPR_EXISTS:
+    case EXPR_EXP:
+    case EXPR_LOG:
+    case EXPR_SQRT:
+    case EXPR_RSQRT:
+    case EXPR_TANH:
+    case EXPR_SIGMOID:
+    case EXPR_ERF:
+    case EXPR_SOFTPLUS:
+    case EXPR_SIN:
+    case EXPR_COS:
+    case EXPR_ABS:
+    case EXPR_MOD:
+    case EXPR_COUNT: return -1;
     }
     BFM_BUG("scalar kind %d", (int)kind);
 }

@@ -153,15 +153,9 @@ static Dim dim_of_atom(DimTable *table, const Atom *atom)
 
 /* ---- arithmetic ---- */
 
-Dim dim_rational(DimTable *table, Rational value)
-{
-    return dim_cons(table, &(Monomial){.coef = value}, value.num != 0 || value.den == 0);
-}
+Dim dim_rational(DimTable *table, Rational value) { return dim_cons(table, &(Monomial){.coef = value}, value.num != 0 || value.den == 0); }
 
-Dim dim_int(DimTable *table, int64_t value)
-{
-    return dim_rational(table, rational_int(value));
-}
+Dim dim_int(DimTable *table, int64_t value) { return dim_rational(table, rational_int(value)); }
 
 Dim dim_symbol(DimTable *table, int symbol)
 {
@@ -200,15 +194,9 @@ static Dim add_scaled(DimTable *table, Dim a, Dim b, Rational scale)
     return cons_and_free(table, &terms);
 }
 
-Dim dim_add(DimTable *table, Dim a, Dim b)
-{
-    return add_scaled(table, a, b, rational_int(1));
-}
+Dim dim_add(DimTable *table, Dim a, Dim b) { return add_scaled(table, a, b, rational_int(1)); }
 
-Dim dim_sub(DimTable *table, Dim a, Dim b)
-{
-    return add_scaled(table, a, b, rational_int(-1));
-}
+Dim dim_sub(DimTable *table, Dim a, Dim b) { return add_scaled(table, a, b, rational_int(-1)); }
 
 static Monomial monomial_mul(DimTable *table, const Monomial *a, const Monomial *b)
 {
@@ -324,15 +312,9 @@ static Dim round_dim(DimTable *table, Dim a, AtomKind kind)
     return dim_add(table, whole, dim_of_atom(table, atom_cons(table, kind, 0, rest, NULL)));
 }
 
-Dim dim_ceil(DimTable *table, Dim a)
-{
-    return round_dim(table, a, ATOM_CEIL);
-}
+Dim dim_ceil(DimTable *table, Dim a) { return round_dim(table, a, ATOM_CEIL); }
 
-Dim dim_floor(DimTable *table, Dim a)
-{
-    return round_dim(table, a, ATOM_FLOOR);
-}
+Dim dim_floor(DimTable *table, Dim a) { return round_dim(table, a, ATOM_FLOOR); }
 
 static Dim choose(DimTable *table, Dim a, Dim b, AtomKind kind)
 {
@@ -346,15 +328,9 @@ static Dim choose(DimTable *table, Dim a, Dim b, AtomKind kind)
     return dim_of_atom(table, atom_cons(table, kind, 0, in_order ? a : b, in_order ? b : a));
 }
 
-Dim dim_min(DimTable *table, Dim a, Dim b)
-{
-    return choose(table, a, b, ATOM_MIN);
-}
+Dim dim_min(DimTable *table, Dim a, Dim b) { return choose(table, a, b, ATOM_MIN); }
 
-Dim dim_max(DimTable *table, Dim a, Dim b)
-{
-    return choose(table, a, b, ATOM_MAX);
-}
+Dim dim_max(DimTable *table, Dim a, Dim b) { return choose(table, a, b, ATOM_MAX); }
 
 /* ---- substitution ---- */
 
@@ -401,15 +377,9 @@ static Dim substitute(DimTable *table, Dim a, const Substitution *subst)
     return sum;
 }
 
-Dim dim_substitute(DimTable *table, Dim a, int symbol, Dim by)
-{
-    return substitute(table, a, &(Substitution){.symbol = symbol, .by = by});
-}
+Dim dim_substitute(DimTable *table, Dim a, int symbol, Dim by) { return substitute(table, a, &(Substitution){.symbol = symbol, .by = by}); }
 
-Dim dim_replace_atom(DimTable *table, Dim a, const Atom *atom, Dim by)
-{
-    return substitute(table, a, &(Substitution){.symbol = -1, .atom = atom, .by = by});
-}
+Dim dim_replace_atom(DimTable *table, Dim a, const Atom *atom, Dim by) { return substitute(table, a, &(Substitution){.symbol = -1, .atom = atom, .by = by}); }
 
 const Atom *dim_first_atom(Dim a)
 {
@@ -422,10 +392,7 @@ const Atom *dim_first_atom(Dim a)
 
 /* ---- queries ---- */
 
-bool dim_overflowed(Dim a)
-{
-    return a->count == 1 && !rational_valid(a->terms[0].coef);
-}
+bool dim_overflowed(Dim a) { return a->count == 1 && !rational_valid(a->terms[0].coef); }
 
 bool dim_is_rational(Dim a, Rational *value)
 {
@@ -452,20 +419,11 @@ bool dim_is(Dim a, int64_t value)
     return dim_is_int(a, &found) && found == value;
 }
 
-bool dim_uses(Dim a, int symbol)
-{
-    return a->uses >> symbol & 1;
-}
+bool dim_uses(Dim a, int symbol) { return a->uses >> symbol & 1; }
 
-bool dim_is_static(Dim a)
-{
-    return a->uses == 0;
-}
+bool dim_is_static(Dim a) { return a->uses == 0; }
 
-uint64_t dim_hash(Dim a)
-{
-    return a->hash;
-}
+uint64_t dim_hash(Dim a) { return a->hash; }
 
 static Rational atom_eval(const Atom *atom, const DimEnv *env)
 {

@@ -41,14 +41,14 @@ Dim dim_substitute(DimTable *table, Dim a, int symbol, Dim by);
 bool dim_is_rational(Dim a, Rational *value);
 bool dim_is_int(Dim a, int64_t *value);
 bool dim_is(Dim a, int64_t value);
-bool dim_uses(Dim a, int symbol);            /* the symbol occurs in a */
-bool dim_is_static(Dim a);                   /* no symbol occurs */
+bool dim_uses(Dim a, int symbol); /* the symbol occurs in a */
+bool dim_is_static(Dim a);        /* no symbol occurs */
 /* Proved from b, l, n, s >= 1, 0 <= p <= l - 1 and p + n <= l; false means not proved. */
 bool dim_proves_nonnegative(Dim a);
-int64_t dim_eval(Dim a, const DimEnv *env);  /* the value; a non-integer is rounded down */
+int64_t dim_eval(Dim a, const DimEnv *env); /* the value; a non-integer is rounded down */
 Rational dim_eval_exact(Dim a, const DimEnv *env);
-uint64_t dim_hash(Dim a);                    /* by value, stable across runs */
-void dim_print(Dim a, Str *out);             /* 4*l + 1, ceil(1/4*b*l) */
+uint64_t dim_hash(Dim a);        /* by value, stable across runs */
+void dim_print(Dim a, Str *out); /* 4*l + 1, ceil(1/4*b*l) */
 /* Reads what dim_print writes; *text moves past it. NULL if it is no dimension. */
 Dim dim_read(DimTable *table, const char **text);
 

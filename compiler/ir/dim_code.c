@@ -12,14 +12,9 @@ static void atom_encode(const Atom *atom, DimCode *code)
     }
     dim_encode(atom->a, code);
     switch (atom->kind) {
-    case ATOM_SYMBOL:
-        BFM_BUG("a symbol has no operands");
-    case ATOM_CEIL:
-        vec_push(code, DIM_CODE_CEIL);
-        break;
-    case ATOM_FLOOR:
-        vec_push(code, DIM_CODE_FLOOR);
-        break;
+    case ATOM_SYMBOL: BFM_BUG("a symbol has no operands");
+    case ATOM_CEIL: vec_push(code, DIM_CODE_CEIL); break;
+    case ATOM_FLOOR: vec_push(code, DIM_CODE_FLOOR); break;
     case ATOM_MIN:
     case ATOM_MAX:
         dim_encode(atom->b, code);

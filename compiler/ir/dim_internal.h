@@ -19,7 +19,7 @@ struct Atom {
     bool integer;  /* always a whole number */
     uint32_t uses; /* bit s: symbol s occurs */
     uint64_t hash;
-    Atom *next;    /* in its bucket */
+    Atom *next; /* in its bucket */
 };
 
 typedef struct Power {
@@ -42,7 +42,7 @@ struct DimNode {
     bool integer; /* all coefficients and atoms are whole */
     uint32_t uses;
     uint64_t hash;
-    Proof proof;  /* remembered answer of dim_proves_nonnegative */
+    Proof proof; /* remembered answer of dim_proves_nonnegative */
     DimNode *next;
 };
 

@@ -38,10 +38,7 @@ static Dim shift_symbols(DimTable *table, Dim a)
 
 static bool prove(Prover *prover, Dim a);
 
-static bool prove_with(Prover *prover, Dim a, const Atom *atom, Dim by)
-{
-    return prove(prover, dim_replace_atom(prover->table, a, atom, by));
-}
+static bool prove_with(Prover *prover, Dim a, const Atom *atom, Dim by) { return prove(prover, dim_replace_atom(prover->table, a, atom, by)); }
 
 /* The largest distance of a from the next whole number: 1 - 1/q where a is a whole number over q. */
 static Dim rounding_gap(DimTable *table, Dim a)

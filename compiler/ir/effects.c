@@ -35,56 +35,36 @@ Interval interval_add(Interval a, Interval b)
     return (Interval){.low = end_add(a.low, b.low), .high = end_add(a.high, b.high)};
 }
 
-Effect effect_none(void)
-{
-    return (Effect){INTERVAL_EMPTY, INTERVAL_EMPTY, 0};
-}
+Effect effect_none(void) { return (Effect){INTERVAL_EMPTY, INTERVAL_EMPTY, 0}; }
 
-Effect effect_join(Effect a, Effect b)
-{
-    return (Effect){interval_hull(a.own, b.own), interval_hull(a.cross, b.cross), a.ext | b.ext};
-}
+Effect effect_join(Effect a, Effect b) { return (Effect){interval_hull(a.own, b.own), interval_hull(a.cross, b.cross), a.ext | b.ext}; }
 
 Effect effect_compose(Effect outer, Effect inner)
 {
     const Interval own = interval_hull(interval_add(outer.own, inner.own), interval_add(outer.cross, inner.cross));
-    const Interval cross = interval_hull(interval_hull(interval_add(outer.own, inner.cross), interval_add(outer.cross, inner.own)),
-                                         interval_add(outer.cross, inner.cross));
+    const Interval cross = interval_hull(interval_hull(interval_add(outer.own, inner.cross), interval_add(outer.cross, inner.own)), interval_add(outer.cross, inner.cross));
     return (Effect){own, cross, outer.ext | inner.ext};
 }
 
-static bool past(Interval a)
-{
-    return a.empty || a.high <= 0;
-}
+static bool past(Interval a) { return a.empty || a.high <= 0; }
 
-bool effect_causal(Effect effect)
-{
-    return past(effect.own) && past(effect.cross);
-}
+bool effect_causal(Effect effect) { return past(effect.own) && past(effect.cross); }
 
-bool effect_token_local(Effect effect)
-{
-    return effect.cross.empty && (effect.own.empty || (effect.own.low >= 0 && effect.own.high <= 0));
-}
+bool effect_token_local(Effect effect) { return effect.cross.empty && (effect.own.empty || (effect.own.low >= 0 && effect.own.high <= 0)); }
 
-bool effect_batch_independent(Effect effect)
-{
-    return effect.cross.empty;
-}
+bool effect_batch_independent(Effect effect) { return effect.cross.empty; }
 
-bool effect_length_dependent(Effect effect)
-{
-    return (effect.ext & 1u << DIM_L) != 0;
-}
+bool effect_length_dependent(Effect effect) { return (effect.ext & 1u << DIM_L) != 0; }
 
 /* ---- units and programs ---- */
 
 static UnitEffects unit_effects(Arena *arena, const ProgramEffects *done, const Unit *unit)
 {
     const UnitReach reach = unit_reach(arena, done, unit);
-    UnitEffects result = {.unit = unit, .outputs = ARENA_ARRAY(arena, Effect, unit->output_count + 1),
-                          .on_formal = ARENA_ARRAY(arena, Effect, unit->output_count * unit->formal_count + 1), .own_ext = ARENA_ARRAY(arena, unsigned, unit->output_count + 1)};
+    UnitEffects result = {.unit = unit,
+                          .outputs = ARENA_ARRAY(arena, Effect, unit->output_count + 1),
+                          .on_formal = ARENA_ARRAY(arena, Effect, unit->output_count * unit->formal_count + 1),
+                          .own_ext = ARENA_ARRAY(arena, unsigned, unit->output_count + 1)};
     for (int o = 0; o < unit->output_count; o++) {
         const TensorInfo *info = &reach.tensors[unit->outputs[o].tensor];
         result.outputs[o] = tensor_effect(&reach, unit->outputs[o].tensor);
@@ -118,10 +98,7 @@ ProgramEffects *effects_analyse(Arena *arena, const Program *program)
 
 /* ---- the way to a leak ---- */
 
-static bool leaves(Effect effect, bool future)
-{
-    return future ? !effect_causal(effect) : !effect_batch_independent(effect);
-}
+static bool leaves(Effect effect, bool future) { return future ? !effect_causal(effect) : !effect_batch_independent(effect); }
 
 static int reads_of(const Op *op, int *reads, int max)
 {
@@ -154,8 +131,11 @@ static int path_from(Arena *arena, const ProgramEffects *effects, const Unit *un
     while (count < max) {
         const int def = unit->tensors[tensor].def;
         const Op *op = def >= 0 ? &unit->ops[def] : NULL;
-        steps[count++] = (EffectStep){.unit = unit, .call = op && op->kind == OP_CALL ? op->path : NULL, .tensor = tensor,
-                                      .span = op && op->span.file >= 0 ? op->span : unit->tensors[tensor].span, .effect = tensor_effect(&reach, tensor)};
+        steps[count++] = (EffectStep){.unit = unit,
+                                      .call = op && op->kind == OP_CALL ? op->path : NULL,
+                                      .tensor = tensor,
+                                      .span = op && op->span.file >= 0 ? op->span : unit->tensors[tensor].span,
+                                      .effect = tensor_effect(&reach, tensor)};
         int reads[64], next = -1;
         const int read_count = op ? reads_of(op, reads, 64) : 0;
         for (int i = 0; i < read_count && next < 0; i++)

@@ -16,7 +16,7 @@ typedef struct Interval {
 
 typedef struct Effect {
     Interval own, cross;
-    unsigned ext;      /* bit DIM_B, bit DIM_L */
+    unsigned ext; /* bit DIM_B, bit DIM_L */
 } Effect;
 
 Interval interval_hull(Interval a, Interval b);
@@ -32,8 +32,8 @@ bool effect_length_dependent(Effect effect);
 /* One step of the way from a result to the read that made it see the future (or other rows). */
 typedef struct EffectStep {
     const Unit *unit;
-    Symbol call;       /* path of the instance in the main unit, NULL within a unit */
-    int tensor;        /* what reads */
+    Symbol call; /* path of the instance in the main unit, NULL within a unit */
+    int tensor;  /* what reads */
     Span span;
     Effect effect;
 } EffectStep;

@@ -16,18 +16,18 @@ typedef struct Reach {
 } Reach;
 
 typedef struct TensorInfo {
-    int row_axis;                                              /* storage axis of extent b, -1 */
-    int position_count, position_axis[POSITION_AXES_MAX];      /* storage axes of extent l */
-    Dim *shift;                                                /* [rank]: coordinate meant = stored coordinate + shift, where that removes a size; else NULL */
-    unsigned ext;                                              /* sizes the values depend on */
-    unsigned place_ext;                                        /* sizes on which it depends where an integer exists, if its value can be inlined; else ext */
-    Reach *reach;                                              /* [tracked] */
+    int row_axis;                                         /* storage axis of extent b, -1 */
+    int position_count, position_axis[POSITION_AXES_MAX]; /* storage axes of extent l */
+    Dim *shift;                                           /* [rank]: coordinate meant = stored coordinate + shift, where that removes a size; else NULL */
+    unsigned ext;                                         /* sizes the values depend on */
+    unsigned place_ext;                                   /* sizes on which it depends where an integer exists, if its value can be inlined; else ext */
+    Reach *reach;                                         /* [tracked] */
 } TensorInfo;
 
 typedef struct UnitReach {
     const Unit *unit;
-    int tracked_count, *tracked;                               /* positions in unit->formals */
-    TensorInfo *tensors;                                       /* by tensor id */
+    int tracked_count, *tracked; /* positions in unit->formals */
+    TensorInfo *tensors;         /* by tensor id */
 } UnitReach;
 
 UnitReach unit_reach(Arena *arena, const ProgramEffects *callees, const Unit *unit);

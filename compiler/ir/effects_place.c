@@ -18,7 +18,9 @@ bool body_affine(const Unit *unit, const Op *op, int expr, bool through, Affine 
             return false;
         *value = affine_const(program, dim_int(program->dims, (int64_t)node->value));
         return true;
-    case EXPR_ADD: case EXPR_SUB: case EXPR_MUL:
+    case EXPR_ADD:
+    case EXPR_SUB:
+    case EXPR_MUL:
         if (!body_affine(unit, op, node->arg[0], through, &a) || !body_affine(unit, op, node->arg[1], through, &b))
             return false;
         break;

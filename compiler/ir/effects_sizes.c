@@ -5,25 +5,19 @@
    such axes carry a shift, and what counts is the affine of the meant coordinates. */
 #include "ir/effects_internal.h"
 
-unsigned dim_symbols(Dim dim)
-{
-    return (dim_uses(dim, DIM_B) ? 1u << DIM_B : 0) | (dim_uses(dim, DIM_L) ? 1u << DIM_L : 0);
-}
+unsigned dim_symbols(Dim dim) { return (dim_uses(dim, DIM_B) ? 1u << DIM_B : 0) | (dim_uses(dim, DIM_L) ? 1u << DIM_L : 0); }
 
 typedef struct Sizes {
     const UnitReach *reach;
     const Op *op;
-    Dim *shift;        /* [index_count]: meant = index + shift; NULL: none */
-    bool *seen;        /* [expr_count] */
-    unsigned values;   /* through the body */
-    unsigned places;   /* through guards, conditions and subscripts written */
-    unsigned *into;    /* which of the two is being collected */
+    Dim *shift;      /* [index_count]: meant = index + shift; NULL: none */
+    bool *seen;      /* [expr_count] */
+    unsigned values; /* through the body */
+    unsigned places; /* through guards, conditions and subscripts written */
+    unsigned *into;  /* which of the two is being collected */
 } Sizes;
 
-static DimTable *dims_of(const Sizes *sz)
-{
-    return sz->reach->unit->program->dims;
-}
+static DimTable *dims_of(const Sizes *sz) { return sz->reach->unit->program->dims; }
 
 /* Sizes in the affine once indices are replaced by what they mean; `shift` is that of the axis it subscripts. */
 static unsigned affine_sizes(const Sizes *sz, Affine affine, Dim shift)

@@ -14,10 +14,7 @@ typedef struct Hasher {
     uint64_t hash;
 } Hasher;
 
-static void mix(Hasher *hasher, uint64_t value)
-{
-    hasher->hash = hash_mix(hasher->hash, value);
-}
+static void mix(Hasher *hasher, uint64_t value) { hasher->hash = hash_mix(hasher->hash, value); }
 
 static void mix_tensor(Hasher *hasher, int tensor)
 {

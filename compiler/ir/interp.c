@@ -23,10 +23,7 @@ int64_t tensor_elements(const Tensor *tensor, const DimEnv *env)
     return count;
 }
 
-static double round_to(const Run *run, double value)
-{
-    return run->context->precision == INTERP_F32 ? (double)(float)value : value;
-}
+static double round_to(const Run *run, double value) { return run->context->precision == INTERP_F32 ? (double)(float)value : value; }
 
 /* ---- results ---- */
 
@@ -343,8 +340,7 @@ static void bind_formals(Run *run, const Unit *unit, const Value *formals, Value
             run_fail(run, "%s: %s must have %" PRId64 " elements, not %" PRId64, unit->name, tensor->name, count, present ? formals[i].count : -1);
         tensors[unit->formals[i]] = formals[i];
         if (count == 0)
-            tensors[unit->formals[i]] = (Value){0, tensor->type == T_REAL ? ARENA_NEW(run->arena, double) : NULL,
-                                                tensor->type == T_INT ? ARENA_NEW(run->arena, int32_t) : NULL};
+            tensors[unit->formals[i]] = (Value){0, tensor->type == T_REAL ? ARENA_NEW(run->arena, double) : NULL, tensor->type == T_INT ? ARENA_NEW(run->arena, int32_t) : NULL};
     }
 }
 

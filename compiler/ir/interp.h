@@ -16,11 +16,11 @@ typedef struct Value {
 typedef struct InterpContext {
     InterpPrecision precision;
     DimEnv env;
-    uint64_t seed, step;     /* keys of draws */
+    uint64_t seed, step; /* keys of draws */
     /* Teacher forcing: if set, called after each integer tensor is computed; may overwrite `value` and returns false to stop. */
     bool (*replay)(void *user, const Unit *unit, int tensor, Value *value);
     void *user;
-    int64_t point_limit;     /* > 0: give up after so many points (for fuzzing) */
+    int64_t point_limit; /* > 0: give up after so many points (for fuzzing) */
 } InterpContext;
 
 /* Runs `unit`: formals[i] for unit->formals[i], results for unit->outputs[i] (filled, allocated in the arena). Returns NULL, or a message

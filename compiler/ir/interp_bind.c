@@ -22,8 +22,7 @@ static BoundAffine bind_affine(BoundOp *bound, Affine affine)
             result.inner += result.coef[i];
         int64_t product;
         fits = fits && result.coef[i] > -AFFINE_LIMIT && result.coef[i] < AFFINE_LIMIT &&
-               checked_mul(result.coef[i] < 0 ? -result.coef[i] : result.coef[i], space->extent[result.index[i]], &product) &&
-               checked_add(reach, product, &reach);
+               checked_mul(result.coef[i] < 0 ? -result.coef[i] : result.coef[i], space->extent[result.index[i]], &product) && checked_add(reach, product, &reach);
     }
     if (!fits || reach > AFFINE_LIMIT)
         run_fail(bound->run, "%s: operation %d: an affine form is too large", bound->unit->name, bound->number);
@@ -146,10 +145,7 @@ static void bind_space(BoundOp *bound)
     bound->chunk.position = ARENA_ARRAY(bound->arena, int64_t, (size_t)CHUNK * (size_t)(op->index_count + 1));
 }
 
-static bool affine_varies(const BoundAffine *affine)
-{
-    return affine->inner != 0;
-}
+static bool affine_varies(const BoundAffine *affine) { return affine->inner != 0; }
 
 static bool access_varies(const BoundAccess *access)
 {

@@ -140,8 +140,8 @@ void affine_values(const BoundAffine *affine, const Chunk *chunk, int64_t *value
 
 static void out_of_range(BoundOp *bound, const BoundAccess *access, int sub, int64_t value)
 {
-    run_fail(bound->run, "%s: operation %d: subscript %d of %s is %" PRId64 ", outside 0 .. %" PRId64, bound->unit->name, bound->number, sub + 1, access->name,
-             value, access->subs[sub].extent - 1);
+    run_fail(bound->run, "%s: operation %d: subscript %d of %s is %" PRId64 ", outside 0 .. %" PRId64, bound->unit->name, bound->number, sub + 1, access->name, value,
+             access->subs[sub].extent - 1);
 }
 
 void access_offsets(BoundOp *bound, BoundAccess *access, bool excludes)

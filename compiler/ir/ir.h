@@ -38,26 +38,26 @@
 typedef enum { T_REAL, T_INT } ElemType;
 
 typedef enum {
-    TENSOR_LOCAL,  /* defined by an operation */
-    TENSOR_INPUT,  /* formal: activation, ambient input, adjoint or saved tensor */
-    TENSOR_PARAM,  /* formal: parameter */
-    TENSOR_STATE,  /* formal: old value of a state */
+    TENSOR_LOCAL, /* defined by an operation */
+    TENSOR_INPUT, /* formal: activation, ambient input, adjoint or saved tensor */
+    TENSOR_PARAM, /* formal: parameter */
+    TENSOR_STATE, /* formal: old value of a state */
 } TensorRole;
 
 typedef struct Tensor {
-    Symbol name;      /* for people: y, w_in, router.w */
+    Symbol name; /* for people: y, w_in, router.w */
     ElemType type;
     TensorRole role;
     int rank;
-    Dim *extent;      /* [rank] */
-    Dim bound;        /* T_INT: values < bound; NULL for T_REAL */
-    int def;          /* the operation that defines it, -1 for formals; kept by unit_finish */
-    Span span;        /* in the .bfm text */
+    Dim *extent; /* [rank] */
+    Dim bound;   /* T_INT: values < bound; NULL for T_REAL */
+    int def;     /* the operation that defines it, -1 for formals; kept by unit_finish */
+    Span span;   /* in the .bfm text */
 } Tensor;
 
 typedef struct Term {
-    int index;        /* position in Op.indices */
-    Dim coef;         /* never 0 */
+    int index; /* position in Op.indices */
+    Dim coef;  /* never 0 */
 } Term;
 
 /* base + sum coef*index; terms sorted by index. */
@@ -70,14 +70,14 @@ typedef struct Affine {
 typedef struct Access Access;
 
 typedef struct Sub {
-    int span;         /* adjacent axes of the tensor covered, >= 1 */
-    Affine affine;    /* used if read is NULL */
-    Access *read;     /* an integer tensor's value */
+    int span;      /* adjacent axes of the tensor covered, >= 1 */
+    Affine affine; /* used if read is NULL */
+    Access *read;  /* an integer tensor's value */
 } Sub;
 
 struct Access {
-    int tensor;       /* id in the unit; -1 = absent */
-    int count;        /* subscripts; their spans add up to the rank */
+    int tensor; /* id in the unit; -1 = absent */
+    int count;  /* subscripts; their spans add up to the rank */
     Sub *subs;
 };
 
@@ -112,23 +112,30 @@ typedef struct Unit Unit;
 
 typedef struct Op {
     OpKind kind;
-    Reducer reducer;                       /* OP_NEST */
-    int index_count; Index *indices;
-    int cond_count; Affine *conds;         /* each >= 0 */
-    int guard_count; int *guards;          /* expression ids */
-    int expr_count; Expr *exprs;
-    int body, body2;                       /* expression ids; body2: A of a recurrence or -1 */
+    Reducer reducer; /* OP_NEST */
+    int index_count;
+    Index *indices;
+    int cond_count;
+    Affine *conds; /* each >= 0 */
+    int guard_count;
+    int *guards; /* expression ids */
+    int expr_count;
+    Expr *exprs;
+    int body, body2; /* expression ids; body2: A of a recurrence or -1 */
     Access out;
-    int scan_count; int *scan;             /* OP_RECUR: indices, outermost first */
-    bool reverse, exclusive;               /* OP_RECUR */
-    Access init;                           /* OP_RECUR; OP_NEST SET: only its tensor counts */
-    int reduced;                           /* OP_TOP: how many of the last indices are ranked */
-    Dim top_k;                             /* OP_TOP */
-    Unit *callee;                          /* OP_CALL */
-    int arg_count; int *args;
-    int result_count; int *results;
-    Symbol path;                           /* OP_CALL: label of the instance; the key of a draw is the path of its calls, joined by '.', and its tag */
-    int group;                             /* 0 = none, else groups[group - 1] of the unit */
+    int scan_count;
+    int *scan;               /* OP_RECUR: indices, outermost first */
+    bool reverse, exclusive; /* OP_RECUR */
+    Access init;             /* OP_RECUR; OP_NEST SET: only its tensor counts */
+    int reduced;             /* OP_TOP: how many of the last indices are ranked */
+    Dim top_k;               /* OP_TOP */
+    Unit *callee;            /* OP_CALL */
+    int arg_count;
+    int *args;
+    int result_count;
+    int *results;
+    Symbol path; /* OP_CALL: label of the instance; the key of a draw is the path of its calls, joined by '.', and its tag */
+    int group;   /* 0 = none, else groups[group - 1] of the unit */
     Span span;
 } Op;
 
@@ -143,23 +150,27 @@ enum { STREAM_USES_MAX = 4 };
                 then the linear members: Q-, K-, V-adjoints and adjoints of what else f reads. */
 typedef struct Group {
     GroupKind kind;
-    int raw, score, lse;                   /* operation ids */
-    int use_count; int uses[STREAM_USES_MAX];
-    int pick_count; int picks[STREAM_USES_MAX];
-    int score_grad, raw_grad;              /* STREAM_GRAD */
-    int dprob_count; int dprobs[STREAM_USES_MAX]; /* STREAM_GRAD: dP[…,i,j] sum= O-adjoint * V, one per use */
-    int sink_count; int sinks[12];         /* STREAM_GRAD: members that reduce raw_grad, score_grad or the probabilities into results */
+    int raw, score, lse; /* operation ids */
+    int use_count;
+    int uses[STREAM_USES_MAX];
+    int pick_count;
+    int picks[STREAM_USES_MAX];
+    int score_grad, raw_grad; /* STREAM_GRAD */
+    int dprob_count;
+    int dprobs[STREAM_USES_MAX]; /* STREAM_GRAD: dP[…,i,j] sum= O-adjoint * V, one per use */
+    int sink_count;
+    int sinks[12]; /* STREAM_GRAD: members that reduce raw_grad, score_grad or the probabilities into results */
 } Group;
 
 typedef enum { OUTPUT_RESULT, OUTPUT_LOSS, OUTPUT_METRIC, OUTPUT_NEXT, OUTPUT_SAVED, OUTPUT_GRAD } OutputKind;
 typedef enum { MERGE_NONE, MERGE_MEAN, MERGE_SUM, MERGE_MAX } Merge;
 
 typedef struct Output {
-    Symbol name;      /* RESULT: y, logits; LOSS, METRIC: their names; NEXT: the state; SAVED: the tensor; GRAD: the formal */
+    Symbol name; /* RESULT: y, logits; LOSS, METRIC: their names; NEXT: the state; SAVED: the tensor; GRAD: the formal */
     OutputKind kind;
-    Merge merge;      /* METRIC */
+    Merge merge; /* METRIC */
     int tensor;
-    int formal;       /* NEXT, GRAD: which formal (position in Unit.formals), else -1 */
+    int formal; /* NEXT, GRAD: which formal (position in Unit.formals), else -1 */
 } Output;
 
 typedef struct Program Program;
@@ -167,11 +178,16 @@ typedef struct Program Program;
 struct Unit {
     Program *program;
     Symbol name;
-    int tensor_count; Tensor *tensors;
-    int op_count; Op *ops;
-    int formal_count; int *formals;        /* tensor ids, in the order that callers bind them */
-    int output_count; Output *outputs;
-    int group_count; Group *groups;
+    int tensor_count;
+    Tensor *tensors;
+    int op_count;
+    Op *ops;
+    int formal_count;
+    int *formals; /* tensor ids, in the order that callers bind them */
+    int output_count;
+    Output *outputs;
+    int group_count;
+    Group *groups;
     int tensor_capacity, op_capacity, formal_capacity, output_capacity, group_capacity; /* growth inside the arena */
 };
 
@@ -179,15 +195,16 @@ struct Unit {
 typedef struct Init {
     bool normal;
     double mean, std;
-    Unit *value;      /* otherwise: a unit without formals whose single RESULT is the initial tensor */
+    Unit *value; /* otherwise: a unit without formals whose single RESULT is the initial tensor */
 } Init;
 
 /* A formal of the main unit: what the runtime binds. */
 typedef struct Binding {
-    Symbol path;      /* "brainformer_1_0[2].moe_1.router.w"; "tokens", "targets", "segment", "step" */
+    Symbol path; /* "brainformer_1_0[2].moe_1.router.w"; "tokens", "targets", "segment", "step" */
     TensorRole role;
-    Init init;        /* PARAM, STATE */
-    int plain_rank; int64_t plain_extent[8]; /* PARAM, STATE: the shape shown and stored, compound axes flattened */
+    Init init; /* PARAM, STATE */
+    int plain_rank;
+    int64_t plain_extent[8]; /* PARAM, STATE: the shape shown and stored, compound axes flattened */
 } Binding;
 
 struct Program {
@@ -195,10 +212,10 @@ struct Program {
     Interner *interner;
     DimTable *dims;
     int unit_count, unit_capacity;
-    Unit **units;     /* callees before callers */
+    Unit **units; /* callees before callers */
     Unit *main;
     int64_t most[DIM_SYMBOLS]; /* what the program takes for granted of a run-time symbol: the largest value it may have; 0: any */
-    Binding *bindings; /* parallel to main->formals, filled by lowering */
+    Binding *bindings;         /* parallel to main->formals, filled by lowering */
 };
 
 /* ---- building ------------------------------------------------------------------------------------------------------------- */
@@ -220,19 +237,19 @@ typedef struct OpBuilder {
 
 OpBuilder op_begin(Unit *unit, OpKind kind);
 int op_index(OpBuilder *builder, Symbol name, Dim extent);
-void op_cond(OpBuilder *builder, Affine affine);                         /* a constant condition that holds is dropped */
-void op_guard(OpBuilder *builder, int expr);                             /* a constant that is true is dropped; AND is split */
+void op_cond(OpBuilder *builder, Affine affine); /* a constant condition that holds is dropped */
+void op_guard(OpBuilder *builder, int expr);     /* a constant that is true is dropped; AND is split */
 int expr_const(OpBuilder *builder, double value);
 int expr_dim(OpBuilder *builder, Dim dim);
 int expr_pos(OpBuilder *builder, int index);
 int expr_read(OpBuilder *builder, Access access);
 int expr_draw(OpBuilder *builder, Symbol tag, int count, const Affine *subs, const Dim *extents);
-int expr_op(OpBuilder *builder, ExprKind kind, int a, int b, int c);     /* folds constants and identities (x*1, x+0, select of a constant …) */
+int expr_op(OpBuilder *builder, ExprKind kind, int a, int b, int c); /* folds constants and identities (x*1, x+0, select of a constant …) */
 /* Adds the expression as it is: shared with an equal one, but never folded. */
 int expr_raw(OpBuilder *builder, Expr expr);
 /* Copies expression `id` of another operation; index i becomes index_map[i], a tensor becomes tensor_map[t] (NULL = the same). memo[expr_count] starts at -1. */
 int expr_copy(OpBuilder *builder, const Op *from, int id, const int *index_map, const int *tensor_map, int *memo);
-int op_finish(OpBuilder *builder);                                       /* returns the operation's position in the unit; sets the defined tensor's def */
+int op_finish(OpBuilder *builder); /* returns the operation's position in the unit; sets the defined tensor's def */
 
 Affine affine_const(Program *program, Dim base);
 Affine affine_index(Program *program, int index);
@@ -245,7 +262,7 @@ bool affine_equal(Affine a, Affine b);
 /* Each index i becomes the affine by[i]. */
 Affine affine_substitute(Program *program, Affine a, const Affine *by);
 
-Access access_new(Program *program, int tensor, int count);             /* subscripts zeroed with span 1 */
+Access access_new(Program *program, int tensor, int count);                         /* subscripts zeroed with span 1 */
 Access access_indices(Program *program, int tensor, int count, const int *indices); /* bare subscripts, span 1 */
 /* A copy: index i becomes index_map[i], tensor t becomes tensor_map[t]; either map may be NULL = the same. */
 Affine affine_map(Program *program, Affine affine, const int *index_map);
@@ -254,15 +271,15 @@ Sub sub_affine(Affine affine, int span);
 Sub sub_index(Program *program, int index);
 Sub sub_read(Program *program, Access read, int span);
 bool access_equal(const Access *a, const Access *b);
-Dim access_extent(const Unit *unit, const Access *access, int sub);     /* product of the extents that subscript covers */
+Dim access_extent(const Unit *unit, const Access *access, int sub); /* product of the extents that subscript covers */
 
 bool expr_is_const(const Op *op, int id, double *value);
-bool op_uses_index(const Op *op, int expr, int index);                  /* the expression's value depends on the index */
+bool op_uses_index(const Op *op, int expr, int index); /* the expression's value depends on the index */
 const char *scalar_name(ExprKind kind);
 int scalar_arity(ExprKind kind);
 double scalar_flops(ExprKind kind);
 double scalar_eval(ExprKind kind, double a, double b, double c);
-bool scalar_is_boolean(ExprKind kind);                                  /* its value is 0 or 1 */
+bool scalar_is_boolean(ExprKind kind); /* its value is 0 or 1 */
 /* The Philox stream of a draw: hash of the labels of the calls that led there, joined by '.' ("" in the main unit), and the tag. */
 uint64_t draw_stream(const char *path, Symbol tag);
 
@@ -275,7 +292,7 @@ void unit_print(const Unit *unit, Str *out);
 void program_print(const Program *program, Str *out);
 /* Reads what program_print writes. NULL and a message with line on bad text. */
 Program *program_read(Arena *arena, Interner *interner, const char *text, const char **message);
-uint64_t op_hash(const Unit *unit, const Op *op);     /* structure, with tensors by type and shape, not identity; stable across runs */
+uint64_t op_hash(const Unit *unit, const Op *op); /* structure, with tensors by type and shape, not identity; stable across runs */
 uint64_t program_hash(const Program *program);
 
 #endif

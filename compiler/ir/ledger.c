@@ -10,7 +10,7 @@ typedef struct Counter {
     Arena *arena;
     const Program *program;
     DimEnv env;
-    UnitCost *units;       /* parallel to program->units, those counted so far */
+    UnitCost *units; /* parallel to program->units, those counted so far */
     int unit_count;
 } Counter;
 
@@ -18,17 +18,14 @@ typedef struct UnitCounter {
     const Counter *all;
     const Unit *unit;
     UnitCost *cost;
-    bool *live;            /* [tensor]: a result or loss needs it */
-    bool *varies;          /* [tensor]: real, and depends on a parameter or on the stream */
-    bool *adjoint;         /* [tensor]: a result or loss depends on it in a way that has a derivative */
-    bool **vocabulary;     /* [tensor][axis]: made along the vocabulary */
-    bool *normalised;      /* [tensor]: a log-sum-exp runs over it, or over a map of it: made again in the backward pass */
+    bool *live;        /* [tensor]: a result or loss needs it */
+    bool *varies;      /* [tensor]: real, and depends on a parameter or on the stream */
+    bool *adjoint;     /* [tensor]: a result or loss depends on it in a way that has a derivative */
+    bool **vocabulary; /* [tensor][axis]: made along the vocabulary */
+    bool *normalised;  /* [tensor]: a log-sum-exp runs over it, or over a map of it: made again in the backward pass */
 } UnitCounter;
 
-static double dim_number(const UnitCounter *uc, Dim dim)
-{
-    return (double)dim_eval(dim, &uc->all->env);
-}
+static double dim_number(const UnitCounter *uc, Dim dim) { return (double)dim_eval(dim, &uc->all->env); }
 
 static double tensor_size(const UnitCounter *uc, int tensor)
 {
@@ -187,10 +184,7 @@ static void find_normalised(UnitCounter *uc)
 
 /* ---- parameters ---- */
 
-static IndexSet written_indices(const Op *op)
-{
-    return index_set_access(&op->out);
-}
+static IndexSet written_indices(const Op *op) { return index_set_access(&op->out); }
 
 /* Indices that run over the batch or the positions themselves. */
 static IndexSet token_indices(const UnitCounter *uc, const Op *op)
@@ -241,12 +235,14 @@ static int product_factors(UnitCounter *uc, const Op *op, int expr, bool note)
     const Expr *node = &op->exprs[expr];
     switch ((int)node->kind) {
     case EXPR_MUL: return product_factors(uc, op, node->arg[0], note) + product_factors(uc, op, node->arg[1], note);
-    case EXPR_NEG: case EXPR_STOP: return product_factors(uc, op, node->arg[0], note);
+    case EXPR_NEG:
+    case EXPR_STOP: return product_factors(uc, op, node->arg[0], note);
     case EXPR_READ:
         if (note)
             product_factor(uc, op, &node->access);
         return 1;
-    case EXPR_CONST: case EXPR_DIM: return 0;
+    case EXPR_CONST:
+    case EXPR_DIM: return 0;
     }
     return 1;
 }
@@ -278,8 +274,14 @@ static void classify(UnitCounter *uc)
 static double edge_flops(ExprKind kind)
 {
     switch ((int)kind) {
-    case EXPR_ADD: case EXPR_SUB: case EXPR_NEG: case EXPR_SELECT: case EXPR_MIN: case EXPR_MAX: return 1;
-    case EXPR_MUL: case EXPR_FMA: return 2;
+    case EXPR_ADD:
+    case EXPR_SUB:
+    case EXPR_NEG:
+    case EXPR_SELECT:
+    case EXPR_MIN:
+    case EXPR_MAX: return 1;
+    case EXPR_MUL:
+    case EXPR_FMA: return 2;
     }
     return 2 + scalar_flops(kind);
 }
@@ -292,7 +294,9 @@ static double reduce_flops(const UnitCounter *uc, const Op *op)
         return 1 + log2(fmax(1, dim_number(uc, op->top_k)));
     switch (op->reducer) {
     case REDUCE_SET: return 0;
-    case REDUCE_SUM: case REDUCE_MAX: case REDUCE_MIN: return 1;
+    case REDUCE_SUM:
+    case REDUCE_MAX:
+    case REDUCE_MIN: return 1;
     case REDUCE_LSE: return 1 + scalar_flops(EXPR_EXP);
     }
     return 0;
@@ -402,7 +406,8 @@ static bool fixed_expr(const UnitCounter *uc, const Op *op, int expr, int depth,
     case EXPR_CONST: fixed->value = node->value; return true;
     case EXPR_DIM: fixed->value = fixed_dim(uc, node->dim, fixed); return true;
     case EXPR_READ: return fixed_tensor(uc, node->access.tensor, depth - 1, fixed);
-    case EXPR_POS: case EXPR_DRAW: return false;
+    case EXPR_POS:
+    case EXPR_DRAW: return false;
     }
     for (int a = 0; a < scalar_arity(node->kind); a++) {
         if (!fixed_expr(uc, op, node->arg[a], depth, fixed))
@@ -426,7 +431,9 @@ static bool fixed_tensor(const UnitCounter *uc, int tensor, int depth, FixedMetr
         if (!(written >> i & 1))
             times *= fixed_dim(uc, op->indices[i].extent, fixed);
     switch (op->reducer) {
-    case REDUCE_SET: case REDUCE_MAX: case REDUCE_MIN: break;
+    case REDUCE_SET:
+    case REDUCE_MAX:
+    case REDUCE_MIN: break;
     case REDUCE_SUM: fixed->value *= times; break;
     case REDUCE_LSE: fixed->value += log(times); break;
     }
@@ -449,8 +456,13 @@ static void fixed_metrics(UnitCounter *uc)
 static void unit_cost(const Counter *all, const Unit *unit, UnitCost *cost)
 {
     Arena *arena = all->arena;
-    UnitCounter uc = {.all = all, .unit = unit, .cost = cost, .live = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .varies = ARENA_ARRAY(arena, bool, unit->tensor_count + 1),
-                      .adjoint = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), .vocabulary = ARENA_ARRAY(arena, bool *, unit->tensor_count + 1),
+    UnitCounter uc = {.all = all,
+                      .unit = unit,
+                      .cost = cost,
+                      .live = ARENA_ARRAY(arena, bool, unit->tensor_count + 1),
+                      .varies = ARENA_ARRAY(arena, bool, unit->tensor_count + 1),
+                      .adjoint = ARENA_ARRAY(arena, bool, unit->tensor_count + 1),
+                      .vocabulary = ARENA_ARRAY(arena, bool *, unit->tensor_count + 1),
                       .normalised = ARENA_ARRAY(arena, bool, unit->tensor_count + 1)};
     *cost = (UnitCost){.unit = unit, .formals = ARENA_ARRAY(arena, ParamCost, unit->formal_count + 1), .ops = ARENA_ARRAY(arena, OpCost, unit->op_count + 1)};
     find_live(&uc);

@@ -32,7 +32,7 @@ typedef struct Work {
 typedef struct FixedMetric {
     Symbol name;
     double value;
-    bool sized;               /* the batch or the length decides, not the model alone */
+    bool sized; /* the batch or the length decides, not the model alone */
 } FixedMetric;
 
 /* An operation of a unit; nothing where no result or loss needs it, or where it is a call. */
@@ -60,17 +60,17 @@ typedef struct CallCost {
     int op;
     Symbol path;
     const UnitCost *cost;
-    Counts first;       /* parameters that no call before has used: a shared one counts at its first use */
-    double activated;   /* of all that it uses */
+    Counts first;     /* parameters that no call before has used: a shared one counts at its first use */
+    double activated; /* of all that it uses */
 } CallCost;
 
 typedef struct ProgramCost {
     int64_t batch, length;
     Counts counts;
-    Work work;          /* of all calls, and of what the main unit does itself */
+    Work work; /* of all calls, and of what the main unit does itself */
     int call_count;
     CallCost *calls;
-    ParamCost *params;  /* [main->formal_count] */
+    ParamCost *params; /* [main->formal_count] */
 } ProgramCost;
 
 ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length);

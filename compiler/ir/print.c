@@ -27,8 +27,8 @@ enum { DEPTH_MAX = 24 }; /* of one line's expression: what lies deeper gets a li
 const char *const reducer_names[] = {[REDUCE_SET] = "set", [REDUCE_SUM] = "sum", [REDUCE_MAX] = "max", [REDUCE_MIN] = "min", [REDUCE_LSE] = "lse"};
 const char *const op_names[] = {[OP_NEST] = "nest", [OP_RECUR] = "recur", [OP_TOP] = "top", [OP_CALL] = "call"};
 const char *const role_names[] = {[TENSOR_LOCAL] = "local", [TENSOR_INPUT] = "input", [TENSOR_PARAM] = "param", [TENSOR_STATE] = "state"};
-const char *const output_names[] = {[OUTPUT_RESULT] = "result", [OUTPUT_LOSS] = "loss",   [OUTPUT_METRIC] = "metric",
-                                    [OUTPUT_NEXT] = "next",     [OUTPUT_SAVED] = "saved", [OUTPUT_GRAD] = "grad"};
+const char *const output_names[] = {
+    [OUTPUT_RESULT] = "result", [OUTPUT_LOSS] = "loss", [OUTPUT_METRIC] = "metric", [OUTPUT_NEXT] = "next", [OUTPUT_SAVED] = "saved", [OUTPUT_GRAD] = "grad"};
 const char *const merge_names[] = {[MERGE_NONE] = "none", [MERGE_MEAN] = "mean", [MERGE_SUM] = "sum", [MERGE_MAX] = "max"};
 const char *const group_names[] = {[GROUP_STREAM] = "stream", [GROUP_STREAM_GRAD] = "stream_grad"};
 
@@ -214,10 +214,7 @@ static void choose_lets(const Printer *printer)
     free(depth);
 }
 
-static void begin_line(Str *out, const char *keyword)
-{
-    str_printf(out, "\n        %s ", keyword);
-}
+static void begin_line(Str *out, const char *keyword) { str_printf(out, "\n        %s ", keyword); }
 
 static void print_domain(const Printer *printer)
 {
@@ -407,10 +404,7 @@ static int unit_position(const Program *program, const Unit *unit)
     return -1;
 }
 
-void unit_print(const Unit *unit, Str *out)
-{
-    print_unit_at(unit, unit_position(unit->program, unit), out);
-}
+void unit_print(const Unit *unit, Str *out) { print_unit_at(unit, unit_position(unit->program, unit), out); }
 
 static void print_binding(const Binding *binding, int init_position, Str *out)
 {

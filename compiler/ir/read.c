@@ -18,8 +18,8 @@ typedef struct Reader {
     const char *text, *at;
     const char *message; /* the first error; then everything returns quickly */
     Unit *unit;
-    OpBuilder *builder;  /* of the operation being read */
-    Ints lets;           /* its named expressions */
+    OpBuilder *builder; /* of the operation being read */
+    Ints lets;          /* its named expressions */
     int depth;
 } Reader;
 
@@ -166,15 +166,9 @@ static int read_numbered(Reader *reader, const char *mark, int limit, const char
     return reader->message ? 0 : number;
 }
 
-static int read_tensor(Reader *reader)
-{
-    return take(reader, "-") ? -1 : read_numbered(reader, "%", reader->unit->tensor_count, "tensor");
-}
+static int read_tensor(Reader *reader) { return take(reader, "-") ? -1 : read_numbered(reader, "%", reader->unit->tensor_count, "tensor"); }
 
-static int read_index(Reader *reader)
-{
-    return read_numbered(reader, "$", reader->builder->op.index_count, "index");
-}
+static int read_index(Reader *reader) { return read_numbered(reader, "$", reader->builder->op.index_count, "index"); }
 
 /* ---- accesses ---- */
 
@@ -561,9 +555,8 @@ static void read_list(Reader *reader, const char *word, int max, int *count, int
 
 static void read_group(Reader *reader)
 {
-    Group group = {.kind = (GroupKind)take_choice(reader, (const char *const[]){group_names[GROUP_STREAM_GRAD], group_names[GROUP_STREAM]}, 2, "a group") == 0
-                               ? GROUP_STREAM_GRAD
-                               : GROUP_STREAM};
+    Group group = {.kind = (GroupKind)take_choice(reader, (const char *const[]){group_names[GROUP_STREAM_GRAD], group_names[GROUP_STREAM]}, 2, "a group") == 0 ? GROUP_STREAM_GRAD
+                                                                                                                                                               : GROUP_STREAM};
     int *const roles[] = {&group.raw, &group.score, &group.lse, &group.score_grad, &group.raw_grad};
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         *roles[i] = read_int(reader);

@@ -29,7 +29,9 @@ double scalar_eval(ExprKind kind, double a, double b, double c)
 #define B b
 #define C c
     switch (kind) {
-#define SCALAR(name, text, arity, flops, eval, da, db, dc) case EXPR_##name: return eval;
+#define SCALAR(name, text, arity, flops, eval, da, db, dc)                                                                                                                         \
+    case EXPR_##name:                                                                                                                                                              \
+        return eval;
 #include "ir/ops.def"
 #undef SCALAR
     case EXPR_COUNT: break;
@@ -42,8 +44,7 @@ double scalar_eval(ExprKind kind, double a, double b, double c)
 
 bool scalar_is_boolean(ExprKind kind)
 {
-    return kind == EXPR_EQ || kind == EXPR_NE || kind == EXPR_LT || kind == EXPR_LE || kind == EXPR_AND || kind == EXPR_OR || kind == EXPR_NOT ||
-           kind == EXPR_EXISTS;
+    return kind == EXPR_EQ || kind == EXPR_NE || kind == EXPR_LT || kind == EXPR_LE || kind == EXPR_AND || kind == EXPR_OR || kind == EXPR_NOT || kind == EXPR_EXISTS;
 }
 
 /* Part by part, so that a tag that carries its path ("a.b.keep", where calls have been inlined) gives the stream of path "a.b" and tag "keep". */

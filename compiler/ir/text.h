@@ -4,8 +4,14 @@
 
 #include "ir/ir.h"
 
-enum { REDUCER_COUNT = REDUCE_LSE + 1, OP_KIND_COUNT = OP_CALL + 1, ROLE_COUNT = TENSOR_STATE + 1, OUTPUT_COUNT = OUTPUT_GRAD + 1, MERGE_COUNT = MERGE_MAX + 1,
-       GROUP_COUNT = GROUP_STREAM_GRAD + 1 };
+enum {
+    REDUCER_COUNT = REDUCE_LSE + 1,
+    OP_KIND_COUNT = OP_CALL + 1,
+    ROLE_COUNT = TENSOR_STATE + 1,
+    OUTPUT_COUNT = OUTPUT_GRAD + 1,
+    MERGE_COUNT = MERGE_MAX + 1,
+    GROUP_COUNT = GROUP_STREAM_GRAD + 1
+};
 
 extern const char *const reducer_names[], *const op_names[], *const role_names[], *const output_names[], *const merge_names[], *const group_names[];
 

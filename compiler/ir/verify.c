@@ -9,8 +9,8 @@
 typedef struct Verifier {
     const Unit *unit;
     const Op *op;
-    int number;        /* of the operation, -1 outside */
-    bool *defined;     /* by tensor */
+    int number;    /* of the operation, -1 outside */
+    bool *defined; /* by tensor */
     const char *message;
 } Verifier;
 
@@ -133,8 +133,8 @@ static void check_access(Verifier *verifier, const Access *access, int rank, boo
         const Tensor *subscript = &verifier->unit->tensors[inner->tensor];
         if (subscript->type != T_INT)
             fail(verifier, "%s is subscripted through %s, which holds numbers", tensor->name, subscript->name);
-        else if (dim_proves_nonnegative(dim_sub(verifier->unit->program->dims, subscript->bound, dim_add(verifier->unit->program->dims, extent,
-                                                                                                         dim_int(verifier->unit->program->dims, 1)))))
+        else if (dim_proves_nonnegative(
+                     dim_sub(verifier->unit->program->dims, subscript->bound, dim_add(verifier->unit->program->dims, extent, dim_int(verifier->unit->program->dims, 1)))))
             fail(verifier, "values of %s exceed the axis of %s", subscript->name, tensor->name);
         else
             check_access(verifier, inner, subscript->rank, true);

@@ -49,10 +49,7 @@ typedef struct Part {
     Cut *cuts;
 } Part;
 
-static int64_t floor_quotient(int64_t a, int64_t b) /* b > 0 */
-{
-    return a / b - (a % b < 0);
-}
+static int64_t floor_quotient(int64_t a, int64_t b) /* b > 0 */ { return a / b - (a % b < 0); }
 
 /* How many values of the last index satisfy every cut at the given others. */
 static int64_t interval_length(const Part *part, const int64_t *at)

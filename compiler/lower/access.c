@@ -47,8 +47,8 @@ static bool inside(Lower *lw, OpCtx *ctx, Affine value, Dim extent, const Node *
     const bool low = proves(lw, ctx, value), high = proves(lw, ctx, above);
     if (low && high)
         return true;
-    Diagnostic *diag = diag_add(lw->diags, DIAG_E0403, entry->span, "this subscript may be %s the axis, whose extent is %s",
-                                low ? "beyond the end of" : "before the start of", dim_text(lw, extent));
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0403, entry->span, "this subscript may be %s the axis, whose extent is %s", low ? "beyond the end of" : "before the start of",
+                                dim_text(lw, extent));
     diag_fix(lw->diags, diag, "restrict the definition with `where`, or the reduction with `| …`, so that the subscript stays inside");
     return false;
 }
@@ -60,10 +60,7 @@ typedef struct Part {
     Dim extent; /* NULL: not known from the entry */
 } Part;
 
-static bool bare_index(const IndexBinding *binding, const Axis *axis)
-{
-    return !binding->axis.low && !axis->low && axis_same(&binding->axis, axis);
-}
+static bool bare_index(const IndexBinding *binding, const Axis *axis) { return !binding->axis.low && !axis->low && axis_same(&binding->axis, axis); }
 
 static void push_parts(Lower *lw, const IndexBinding *binding, Part *parts, int *count)
 {
@@ -161,7 +158,8 @@ static bool data_sub(Lower *lw, OpCtx *ctx, const Axis *axis, const Node *entry,
         return false;
     }
     if (axis_size(lw, &value->axis) != axis_size(lw, axis)) {
-        Diagnostic *diag = diag_add(lw->diags, DIAG_E0402, entry->span, "this points into an axis of %s, but subscripts one of %s", axis_text(lw, &value->axis), axis_text(lw, axis));
+        Diagnostic *diag =
+            diag_add(lw->diags, DIAG_E0402, entry->span, "this points into an axis of %s, but subscripts one of %s", axis_text(lw, &value->axis), axis_text(lw, axis));
         diag_note(lw->diags, diag, "an integer tensor is typed by the axis that it points into");
         return false;
     }
@@ -323,8 +321,8 @@ bool build_access(Lower *lw, OpCtx *ctx, Scope *scope, LTensor *tensor, const No
 /* `h[(t, c) - 1, e]`: the entry at the scan axis is the index less one. */
 static const Node *step_back(const Node *entry)
 {
-    const bool minus_one = entry->kind == NODE_BINARY && entry->op == AST_SUB && entry->kids[BINARY_RIGHT]->kind == NODE_NUMBER &&
-                           rational_equal(entry->kids[BINARY_RIGHT]->value, rational_int(1));
+    const bool minus_one =
+        entry->kind == NODE_BINARY && entry->op == AST_SUB && entry->kids[BINARY_RIGHT]->kind == NODE_NUMBER && rational_equal(entry->kids[BINARY_RIGHT]->value, rational_int(1));
     return minus_one ? entry->kids[BINARY_LEFT] : NULL;
 }
 

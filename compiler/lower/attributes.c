@@ -168,7 +168,7 @@ void attribute_unknown(Lower *lw, const Node *definition, const Node *attributes
 static const Node *attributes_of(const Node *definition)
 {
     return definition->kind == NODE_DEFINITION ? definition->kids[DEFINITION_PARAMS]
-         : definition->kind == NODE_BLOCK      ? definition->kids[BLOCK_ATTRIBUTES]
+           : definition->kind == NODE_BLOCK    ? definition->kids[BLOCK_ATTRIBUTES]
                                                : definition->kids[MODEL_ATTRIBUTES];
 }
 

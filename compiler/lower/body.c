@@ -9,15 +9,9 @@
 enum { RESULTS_MAX = 8 };
 static const int64_t PARAMETER_ELEMENTS_MAX = (int64_t)1 << 40;
 
-void body_free(Body *body)
-{
-    vec_free(&body->labels);
-}
+void body_free(Body *body) { vec_free(&body->labels); }
 
-static Val tensor_val(LTensor *tensor)
-{
-    return tensor ? (Val){.kind = VAL_TENSOR, .tensor = tensor, .span = tensor->span, .expr = -1} : val_poison();
-}
+static Val tensor_val(LTensor *tensor) { return tensor ? (Val){.kind = VAL_TENSOR, .tensor = tensor, .span = tensor->span, .expr = -1} : val_poison(); }
 
 static void bind_name(Body *body, Symbol name, Val value, Span span)
 {
@@ -415,8 +409,9 @@ static void require_condition(Body *body, const Node *condition)
     const Val value = eval_const(body->lw, body->scope, condition);
     if (value.kind == VAL_POISON || (value.kind == VAL_BOOL && value.truth))
         return;
-    Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0407, condition->span, value.kind == VAL_BOOL ? "this requirement of `%s` does not hold" : "this is no condition on constants (in `%s`)",
-                                body->node ? body->node->name : "?");
+    Diagnostic *diag =
+        diag_add(body->lw->diags, DIAG_E0407, condition->span, value.kind == VAL_BOOL ? "this requirement of `%s` does not hold" : "this is no condition on constants (in `%s`)",
+                 body->node ? body->node->name : "?");
     body->failed = true; /* what follows was written for attributes that satisfy it */
     if (condition->kind != NODE_BINARY || value.kind != VAL_BOOL)
         return;
@@ -446,7 +441,8 @@ static void return_statement(Body *body, const Node *node)
         const Node *value = list_at(values, i);
         if (value->kind == NODE_BIND) {
             const Node *target = value->kids[BIND_TARGET];
-            add_result(body, target->name, define_target(body, target->name, target->kids[TARGET_ENTRIES], value->span, value->kids[BIND_VALUE], value->kids[BIND_WHERE], texts, text_count));
+            add_result(body, target->name,
+                       define_target(body, target->name, target->kids[TARGET_ENTRIES], value->span, value->kids[BIND_VALUE], value->kids[BIND_WHERE], texts, text_count));
             continue;
         }
         const Val *known = value->kind == NODE_NAME ? scope_find(body->scope, value->name) : NULL;
@@ -473,10 +469,7 @@ static void if_statement(Body *body, const Node *node)
         statement(body, list_at(arm, i));
 }
 
-static void bound_tensor(Body *body, const Node *target, LTensor *tensor)
-{
-    bind_name(body, target->name, tensor_val(tensor), target->span);
-}
+static void bound_tensor(Body *body, const Node *target, LTensor *tensor) { bind_name(body, target->name, tensor_val(tensor), target->span); }
 
 void statement(Body *body, const Node *node)
 {

@@ -5,11 +5,14 @@
 #include <string.h>
 
 /* Built-in functions that are one scalar node. */
-static const struct { const char *name; ExprKind kind; int arity; } SCALARS[] = {
-    {"exp", EXPR_EXP, 1},     {"log", EXPR_LOG, 1},         {"sqrt", EXPR_SQRT, 1}, {"rsqrt", EXPR_RSQRT, 1},   {"tanh", EXPR_TANH, 1},
-    {"erf", EXPR_ERF, 1},     {"sigmoid", EXPR_SIGMOID, 1}, {"sin", EXPR_SIN, 1},   {"softplus", EXPR_SOFTPLUS, 1}, {"cos", EXPR_COS, 1},
-    {"abs", EXPR_ABS, 1},     {"floor", EXPR_FLOOR, 1},     {"min", EXPR_MIN, 2},   {"max", EXPR_MAX, 2},       {"select", EXPR_SELECT, 3},
-    {"stop", EXPR_STOP, 1},
+static const struct {
+    const char *name;
+    ExprKind kind;
+    int arity;
+} SCALARS[] = {
+    {"exp", EXPR_EXP, 1},         {"log", EXPR_LOG, 1}, {"sqrt", EXPR_SQRT, 1},         {"rsqrt", EXPR_RSQRT, 1}, {"tanh", EXPR_TANH, 1}, {"erf", EXPR_ERF, 1},
+    {"sigmoid", EXPR_SIGMOID, 1}, {"sin", EXPR_SIN, 1}, {"softplus", EXPR_SOFTPLUS, 1}, {"cos", EXPR_COS, 1},     {"abs", EXPR_ABS, 1},   {"floor", EXPR_FLOOR, 1},
+    {"min", EXPR_MIN, 2},         {"max", EXPR_MAX, 2}, {"select", EXPR_SELECT, 3},     {"stop", EXPR_STOP, 1},
 };
 enum { SCALAR_FUNCTIONS = sizeof SCALARS / sizeof *SCALARS };
 
@@ -22,10 +25,7 @@ static bool count_is(Lower *lw, const Node *node, int wanted)
     return false;
 }
 
-static const Node *argument(const Node *node, int i)
-{
-    return list_at(node->kids[CALL_ARGS], i);
-}
+static const Node *argument(const Node *node, int i) { return list_at(node->kids[CALL_ARGS], i); }
 
 /* ceil, floor, min and max of exact numbers stay exact: they are how dimensions are computed. */
 static bool exact_call(Lower *lw, const char *name, const Val *values, int count, Val *result, Span span)

@@ -12,10 +12,7 @@ OpCtx ctx_begin(Body *body, Scope *scope, OpKind kind, OpCtx *parent)
     return ctx;
 }
 
-void ctx_free(OpCtx *ctx)
-{
-    vec_free(&ctx->indices);
-}
+void ctx_free(OpCtx *ctx) { vec_free(&ctx->indices); }
 
 static int add_index(OpCtx *ctx, Symbol name, Dim extent)
 {

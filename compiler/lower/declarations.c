@@ -7,16 +7,16 @@
 
 /* What a setting holds. */
 typedef enum {
-    SETTING_COUNT,      /* whole number, at least 1 */
-    SETTING_SEED,       /* whole number, at least 0 */
-    SETTING_NUMBER,     /* positive number */
-    SETTING_BUDGET,     /* 60 s, 2000step, 50Mtok */
+    SETTING_COUNT,  /* whole number, at least 1 */
+    SETTING_SEED,   /* whole number, at least 0 */
+    SETTING_NUMBER, /* positive number */
+    SETTING_BUDGET, /* 60 s, 2000step, 50Mtok */
     SETTING_WORD,
     SETTING_OPTIMIZER,
     SETTING_SCHEDULE,
     SETTING_SPACE,
     SETTING_RECIPE,
-    SETTING_MODEL,      /* a model or a block */
+    SETTING_MODEL, /* a model or a block */
 } SettingKind;
 
 typedef struct KnownSetting {
@@ -25,12 +25,12 @@ typedef struct KnownSetting {
 } KnownSetting;
 
 static const KnownSetting RECIPE_SETTINGS[] = {
-    {"optimizer", SETTING_OPTIMIZER}, {"schedule", SETTING_SCHEDULE}, {"batch", SETTING_COUNT}, {"context", SETTING_COUNT}, {"steps", SETTING_COUNT},
-    {"seed", SETTING_SEED}, {"clip_norm", SETTING_NUMBER}, {"accumulate", SETTING_COUNT}, {NULL, SETTING_COUNT},
+    {"optimizer", SETTING_OPTIMIZER}, {"schedule", SETTING_SCHEDULE}, {"batch", SETTING_COUNT},      {"context", SETTING_COUNT}, {"steps", SETTING_COUNT},
+    {"seed", SETTING_SEED},           {"clip_norm", SETTING_NUMBER},  {"accumulate", SETTING_COUNT}, {NULL, SETTING_COUNT},
 };
 static const KnownSetting SEARCH_SETTINGS[] = {
-    {"space", SETTING_SPACE}, {"baseline", SETTING_MODEL}, {"recipe", SETTING_RECIPE}, {"repeat", SETTING_COUNT}, {"trials", SETTING_COUNT}, {"budget", SETTING_BUDGET},
-    {"population", SETTING_COUNT}, {"sample", SETTING_COUNT}, {"rank", SETTING_WORD}, {"seed", SETTING_SEED}, {"step_time", SETTING_WORD}, {NULL, SETTING_COUNT},
+    {"space", SETTING_SPACE},      {"baseline", SETTING_MODEL}, {"recipe", SETTING_RECIPE}, {"repeat", SETTING_COUNT}, {"trials", SETTING_COUNT},   {"budget", SETTING_BUDGET},
+    {"population", SETTING_COUNT}, {"sample", SETTING_COUNT},   {"rank", SETTING_WORD},     {"seed", SETTING_SEED},    {"step_time", SETTING_WORD}, {NULL, SETTING_COUNT},
 };
 
 static const KnownSetting *known_setting(Lower *lw, const KnownSetting *table, const Node *setting, const char *what)
@@ -76,21 +76,23 @@ static void check_number(Lower *lw, const Node *value, SettingKind kind)
         return;
     if (kind == SETTING_NUMBER ? val_double(&found, &number) && number > 0 : val_int(&found, &integer) && integer >= (kind == SETTING_COUNT))
         return;
-    diag_add(lw->diags, DIAG_E0205, value->span, "expected %s, found %s", kind == SETTING_COUNT ? "a whole number of at least 1" : kind == SETTING_SEED ? "a whole number from 0" : "a positive number",
+    diag_add(lw->diags, DIAG_E0205, value->span, "expected %s, found %s",
+             kind == SETTING_COUNT  ? "a whole number of at least 1"
+             : kind == SETTING_SEED ? "a whole number from 0"
+                                    : "a positive number",
              val_text(lw, &found));
 }
 
-void check_positive(Lower *lw, const Node *value)
-{
-    check_number(lw, value, SETTING_NUMBER);
-}
+void check_positive(Lower *lw, const Node *value) { check_number(lw, value, SETTING_NUMBER); }
 
 static void check_setting(Lower *lw, const KnownSetting *known, const Node *setting, int64_t steps)
 {
     const Node *value = setting->kids[SETTING_VALUE];
     double rate;
     switch (known->kind) {
-    case SETTING_COUNT: case SETTING_SEED: case SETTING_NUMBER: check_number(lw, value, known->kind); break;
+    case SETTING_COUNT:
+    case SETTING_SEED:
+    case SETTING_NUMBER: check_number(lw, value, known->kind); break;
     case SETTING_BUDGET:
         if (value->kind != NODE_QUANTITY && value->kind != NODE_ERROR)
             diag_add(lw->diags, DIAG_E0205, value->span, "a budget is an amount with its unit: 60 s, 30m, 2000step, 50Mtok, 2e15flop");
@@ -153,7 +155,8 @@ static void check_recipe(Lower *lw, const Node *recipe)
         }
     }
     if (!optimizer)
-        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0204, recipe->name_span, "the recipe `%s` names no optimizer", recipe->name), "for example `optimizer = adamw(rate = 0.001)`");
+        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0204, recipe->name_span, "the recipe `%s` names no optimizer", recipe->name),
+                 "for example `optimizer = adamw(rate = 0.001)`");
 }
 
 static void check_search(Lower *lw, const Node *search)

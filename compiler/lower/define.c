@@ -322,7 +322,8 @@ static bool split_affine(OpBuilder *ob, int expr, int self, int *a, int *b)
         return true;
     }
     switch ((int)node.kind) {
-    case EXPR_ADD: case EXPR_SUB:
+    case EXPR_ADD:
+    case EXPR_SUB:
         if (!split_affine(ob, node.arg[0], self, &a0, &b0) || !split_affine(ob, node.arg[1], self, &a1, &b1))
             return false;
         *a = expr_op(ob, node.kind, a0, a1, -1);
@@ -334,7 +335,8 @@ static bool split_affine(OpBuilder *ob, int expr, int self, int *a, int *b)
         *a = expr_op(ob, EXPR_NEG, a0, -1, -1);
         *b = expr_op(ob, EXPR_NEG, b0, -1, -1);
         return true;
-    case EXPR_MUL: case EXPR_DIV: {
+    case EXPR_MUL:
+    case EXPR_DIV: {
         const bool right = expr_reads_self(&ob->op, node.arg[1], self), left = expr_reads_self(&ob->op, node.arg[0], self);
         if ((left && right) || (right && node.kind == EXPR_DIV) || !split_affine(ob, node.arg[left ? 0 : 1], self, &a0, &b0))
             return false;

@@ -6,10 +6,7 @@
 #include <math.h>
 #include <string.h>
 
-static Val expr_val(OpCtx *ctx, int expr, Span span)
-{
-    return (Val){.kind = VAL_EXPR, .expr = expr, .owner = ctx, .span = span};
-}
+static Val expr_val(OpCtx *ctx, int expr, Span span) { return (Val){.kind = VAL_EXPR, .expr = expr, .owner = ctx, .span = span}; }
 
 static bool affine_int_number(const Val *value)
 {
@@ -37,7 +34,10 @@ int val_expr(Lower *lw, OpCtx *ctx, const Val *value, Span span)
         const int constant = val_expr(lw, ctx, &base, span);
         return sum < 0 ? constant : expr_op(&ctx->ob, EXPR_ADD, sum, constant, -1);
     }
-    case VAL_CHOICE: case VAL_NONE: case VAL_DEF: case VAL_TENSOR: {
+    case VAL_CHOICE:
+    case VAL_NONE:
+    case VAL_DEF:
+    case VAL_TENSOR: {
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, span, "expected a number, found %s", val_text(lw, value));
         if (value->kind == VAL_TENSOR)
             diag_fix(lw->diags, diag, "say which element: `%s[…]` with %d subscripts", value->tensor->name, value->tensor->rank);
@@ -47,10 +47,7 @@ int val_expr(Lower *lw, OpCtx *ctx, const Val *value, Span span)
     BFM_BUG("value kind %d", (int)value->kind);
 }
 
-Val eval_const(Lower *lw, Scope *scope, const Node *node)
-{
-    return eval(lw, NULL, scope, node);
-}
+Val eval_const(Lower *lw, Scope *scope, const Node *node) { return eval(lw, NULL, scope, node); }
 
 IndexBinding *index_find(OpCtx *ctx, Symbol name)
 {
@@ -440,10 +437,7 @@ static Val eval_subscripted_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node
     return eval_subscript(lw, ctx, scope, node, value->tensor, node->kids[SUBSCRIPT_ENTRIES]);
 }
 
-static Val eval_number(Lower *lw, const Node *node)
-{
-    return rational_valid(node->value) ? val_number(lw, node->value, node->span) : val_real(node->real, node->span);
-}
+static Val eval_number(Lower *lw, const Node *node) { return rational_valid(node->value) ? val_number(lw, node->value, node->span) : val_real(node->real, node->span); }
 
 Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 {
@@ -470,10 +464,7 @@ Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 
 /* ---- conditions of domains ---- */
 
-static Affine affine_of(Lower *lw, const Val *value)
-{
-    return value->kind == VAL_INDEX ? value->affine : affine_const(lw->program, value->dim);
-}
+static Affine affine_of(Lower *lw, const Val *value) { return value->kind == VAL_INDEX ? value->affine : affine_const(lw->program, value->dim); }
 
 /* a <= b, a < b, a == b between indices and constants are conditions of the iteration domain. */
 static bool affine_condition(Lower *lw, OpCtx *ctx, int op, const Val *a, const Val *b)

@@ -6,14 +6,14 @@
 
 typedef struct Inference {
     Lower *lw;
-    OpCtx *ctx;        /* the operation around, NULL for a definition */
+    OpCtx *ctx; /* the operation around, NULL for a definition */
     Scope *scope;
     Wanted *wanted;
     int count;
-    bool weak;         /* second sweep: comparisons count too */
+    bool weak; /* second sweep: comparisons count too */
     bool changed;
-    bool poisoned;     /* a tensor that the texts subscript is in error: what follows from that is not reported */
-    int hidden;        /* names bound further in: not the wanted ones */
+    bool poisoned; /* a tensor that the texts subscript is in error: what follows from that is not reported */
+    int hidden;    /* names bound further in: not the wanted ones */
     Symbol hidden_names[64];
 } Inference;
 

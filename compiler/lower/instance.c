@@ -51,8 +51,7 @@ bool instance_scope(Lower *lw, const DefValue *def, const Node *call, Scope *cal
 {
     Scope *scope = *result = scope_new(lw, caller);
     scope->barrier = true;
-    return bind_inputs(lw, def->node, scope, arguments, argument_count, span) &&
-           attributes_bind(lw, def->node, def->node->kids[DEFINITION_PARAMS], call, def, caller, scope, span);
+    return bind_inputs(lw, def->node, scope, arguments, argument_count, span) && attributes_bind(lw, def->node, def->node->kids[DEFINITION_PARAMS], call, def, caller, scope, span);
 }
 
 static const Node *named_argument(const Node *call, Symbol name)
@@ -210,8 +209,8 @@ static bool check_result(Lower *lw, Body *body)
     return true;
 }
 
-bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count,
-                   const char *prefix, Body *body)
+bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count, const char *prefix,
+                   Body *body)
 {
     (void)arguments;
     (void)argument_count;
@@ -229,8 +228,8 @@ bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *c
     return ok;
 }
 
-bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count,
-                 const char *prefix, Span span, Body *body)
+bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count, const char *prefix, Span span,
+                 Body *body)
 {
     Scope *scope;
     *body = (Body){0};
@@ -346,7 +345,8 @@ static LTensor *eval_elementwise(Body *body, Scope *scope, const Node *node)
     LTensor *tensors[2] = {NULL, NULL};
     Val constants[2];
     for (int i = 0; i < 2; i++) {
-        const bool constant = sides[i]->kind == NODE_NUMBER || (sides[i]->kind == NODE_NAME && scope_find(scope, sides[i]->name) && val_is_const(scope_find(scope, sides[i]->name)));
+        const bool constant =
+            sides[i]->kind == NODE_NUMBER || (sides[i]->kind == NODE_NAME && scope_find(scope, sides[i]->name) && val_is_const(scope_find(scope, sides[i]->name)));
         if (constant)
             constants[i] = eval_const(lw, scope, sides[i]);
         else if (!(tensors[i] = eval_tensor(body, scope, sides[i])))
@@ -378,7 +378,8 @@ LTensor *eval_tensor(Body *body, Scope *scope, const Node *node)
         if (value && value->kind == VAL_TENSOR)
             return value->tensor;
         if (!value || value->kind != VAL_POISON)
-            diag_add(lw->diags, DIAG_E0302, node->span, value && value->kind == VAL_NONE ? "there is no stream yet: a model begins with an embedding" : "there is no tensor `%s` here", node->name);
+            diag_add(lw->diags, DIAG_E0302, node->span,
+                     value && value->kind == VAL_NONE ? "there is no stream yet: a model begins with an embedding" : "there is no tensor `%s` here", node->name);
         return NULL;
     }
     if (node->kind == NODE_BINARY && node->op >= AST_ADD && node->op <= AST_DIV)

@@ -15,21 +15,21 @@ enum { AXIS_PARTS_MAX = 8, TENSOR_AXES_MAX = 12, CALL_DEPTH_MAX = 64, BODY_LINES
 typedef struct Axis {
     int parts;
     Dim part[AXIS_PARTS_MAX];
-    Dim low;              /* NULL = 0 */
+    Dim low; /* NULL = 0 */
 } Axis;
 
 /* A tensor of the language: an IR tensor whose storage axes are the parts of `axes`, in order. */
 typedef struct LTensor {
     Symbol name;
-    int id;               /* in the unit */
+    int id; /* in the unit */
     bool integer;
-    Axis points_into;     /* integer */
+    Axis points_into; /* integer */
     int rank;
     Axis axes[TENSOR_AXES_MAX];
-    int domain_op;        /* the SET operation whose conditions and guards say where it exists; -1: everywhere */
-    bool packed;          /* an optimiser's: storage has a leading axis over the elements or matrices that the form is mapped over */
-    int previous;         /* recurrence: the tensor of values one step before, -1 */
-    int scan_axis;        /* recurrence: the axis it runs along, -1 */
+    int domain_op; /* the SET operation whose conditions and guards say where it exists; -1: everywhere */
+    bool packed;   /* an optimiser's: storage has a leading axis over the elements or matrices that the form is mapped over */
+    int previous;  /* recurrence: the tensor of values one step before, -1 */
+    int scan_axis; /* recurrence: the axis it runs along, -1 */
     Span span;
 } LTensor;
 
@@ -37,54 +37,58 @@ typedef struct Scope Scope;
 
 /* A definition with some of its attributes bound: the value of a higher-order attribute. */
 typedef struct DefValue {
-    const Node *node;     /* DEFINITION, or NULL for a wiring's branch */
+    const Node *node; /* DEFINITION, or NULL for a wiring's branch */
     int count;
-    struct Binding_ { Symbol name; struct Val *value; Span span; } *bound;
+    struct Binding_ {
+        Symbol name;
+        struct Val *value;
+        Span span;
+    } * bound;
     /* A function of tensors that is no definition: what `f` and `norm` of a wiring stand for. */
     struct LTensor *(*apply)(void *context, struct LTensor *argument, Symbol label, Span span);
     void *context;
 } DefValue;
 
 typedef enum {
-    VAL_POISON,           /* an error was reported */
-    VAL_NUMBER,           /* constant: exact (dim) or not (real) */
-    VAL_BOOL,             /* constant */
-    VAL_CHOICE,           /* constant: one of an attribute's words, `mode` */
+    VAL_POISON, /* an error was reported */
+    VAL_NUMBER, /* constant: exact (dim) or not (real) */
+    VAL_BOOL,   /* constant */
+    VAL_CHOICE, /* constant: one of an attribute's words, `mode` */
     VAL_NONE,
     VAL_DEF,
-    VAL_AXIS,             /* the name of an axis of a signature */
-    VAL_INDEX,            /* integer-valued, affine in the indices of the operation */
-    VAL_EXPR,             /* of the operation under construction */
+    VAL_AXIS,  /* the name of an axis of a signature */
+    VAL_INDEX, /* integer-valued, affine in the indices of the operation */
+    VAL_EXPR,  /* of the operation under construction */
     VAL_TENSOR,
 } ValKind;
 
 typedef struct Val {
     ValKind kind;
-    Span span;            /* where it was written or set, for messages */
-    Dim dim;              /* NUMBER: exact value, may depend on run-time sizes; NULL if only `real` is known */
-    double real;          /* NUMBER where dim is NULL */
-    bool truth;           /* BOOL */
-    Symbol choice;        /* CHOICE */
+    Span span;     /* where it was written or set, for messages */
+    Dim dim;       /* NUMBER: exact value, may depend on run-time sizes; NULL if only `real` is known */
+    double real;   /* NUMBER where dim is NULL */
+    bool truth;    /* BOOL */
+    Symbol choice; /* CHOICE */
     DefValue *def;
-    Axis axis;            /* AXIS; INDEX and integer EXPR: what it points into (parts 0: unknown) */
-    Affine affine;        /* INDEX */
-    int expr;             /* EXPR */
-    bool integer;         /* EXPR: an index or none */
-    struct OpCtx *owner;  /* INDEX, EXPR: the operation it belongs to */
+    Axis axis;           /* AXIS; INDEX and integer EXPR: what it points into (parts 0: unknown) */
+    Affine affine;       /* INDEX */
+    int expr;            /* EXPR */
+    bool integer;        /* EXPR: an index or none */
+    struct OpCtx *owner; /* INDEX, EXPR: the operation it belongs to */
     LTensor *tensor;
 } Val;
 
 typedef struct ScopeEntry {
     Symbol name;
     Val value;
-    bool used;            /* somebody asked for it */
+    bool used; /* somebody asked for it */
 } ScopeEntry;
 
 struct Scope {
     Scope *parent;
-    bool barrier;         /* names further out are seen only as required attributes taken by name */
+    bool barrier; /* names further out are seen only as required attributes taken by name */
     VEC(ScopeEntry) entries;
-    Scope *next_owned;    /* list of all scopes, to be freed with the Lower */
+    Scope *next_owned; /* list of all scopes, to be freed with the Lower */
 };
 
 typedef struct IndexBinding {
@@ -97,11 +101,11 @@ typedef struct IndexBinding {
 typedef enum { FORMAL_STREAM, FORMAL_AMBIENT, FORMAL_PARAM, FORMAL_SHARED, FORMAL_STATE } FormalKind;
 typedef struct FormalInfo {
     FormalKind kind;
-    Symbol name;          /* ambient: its name; param, state: path within the unit */
+    Symbol name; /* ambient: its name; param, state: path within the unit */
     Init init;
     int plain_rank;
     int64_t plain_extent[8];
-    Axis points_into;     /* ambient integers */
+    Axis points_into; /* ambient integers */
     Span span;
 } FormalInfo;
 
@@ -119,7 +123,7 @@ typedef struct Instance {
 typedef struct UnitCtx {
     Unit *unit;
     Instance *instance;
-    int pack;             /* optimiser forms: extent symbol of the leading axis, -1 otherwise */
+    int pack; /* optimiser forms: extent symbol of the leading axis, -1 otherwise */
 } UnitCtx;
 
 typedef struct OpCtx {
@@ -128,12 +132,12 @@ typedef struct OpCtx {
     OpBuilder ob;
     struct OpCtx *parent;
     VEC(IndexBinding) indices;
-    int pack_index;       /* IR index over the leading axis of an optimiser's tensors, -1 */
-    int first_reduced;    /* language indices from here on are reduced by this operation; -1: none */
-    Symbol recur_name;    /* `recur`: the tensor being defined, which may be read one step back */
+    int pack_index;    /* IR index over the leading axis of an optimiser's tensors, -1 */
+    int first_reduced; /* language indices from here on are reduced by this operation; -1: none */
+    Symbol recur_name; /* `recur`: the tensor being defined, which may be read one step back */
     LTensor *recur_tensor;
-    int recur_expr;       /* the placeholder that stands for that read, -1 until it is met */
-    int from_parent[64];  /* IR index of the parent -> of this operation, -1 */
+    int recur_expr;      /* the placeholder that stands for that read, -1 until it is met */
+    int from_parent[64]; /* IR index of the parent -> of this operation, -1 */
 } OpCtx;
 
 typedef struct Lower {
@@ -148,25 +152,25 @@ typedef struct Lower {
     Scope *scopes;
     VEC(Instance *) instances;
     VEC(Requirement) requirements; /* met so far; `line` is set where an instance is made for one */
-    Dim context;          /* the model's, NULL if it has none */
+    Dim context;                   /* the model's, NULL if it has none */
     int depth;
-    int temporary;        /* numbers of unnamed tensors */
+    int temporary; /* numbers of unnamed tensors */
 } Lower;
 
 /* The body of one definition being elaborated inside a unit. */
 typedef struct Body {
     Lower *lw;
     UnitCtx *uc;
-    const Node *node;     /* DEFINITION */
+    const Node *node; /* DEFINITION */
     Scope *scope;
-    const char *prefix;   /* of parameter paths within the unit: "", "norm.", "router." */
-    Symbol defining;      /* what the `let` at hand defines */
+    const char *prefix; /* of parameter paths within the unit: "", "norm.", "router." */
+    Symbol defining;    /* what the `let` at hand defines */
     bool returned;
-    bool failed;          /* a requirement did not hold: the rest is not looked at */
+    bool failed; /* a requirement did not hold: the rest is not looked at */
     int result_count;
     LTensor *results[8];
     Symbol result_names[8];
-    VEC(Symbol) labels;   /* of definitions called so far */
+    VEC(Symbol) labels; /* of definitions called so far */
 } Body;
 
 /* ---- scopes, values (values.c) ---- */
@@ -182,7 +186,7 @@ Val val_bool(bool truth, Span span);
 bool val_is_const(const Val *value);
 bool val_double(const Val *value, double *result); /* NUMBER (static) or BOOL */
 bool val_int(const Val *value, int64_t *result);
-const char *val_text(Lower *lw, const Val *value);  /* for messages and keys */
+const char *val_text(Lower *lw, const Val *value); /* for messages and keys */
 Dim axis_size(Lower *lw, const Axis *axis);
 Axis axis_of(Dim size);
 bool axis_same(const Axis *a, const Axis *b);
@@ -209,7 +213,8 @@ const char *line_default(int type);
 const char *instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring);
 Instance *instance_find(Lower *lw, const char *key);
 /* The wired sub-layer as a unit of its own; instance->ok says whether it came about. */
-Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring, Span span);
+Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring,
+                        Span span);
 LTensor *stream_formal(Lower *lw, UnitCtx *uc, const LTensor *x);
 /* A function of tensors as a value: what `f` and `norm` of a wiring stand for. */
 DefValue *apply_value(Lower *lw, LTensor *(*function)(void *, LTensor *, Symbol, Span), void *context);
@@ -240,7 +245,7 @@ typedef struct Wanted {
     Span span;
     bool known;
     Axis axis;
-    Span source;          /* what set it */
+    Span source; /* what set it */
 } Wanted;
 bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count, const Node *const *texts, int text_count);
 void collect_entry_names(Lower *lw, OpCtx *ctx, Scope *scope, const Node *entry, Wanted *wanted, int *count, int max);
@@ -277,12 +282,12 @@ int read_at(Lower *lw, OpCtx *ctx, const LTensor *tensor, const IndexBinding *bi
 
 /* ---- bodies (body.c, define.c) ---- */
 /* Elaborates a definition applied to tensors; results in body->results. */
-bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count,
-                 const char *prefix, Span span, Body *body);
+bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count, const char *prefix, Span span,
+                 Body *body);
 /* The same in two steps: names of axes and attributes in a new scope; then the statements. */
 bool instance_scope(Lower *lw, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count, Span span, Scope **scope);
-bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count,
-                   const char *prefix, Body *body);
+bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count, const char *prefix,
+                   Body *body);
 const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node); /* a conditional expression on constants: the arm taken */
 LTensor *define_next(Body *body, const Node *node);
 LTensor *define_free(Body *body, const Node *value); /* an expression whose indices are those it uses, in order: an optimiser's result */

@@ -24,7 +24,7 @@ void line_attributes(Lower *lw, LineInfo *info, const Node *definition, const No
         const Node *attribute = list_at(attributes, i);
         const Val *value = attribute->kind == NODE_ATTRIBUTE ? scope_find_local(scope, attribute->name) : NULL;
         if (value && val_is_const(value))
-            info->attributes[info->attribute_count++] =
-                (LineAttribute){attribute->name, val_text(lw, value), given_in(call, attribute->name) || attribute->kids[ATTRIBUTE_TYPE]->op == AST_TYPE_WIDTH, value->kind == VAL_DEF};
+            info->attributes[info->attribute_count++] = (LineAttribute){
+                attribute->name, val_text(lw, value), given_in(call, attribute->name) || attribute->kids[ATTRIBUTE_TYPE]->op == AST_TYPE_WIDTH, value->kind == VAL_DEF};
     }
 }

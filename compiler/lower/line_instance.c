@@ -49,9 +49,9 @@ LTensor *stream_formal(Lower *lw, UnitCtx *uc, const LTensor *x)
 typedef struct Apply {
     Lower *lw;
     UnitCtx *uc;
-    const DefValue *def;     /* NULL: the identity (norm = none) */
+    const DefValue *def; /* NULL: the identity (norm = none) */
     const Node *call;
-    Scope *caller, *scope;   /* scope: the layer's own, bound already */
+    Scope *caller, *scope; /* scope: the layer's own, bound already */
     Symbol result_name;
     Span span;
     Symbol labels[8];
@@ -119,8 +119,8 @@ Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefV
 }
 
 /* The wired sub-layer as a unit of its own. */
-Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm,
-                               const Val *wiring, Span span)
+Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring,
+                        Span span)
 {
     Instance *instance = instance_new(lw, key, def->node->name);
     UnitCtx uc = {.unit = instance->unit, .instance = instance, .pack = -1};

@@ -10,39 +10,39 @@ typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE } Mode;
 
 typedef struct LowerOptions {
     Mode mode;
-    int set_count;            /* --set name=value: overrides of the model's attributes and settings */
+    int set_count; /* --set name=value: overrides of the model's attributes and settings */
     const char *const *sets;
 } LowerOptions;
 
 /* A `repeat` at one of its repetitions; those around it follow. */
 typedef struct RepeatInfo {
     const struct RepeatInfo *outer;
-    const Node *node;         /* REPEAT */
-    int64_t count, number;    /* number: which repetition this is, from 0 */
+    const Node *node;      /* REPEAT */
+    int64_t count, number; /* number: which repetition this is, from 0 */
     bool shared;
-    int depth;                /* of the lines in it */
+    int depth; /* of the lines in it */
 } RepeatInfo;
 
 /* An attribute of a line's definition, as it was bound. */
 typedef struct LineAttribute {
     Symbol name;
     const char *value;
-    bool told;                /* given in the line itself, or a width */
-    bool definition;          /* the value is one, perhaps with attributes of its own */
+    bool told;       /* given in the line itself, or a width */
+    bool definition; /* the value is one, perhaps with attributes of its own */
 } LineAttribute;
 
 /* One line of a model, for the ledger: the calls of the main unit it stands for. */
 typedef struct LineInfo {
-    Symbol path;              /* "brainformer_1_0[2].moe_1" */
-    Symbol definition;        /* its name: "ffn", of scopes "parallel", "at" or the block */
+    Symbol path;       /* "brainformer_1_0[2].moe_1" */
+    Symbol definition; /* its name: "ffn", of scopes "parallel", "at" or the block */
     Span span;
-    int depth;                /* nesting in blocks */
-    int call;                 /* operation of the main unit, -1 for scopes */
-    const Node *node;         /* LINE, PARALLEL or AT */
-    const RepeatInfo *repeat; /* NULL outside of any */
-    int branch;               /* of the `parallel` it stands in: which */
-    int64_t width;            /* of the stream behind it; in a scope where it begins; 0: none */
-    bool wired;               /* added to the stream; false: in its way */
+    int depth;                 /* nesting in blocks */
+    int call;                  /* operation of the main unit, -1 for scopes */
+    const Node *node;          /* LINE, PARALLEL or AT */
+    const RepeatInfo *repeat;  /* NULL outside of any */
+    int branch;                /* of the `parallel` it stands in: which */
+    int64_t width;             /* of the stream behind it; in a scope where it begins; 0: none */
+    bool wired;                /* added to the stream; false: in its way */
     const char *norm, *wiring; /* where they are not the usual ones, NULL elsewhere */
     int attribute_count;
     LineAttribute *attributes;
@@ -51,21 +51,21 @@ typedef struct LineInfo {
 /* A `require` that compares what only a batch and a length decide. */
 typedef struct Requirement {
     Symbol definition, waiver; /* waiver: the attribute that does without it, NULL if none does */
-    int op;                   /* AST_LT .. AST_GE */
+    int op;                    /* AST_LT .. AST_GE */
     Dim left, right;
-    Span span, line;          /* the condition; the line of the model that is first to ask for it */
+    Span span, line; /* the condition; the line of the model that is first to ask for it */
 } Requirement;
 
 typedef struct Lowered {
-    Program *program;         /* main: the model; outputs: the final stream (or what the last line names), losses, metrics, nexts */
+    Program *program; /* main: the model; outputs: the final stream (or what the last line names), losses, metrics, nexts */
     const Node *model;
-    int64_t vocab, context;   /* 0 where the model does not say */
+    int64_t vocab, context; /* 0 where the model does not say */
     int line_count;
     LineInfo *lines;
     int requirement_count;
     Requirement *requirements;
-    int result;               /* output of the main unit that is the model's result */
-    int cross_entropy;        /* output that is the cross-entropy, -1 if there is none */
+    int result;        /* output of the main unit that is the model's result */
+    int cross_entropy; /* output that is the cross-entropy, -1 if there is none */
 } Lowered;
 
 /* NULL after errors (in module->diags). `model` is a MODEL of the module. */
@@ -85,11 +85,11 @@ Spaces lower_declarations(const Module *module);
    Formals: w, g, `rate` (scheduled), `step`, then the states in order; outputs: NEXT of each state, RESULT w (last). */
 typedef struct OptimizerForm {
     Unit *unit;
-    int rank;                 /* of the form: how many last axes it looks at */
+    int rank; /* of the form: how many last axes it looks at */
     int state_count;
     Symbol *state_names;
-    int *state_rank;          /* number of axes after s0 */
-    int *state_axes;          /* [state][2]: which symbols (DIM_S0 + 1, + 2) */
+    int *state_rank; /* number of axes after s0 */
+    int *state_axes; /* [state][2]: which symbols (DIM_S0 + 1, + 2) */
     Init *state_init;
 } OptimizerForm;
 

@@ -14,16 +14,16 @@ typedef struct Label {
 typedef struct Place {
     struct Model *model;
     Scope *scope;
-    const char *path;        /* of the enclosing block, with its dot: "" or "pair_0[1]." */
-    const char *repetition;  /* "[1]" inside a repeat, "" otherwise */
+    const char *path;          /* of the enclosing block, with its dot: "" or "pair_0[1]." */
+    const char *repetition;    /* "[1]" inside a repeat, "" otherwise */
     const Node *norm, *wiring; /* the block's, NULL = default */
-    LTensor *stream;         /* NULL before the first line */
-    Span width_span;         /* what set its width */
+    LTensor *stream;           /* NULL before the first line */
+    Span width_span;           /* what set its width */
     int depth;
-    VEC(Label) *labels;      /* ordinals of the body; a repeat is transparent */
+    VEC(Label) * labels; /* ordinals of the body; a repeat is transparent */
     const RepeatInfo *repeat;
     int branch;
-    bool unwired;            /* the first line of a branch of `parallel`: the branch is wired as a whole */
+    bool unwired; /* the first line of a branch of `parallel`: the branch is wired as a whole */
 } Place;
 
 typedef VEC(Label) Labels;
@@ -35,9 +35,9 @@ typedef struct SharedParam {
 
 typedef struct Model {
     Lower *lw;
-    UnitCtx uc;              /* of the main unit */
+    UnitCtx uc; /* of the main unit */
     Instance main;
-    Body body;               /* for wirings at the level of the model */
+    Body body; /* for wirings at the level of the model */
     Lowered *result;
     VEC(Binding) bindings;
     VEC(LineInfo) lines;
@@ -125,7 +125,8 @@ static int shared_formal(Model *model, Symbol path, const FormalInfo *info, cons
             continue;
         const Tensor *owner = &model->uc.unit->tensors[model->shared.items[i].tensor];
         if (!same_tensor_shape(owner, like))
-            diag_label(model->lw->diags, diag_add(model->lw->diags, DIAG_E0301, info->span, "the shared parameter `%s` has two shapes", info->name), owner->span, "the other is declared here");
+            diag_label(model->lw->diags, diag_add(model->lw->diags, DIAG_E0301, info->span, "the shared parameter `%s` has two shapes", info->name), owner->span,
+                       "the other is declared here");
         return model->shared.items[i].tensor;
     }
     const int id = main_formal(model, path, info, like);
@@ -206,8 +207,16 @@ static int64_t stream_width(Place *place)
 
 static LineInfo *line_info(Place *place, Symbol path, Symbol definition, const Node *node, int call)
 {
-    LineInfo line = {.path = path, .definition = definition, .span = node->span, .depth = place->depth, .call = call, .node = node, .repeat = place->repeat,
-                     .branch = place->branch, .width = stream_width(place), .wired = true};
+    LineInfo line = {.path = path,
+                     .definition = definition,
+                     .span = node->span,
+                     .depth = place->depth,
+                     .call = call,
+                     .node = node,
+                     .repeat = place->repeat,
+                     .branch = place->branch,
+                     .width = stream_width(place),
+                     .wired = true};
     vec_push(&place->model->lines, line);
     return &vec_last(&place->model->lines);
 }
@@ -336,8 +345,8 @@ static bool block_line(Place *place, const Node *line, const Node *block)
         lw->depth--;
         return false;
     }
-    bool ok = attributes_bind(lw, block, block->kids[BLOCK_ATTRIBUTES], call->kind == NODE_CALL ? call : NULL, NULL, place->scope, scope, line->span) &&
-              check_width(place, scope, line);
+    bool ok =
+        attributes_bind(lw, block, block->kids[BLOCK_ATTRIBUTES], call->kind == NODE_CALL ? call : NULL, NULL, place->scope, scope, line->span) && check_width(place, scope, line);
     if (ok) {
         (void)line_info(place, path, block->name, line, -1);
         Place inner = *place;
@@ -564,7 +573,8 @@ static bool at_line(Place *place, const Node *node)
     int64_t inner_width;
     const Dim inner = factor.kind == VAL_NUMBER && factor.dim ? dim_mul(lw->dims, outer, factor.dim) : NULL;
     if (!inner || !dim_is_int(inner, &inner_width) || inner_width < 1) {
-        diag_add(lw->diags, DIAG_E0303, node->kids[AT_WIDTH]->span, "`at` takes a factor on the width that gives a whole number of at least 1; %s of %s does not", val_text(lw, &factor), dim_text(lw, outer));
+        diag_add(lw->diags, DIAG_E0303, node->kids[AT_WIDTH]->span, "`at` takes a factor on the width that gives a whole number of at least 1; %s of %s does not",
+                 val_text(lw, &factor), dim_text(lw, outer));
         return false;
     }
     line_info(place, path, intern(lw->interner, "at"), node, -1)->width = inner_width;
@@ -686,8 +696,14 @@ static bool model_body(Model *model, const Node *node)
 {
     Lower *lw = model->lw;
     Labels labels = {0};
-    Place place = {.model = model, .scope = lw->model_scope, .path = "", .repetition = "", .norm = node->kids[MODEL_NORM], .wiring = node->kids[MODEL_WIRING],
-                   .width_span = span_none(), .labels = (void *)&labels};
+    Place place = {.model = model,
+                   .scope = lw->model_scope,
+                   .path = "",
+                   .repetition = "",
+                   .norm = node->kids[MODEL_NORM],
+                   .wiring = node->kids[MODEL_WIRING],
+                   .width_span = span_none(),
+                   .labels = (void *)&labels};
     bool ok = lines_lower(&place, node->kids[MODEL_BODY]);
     vec_free(&labels);
     if (ok && !place.stream) {
@@ -741,8 +757,8 @@ Lowered *lower_model(const Module *module, const Node *node, const LowerOptions 
     Lowered *result = ARENA_NEW(module->arena, Lowered);
     model_begin(&model, &lw, result, node);
     const int errors = diag_errors(module->diags);
-    const bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) &&
-                    model_settings(&lw, node, lw.model_scope, result) && model_body(&model, node) && diag_errors(module->diags) == errors;
+    const bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) && model_settings(&lw, node, lw.model_scope, result) &&
+                    model_body(&model, node) && diag_errors(module->diags) == errors;
     model_end(&model);
     return ok ? result : NULL;
 }
@@ -792,8 +808,13 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
         width = own_width(&lw, definition);
     Node *line = node_new(lw.arena, NODE_LINE, definition->span);
     line->kids[LINE_CALL] = ast_name(lw.arena, definition->name);
-    Place place = {.model = &model, .scope = lw.model_scope, .path = "", .repetition = "", .stream = stream_input(&model, width ? width : BLOCK_WIDTH),
-                   .width_span = span_none(), .labels = (void *)&labels};
+    Place place = {.model = &model,
+                   .scope = lw.model_scope,
+                   .path = "",
+                   .repetition = "",
+                   .stream = stream_input(&model, width ? width : BLOCK_WIDTH),
+                   .width_span = span_none(),
+                   .labels = (void *)&labels};
     bool ok = call_line(&place, line) && diag_errors(module->diags) == errors;
     if (ok)
         result->result = unit_output(model.uc.unit, model.result_name, OUTPUT_RESULT, place.stream->id);

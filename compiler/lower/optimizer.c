@@ -255,7 +255,8 @@ static LTensor *schedule_value(Body *body, const Node *definition)
     if (body->result_count == 1 && body->results[0]->rank == 0)
         return body->results[0];
     if (!body->failed)
-        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0406, definition->name_span, "the schedule `%s` does not give one number", definition->name), "end it with `return` and an expression");
+        diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0406, definition->name_span, "the schedule `%s` does not give one number", definition->name),
+                 "end it with `return` and an expression");
     return NULL;
 }
 

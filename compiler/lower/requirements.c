@@ -19,10 +19,7 @@ bool requirement_deferred(Body *body, const Node *condition)
     return true;
 }
 
-static bool holds(int op, int order)
-{
-    return op == AST_LT ? order < 0 : op == AST_LE ? order <= 0 : op == AST_GT ? order > 0 : order >= 0;
-}
+static bool holds(int op, int order) { return op == AST_LT ? order < 0 : op == AST_LE ? order <= 0 : op == AST_GT ? order > 0 : order >= 0; }
 
 static const char *number_text(Arena *arena, Rational value)
 {

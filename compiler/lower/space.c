@@ -85,9 +85,16 @@ static bool lengths_build(SpaceLower *sl, const Domain *domain, Span span)
 static bool once_build(SpaceLower *sl, const Node *item, const Node *value)
 {
     Lower *lw = sl->lw;
-    const struct { const char *name; int type; Domain *domain; bool *has; } known[] = {
-        {"length", AST_TYPE_COUNT, NULL, NULL}, {"d", AST_TYPE_WIDTH, &sl->d, &sl->has_d}, {"width", AST_TYPE_REAL, &sl->width, &sl->has_width},
-        {"norm", AST_TYPE_NORM, &sl->norm, &sl->has_norm}, {"wiring", AST_TYPE_WIRING, &sl->wiring, &sl->has_wiring}};
+    const struct {
+        const char *name;
+        int type;
+        Domain *domain;
+        bool *has;
+    } known[] = {{"length", AST_TYPE_COUNT, NULL, NULL},
+                 {"d", AST_TYPE_WIDTH, &sl->d, &sl->has_d},
+                 {"width", AST_TYPE_REAL, &sl->width, &sl->has_width},
+                 {"norm", AST_TYPE_NORM, &sl->norm, &sl->has_norm},
+                 {"wiring", AST_TYPE_WIRING, &sl->wiring, &sl->has_wiring}};
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         Domain domain;
         if (strcmp(known[i].name, item->name) != 0)
@@ -107,7 +114,8 @@ static bool once_build(SpaceLower *sl, const Node *item, const Node *value)
         *known[i].has = true;
         return true;
     }
-    diag_note(lw->diags, diag_add(lw->diags, DIAG_E0601, item->span, "a space has no domain `%s`", item->name), "its domains are: length, d, width, norm, wiring; others are introduced by `let`");
+    diag_note(lw->diags, diag_add(lw->diags, DIAG_E0601, item->span, "a space has no domain `%s`", item->name),
+              "its domains are: length, d, width, norm, wiring; others are introduced by `let`");
     return false;
 }
 
@@ -139,7 +147,7 @@ static void check_bounds(SpaceLower *sl, const Node *bounds)
 /* Sequences of each length by which lets they use. */
 typedef struct Ways {
     unsigned lets;
-    Natural *by_length;       /* [longest + 1] */
+    Natural *by_length; /* [longest + 1] */
 } Ways;
 
 typedef VEC(Ways) WaysList;
@@ -148,7 +156,7 @@ typedef struct Count {
     SpaceLower *sl;
     Arena *arena;
     int longest;
-    Natural **choose;         /* choose[n][m]: in how many ways m of n places are taken */
+    Natural **choose; /* choose[n][m]: in how many ways m of n places are taken */
 } Count;
 
 static Natural *ways_of(const Count *count, WaysList *list, unsigned lets)
@@ -407,7 +415,12 @@ bool space_lower(Lower *lw, const Node *node, Space *space)
     const Node *items = node->kids[SPACE_ITEMS];
     const int errors = diag_errors(lw->diags);
     *space = (Space){.node = node, .kinds = ARENA_ARRAY(lw->arena, SpaceKind, list_count(items) + 1), .lets = ARENA_ARRAY(lw->arena, SpaceLet, SPACE_LETS_MAX)};
-    SpaceLower sl = {.lw = lw, .node = node, .space = space, .scope = scope_new(lw, NULL), .exact = true, .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1),
+    SpaceLower sl = {.lw = lw,
+                     .node = node,
+                     .space = space,
+                     .scope = scope_new(lw, NULL),
+                     .exact = true,
+                     .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1),
                      .lines = ARENA_ARRAY(lw->arena, LetCounts, list_count(items) + 1)};
     bool ok = true, layers = false;
     for (int i = 0; i < list_count(items); i++)

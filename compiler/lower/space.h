@@ -15,9 +15,9 @@ enum { SPACE_LENGTH_MAX = 128, SPACE_LETS_MAX = 16 };
 /* An entry of a space: a layer with domains. */
 typedef struct SpaceKind {
     Symbol definition;
-    int least, most;          /* how many of the lines; most is cut off at the greatest length */
-    Natural variants;         /* lines that it allows, each `let` held at one value */
-    unsigned lets;            /* bit i: its domains use the space's i-th let */
+    int least, most;  /* how many of the lines; most is cut off at the greatest length */
+    Natural variants; /* lines that it allows, each `let` held at one value */
+    unsigned lets;    /* bit i: its domains use the space's i-th let */
 } SpaceKind;
 
 typedef struct SpaceLet {
@@ -27,22 +27,22 @@ typedef struct SpaceLet {
 
 typedef struct Space {
     const Node *node;
-    int shortest, longest;    /* lengths asked for and possible with the counts */
+    int shortest, longest; /* lengths asked for and possible with the counts */
     int kind_count;
     SpaceKind *kinds;
     int let_count;
     SpaceLet *lets;
-    Natural once;             /* ways to choose d, norm and wiring */
-    Natural size;             /* members */
-    bool exact;               /* false: two entries allow equal lines, so that `size` counts some members more than once */
-    int bound_count;          /* conditions of `where`, which `size` leaves out */
-    Symbol start;             /* NULL where there is none */
+    Natural once;              /* ways to choose d, norm and wiring */
+    Natural size;              /* members */
+    bool exact;                /* false: two entries allow equal lines, so that `size` counts some members more than once */
+    int bound_count;           /* conditions of `where`, which `size` leaves out */
+    Symbol start;              /* NULL where there is none */
     const char *start_differs; /* why the start is no member, NULL if it is one (or could not be looked at) */
 } Space;
 
 typedef struct Spaces {
     int count;
-    Space *items;             /* those of the asking file that are free of errors, in the order of the text */
+    Space *items; /* those of the asking file that are free of errors, in the order of the text */
 } Spaces;
 
 #endif

@@ -27,7 +27,8 @@ const Domain *box_domain(const Box *box, Symbol name)
 static bool names_nothing(const Node *node)
 {
     switch ((int)node->kind) {
-    case NODE_NUMBER: case NODE_BOOL: return true;
+    case NODE_NUMBER:
+    case NODE_BOOL: return true;
     case NODE_UNARY: return names_nothing(node->kids[UNARY_OPERAND]);
     case NODE_BINARY: return names_nothing(node->kids[BINARY_LEFT]) && names_nothing(node->kids[BINARY_RIGHT]);
     }

@@ -11,7 +11,7 @@ struct DomainItem;
 typedef struct Domain {
     bool range;
     int64_t low, high;
-    int let;                  /* number of the let it is, -1 */
+    int let; /* number of the let it is, -1 */
     int count;
     struct DomainItem *items;
 } Domain;
@@ -29,7 +29,7 @@ typedef struct Box {
 } Box;
 
 typedef struct DomainItem {
-    const char *text;         /* a plain value, as val_text writes it; NULL: box */
+    const char *text; /* a plain value, as val_text writes it; NULL: box */
     Box box;
 } DomainItem;
 
@@ -48,15 +48,15 @@ typedef struct SpaceLower {
     Lower *lw;
     const Node *node;
     Space *space;
-    Scope *scope;             /* empty: values of a space are constants */
+    Scope *scope; /* empty: values of a space are constants */
     const Node *let_sets[SPACE_LETS_MAX];
     Span let_spans[SPACE_LETS_MAX];
     Domain let_domains[SPACE_LETS_MAX];
     bool let_known[SPACE_LETS_MAX]; /* let_domains is built: at the first use, which gives it a type */
-    unsigned used;            /* lets that the domain being built uses */
+    unsigned used;                  /* lets that the domain being built uses */
     bool exact;
-    Box *kinds;               /* parallel to space->kinds */
-    LetCounts *lines;         /* likewise: the lines that an entry allows */
+    Box *kinds;                    /* parallel to space->kinds */
+    LetCounts *lines;              /* likewise: the lines that an entry allows */
     Domain width, d, norm, wiring; /* count 0 and no range where the space does not say */
     bool has_width, has_d, has_norm, has_wiring;
     int length_count;
@@ -71,8 +71,8 @@ bool domain_build(SpaceLower *sl, const Node *type, const Node *node, Symbol nam
 bool box_build(SpaceLower *sl, const Node *definition, const Node *arguments, Span span, bool all_required, Box *box);
 LetCounts domain_count(SpaceLower *sl, const Domain *domain);
 LetCounts box_count(SpaceLower *sl, const Box *box);
-LetCounts counts_one(SpaceLower *sl);                                           /* 1 value, no let */
-LetCounts counts_mul(SpaceLower *sl, const LetCounts *a, const LetCounts *b);  /* pairs: they use what either uses */
+LetCounts counts_one(SpaceLower *sl);                                         /* 1 value, no let */
+LetCounts counts_mul(SpaceLower *sl, const LetCounts *a, const LetCounts *b); /* pairs: they use what either uses */
 Natural counts_sum(SpaceLower *sl, const LetCounts *counts);
 /* What both allow. MEET_MAYBE: it depends on a let, or on a default that depends on other attributes; then *both is nothing. */
 typedef enum { MEET_NO, MEET_MAYBE, MEET_YES } Meet;

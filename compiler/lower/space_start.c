@@ -7,17 +7,17 @@
 typedef struct StartLine {
     const Node *node, *definition;
     Scope *scope;
-    Val factor;               /* of the `at` around it; 1 elsewhere */
+    Val factor; /* of the `at` around it; 1 elsewhere */
 } StartLine;
 
 typedef struct Start {
     SpaceLower *sl;
     VEC(StartLine) lines;
-    const char *differs;      /* the first reason found */
+    const char *differs; /* the first reason found */
     Val factor;
-    int deepest;              /* line of that reason, while entries are assigned */
+    int deepest; /* line of that reason, while entries are assigned */
     int counts[SPACE_LENGTH_MAX];
-    int tries;                /* bounds the search where entries overlap */
+    int tries; /* bounds the search where entries overlap */
 } Start;
 
 #define DIFFERS(start, ...) (void)((start)->differs = (start)->differs ? (start)->differs : arena_printf((start)->sl->lw->arena, __VA_ARGS__))
@@ -149,7 +149,8 @@ static bool line_fits(Start *start, int number, const Box *box, const char **let
     const StartLine *line = &start->lines.items[number];
     const Node *attributes = box->definition->kids[DEFINITION_PARAMS];
     const char *place = arena_printf(arena, "line %d, `%s`, ", number + 1, box->definition->name);
-    if (sl->has_width ? !domain_has(sl, &sl->width, &line->factor, let_values) : !domain_has(sl, &(Domain){.range = true, .low = 1, .high = 1, .let = -1}, &line->factor, let_values)) {
+    if (sl->has_width ? !domain_has(sl, &sl->width, &line->factor, let_values)
+                      : !domain_has(sl, &(Domain){.range = true, .low = 1, .high = 1, .let = -1}, &line->factor, let_values)) {
         note_reason(start, number, arena_printf(arena, "%sstands at a width of %s", place, val_text(sl->lw, &line->factor)));
         return false;
     }
@@ -159,7 +160,9 @@ static bool line_fits(Start *start, int number, const Box *box, const char **let
         const Domain *domain = value ? box_domain(box, attribute->name) : NULL;
         if (!value || (domain ? domain_has(sl, domain, value, let_values) : is_default(start, line, attribute)))
             continue;
-        note_reason(start, number, arena_printf(arena, "%shas %s = %s; the space has %s", place, attribute->name, val_text(sl->lw, value), domain ? domain_text(sl, domain, let_values) : "the default"));
+        note_reason(
+            start, number,
+            arena_printf(arena, "%shas %s = %s; the space has %s", place, attribute->name, val_text(sl->lw, value), domain ? domain_text(sl, domain, let_values) : "the default"));
         return false;
     }
     return true;
@@ -173,7 +176,8 @@ static bool assign(Start *start, int number, const char **let_values)
     if (number == start->lines.count || start->tries-- <= 0) {
         for (int k = 0; k < sl->space->kind_count && number == start->lines.count; k++)
             if (start->counts[k] < sl->space->kinds[k].least) {
-                note_reason(start, number, arena_printf(sl->lw->arena, "it has %d of `%s`, fewer than %d", start->counts[k], sl->space->kinds[k].definition, sl->space->kinds[k].least));
+                note_reason(start, number,
+                            arena_printf(sl->lw->arena, "it has %d of `%s`, fewer than %d", start->counts[k], sl->space->kinds[k].definition, sl->space->kinds[k].least));
                 return false;
             }
         return true;

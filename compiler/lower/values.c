@@ -38,35 +38,17 @@ Val *scope_find(Scope *scope, Symbol name)
     return NULL;
 }
 
-void scope_set(Scope *scope, Symbol name, Val value)
-{
-    vec_push(&scope->entries, (ScopeEntry){.name = name, .value = value});
-}
+void scope_set(Scope *scope, Symbol name, Val value) { vec_push(&scope->entries, (ScopeEntry){.name = name, .value = value}); }
 
-Val val_poison(void)
-{
-    return (Val){.kind = VAL_POISON, .span = span_none(), .expr = -1};
-}
+Val val_poison(void) { return (Val){.kind = VAL_POISON, .span = span_none(), .expr = -1}; }
 
-Val val_dim(Dim dim, Span span)
-{
-    return (Val){.kind = VAL_NUMBER, .dim = dim, .span = span, .expr = -1};
-}
+Val val_dim(Dim dim, Span span) { return (Val){.kind = VAL_NUMBER, .dim = dim, .span = span, .expr = -1}; }
 
-Val val_number(Lower *lw, Rational value, Span span)
-{
-    return val_dim(dim_rational(lw->dims, value), span);
-}
+Val val_number(Lower *lw, Rational value, Span span) { return val_dim(dim_rational(lw->dims, value), span); }
 
-Val val_real(double value, Span span)
-{
-    return (Val){.kind = VAL_NUMBER, .real = value, .span = span, .expr = -1};
-}
+Val val_real(double value, Span span) { return (Val){.kind = VAL_NUMBER, .real = value, .span = span, .expr = -1}; }
 
-Val val_bool(bool truth, Span span)
-{
-    return (Val){.kind = VAL_BOOL, .truth = truth, .span = span, .expr = -1};
-}
+Val val_bool(bool truth, Span span) { return (Val){.kind = VAL_BOOL, .truth = truth, .span = span, .expr = -1}; }
 
 bool val_is_const(const Val *value)
 {
@@ -92,10 +74,7 @@ bool val_double(const Val *value, double *result)
     return true;
 }
 
-bool val_int(const Val *value, int64_t *result)
-{
-    return value->kind == VAL_NUMBER && value->dim && dim_is_int(value->dim, result);
-}
+bool val_int(const Val *value, int64_t *result) { return value->kind == VAL_NUMBER && value->dim && dim_is_int(value->dim, result); }
 
 const char *dim_text(Lower *lw, Dim dim)
 {
@@ -146,10 +125,7 @@ Dim axis_size(Lower *lw, const Axis *axis)
     return size;
 }
 
-Axis axis_of(Dim size)
-{
-    return (Axis){.parts = 1, .part = {size}};
-}
+Axis axis_of(Dim size) { return (Axis){.parts = 1, .part = {size}}; }
 
 bool axis_same(const Axis *a, const Axis *b)
 {

@@ -13,10 +13,7 @@ Verdict verdict_of(Arena *arena, const Lowered *lowered)
     return verdict;
 }
 
-bool verdict_is_leaky(const Lowered *lowered, const Verdict *verdict)
-{
-    return lowered->cross_entropy >= 0 && !effect_causal(verdict->effect);
-}
+bool verdict_is_leaky(const Lowered *lowered, const Verdict *verdict) { return lowered->cross_entropy >= 0 && !effect_causal(verdict->effect); }
 
 void verdict_warn(const Module *module, const Lowered *lowered, const Verdict *verdict)
 {

@@ -9,8 +9,8 @@ enum { VERDICT_STEPS_MAX = 24 };
 
 typedef struct Verdict {
     const ProgramEffects *effects;
-    Effect effect;                        /* of the model's result */
-    int step_count;                       /* if it reads the future: the line, then what reads what inside it; the last step is where it happens */
+    Effect effect;  /* of the model's result */
+    int step_count; /* if it reads the future: the line, then what reads what inside it; the last step is where it happens */
     EffectStep steps[VERDICT_STEPS_MAX];
 } Verdict;
 

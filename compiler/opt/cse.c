@@ -14,7 +14,8 @@ typedef struct Pair {
     int *same; /* [a->expr_count]: expression of b known to be equal, -1 = not known */
 } Pair;
 
-static bool exprs_equal(Pair *pair, int a, int b) {
+static bool exprs_equal(Pair *pair, int a, int b)
+{
     if (pair->same[a] >= 0)
         return pair->same[a] == b;
     const Expr *x = &pair->a->exprs[a], *y = &pair->b->exprs[b];
@@ -32,7 +33,8 @@ static bool exprs_equal(Pair *pair, int a, int b) {
     return true;
 }
 
-static bool tensors_alike(const Tensor *a, const Tensor *b) {
+static bool tensors_alike(const Tensor *a, const Tensor *b)
+{
     if (a->type != b->type || a->rank != b->rank || a->bound != b->bound)
         return false;
     for (int k = 0; k < a->rank; k++)
@@ -41,16 +43,18 @@ static bool tensors_alike(const Tensor *a, const Tensor *b) {
     return true;
 }
 
-static bool subs_equal(const Access *a, const Access *b) {
+static bool subs_equal(const Access *a, const Access *b)
+{
     Access renamed = *b;
     renamed.tensor = a->tensor;
     return access_equal(a, &renamed);
 }
 
-static bool headers_equal(const Op *a, const Op *b) {
+static bool headers_equal(const Op *a, const Op *b)
+{
     if (a->kind != b->kind || a->kind == OP_CALL || a->reducer != b->reducer || a->index_count != b->index_count || a->cond_count != b->cond_count ||
-        a->guard_count != b->guard_count || a->scan_count != b->scan_count || a->reverse != b->reverse || a->exclusive != b->exclusive ||
-        a->reduced != b->reduced || a->top_k != b->top_k || (a->body2 < 0) != (b->body2 < 0))
+        a->guard_count != b->guard_count || a->scan_count != b->scan_count || a->reverse != b->reverse || a->exclusive != b->exclusive || a->reduced != b->reduced ||
+        a->top_k != b->top_k || (a->body2 < 0) != (b->body2 < 0))
         return false;
     for (int i = 0; i < a->index_count; i++)
         if (a->indices[i].extent != b->indices[i].extent)
@@ -64,12 +68,14 @@ static bool headers_equal(const Op *a, const Op *b) {
     return a->init.tensor == b->init.tensor && (a->kind != OP_RECUR || access_equal(&a->init, &b->init));
 }
 
-static bool outputs_equal(const Unit *unit, const Op *a, const Op *b) {
+static bool outputs_equal(const Unit *unit, const Op *a, const Op *b)
+{
     return tensors_alike(&unit->tensors[a->out.tensor], &unit->tensors[b->out.tensor]) && subs_equal(&a->out, &b->out);
 }
 
 /* All but where the results go. */
-static bool meanings_equal(const Unit *unit, const Op *a, const Op *b) {
+static bool meanings_equal(const Unit *unit, const Op *a, const Op *b)
+{
     if (!headers_equal(a, b))
         return false;
     Pair pair = {a, b, ARENA_ARRAY(unit->program->arena, int, a->expr_count + 1)};
@@ -81,7 +87,8 @@ static bool meanings_equal(const Unit *unit, const Op *a, const Op *b) {
     return exprs_equal(&pair, a->body, b->body) && (a->body2 < 0 || a->kind != OP_RECUR || exprs_equal(&pair, a->body2, b->body2));
 }
 
-static int earlier_equal(const Unit *unit, const Op *op) {
+static int earlier_equal(const Unit *unit, const Op *op)
+{
     for (int i = 0; i < unit->op_count; i++)
         if (unit->ops[i].kind != OP_CALL && unit->ops[i].group == 0 && outputs_equal(unit, &unit->ops[i], op) && meanings_equal(unit, &unit->ops[i], op))
             return i;
@@ -93,7 +100,8 @@ static int earlier_equal(const Unit *unit, const Op *op) {
 enum { PERMUTED_AXES_MAX = 4 };
 
 /* Output subscripts are the first indices, in order; the others are reduced. */
-static bool is_row_statistic(const Op *op) {
+static bool is_row_statistic(const Op *op)
+{
     if (op->kind != OP_NEST || (op->reducer != REDUCE_LSE && op->reducer != REDUCE_MAX) || op->group != 0)
         return false;
     for (int k = 0; k < op->out.count; k++) {
@@ -105,7 +113,8 @@ static bool is_row_statistic(const Op *op) {
 }
 
 /* The operation with index k at position to[k]. */
-static Op reordered(Unit *unit, const Op *op, const int *to) {
+static Op reordered(Unit *unit, const Op *op, const int *to)
+{
     OpBuilder builder = op_begin(unit, op->kind);
     int *memo = ARENA_ARRAY(unit->program->arena, int, op->expr_count + 1);
     for (int id = 0; id < op->expr_count; id++)
@@ -126,7 +135,8 @@ static Op reordered(Unit *unit, const Op *op, const int *to) {
 }
 
 /* The next arrangement of `count` numbers; false after the last (Narayana Pandita's order). */
-static bool next_order(int *to, int count) {
+static bool next_order(int *to, int count)
+{
     int i = count - 2, j = count - 1;
     while (i >= 0 && to[i] > to[i + 1])
         i--;
@@ -146,7 +156,8 @@ static bool next_order(int *to, int count) {
 }
 
 /* An earlier row statistic equal to this one but for the order of its axes: axis k of this is axis to[k] of that. -1: there is none. */
-static int earlier_permuted(Unit *unit, const Op *op, int *to) {
+static int earlier_permuted(Unit *unit, const Op *op, int *to)
+{
     bool similar = false;
     for (int i = 0; i < unit->op_count && is_row_statistic(op); i++)
         similar = similar || (is_row_statistic(&unit->ops[i]) && unit->ops[i].reducer == op->reducer && unit->ops[i].out.count == op->out.count &&
@@ -163,7 +174,8 @@ static int earlier_permuted(Unit *unit, const Op *op, int *to) {
 }
 
 /* out[axes] = from[axes in its order] */
-static Op renamed(Unit *unit, const Op *op, int from, const int *to) {
+static Op renamed(Unit *unit, const Op *op, int from, const int *to)
+{
     OpBuilder builder = op_begin(unit, OP_NEST);
     int *subs = ARENA_ARRAY(unit->program->arena, int, op->out.count + 1);
     for (int k = 0; k < op->out.count; k++)
@@ -175,7 +187,8 @@ static Op renamed(Unit *unit, const Op *op, int from, const int *to) {
     return builder.op;
 }
 
-bool opt_cse(Unit *unit) {
+bool opt_cse(Unit *unit)
+{
     int *map = ARENA_ARRAY(unit->program->arena, int, unit->tensor_count + 1);
     for (int t = 0; t < unit->tensor_count; t++)
         map[t] = t;

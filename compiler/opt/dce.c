@@ -8,12 +8,14 @@
 
 #include <string.h>
 
-static void mark_access(void *user, const Access *access, AccessUse use) {
+static void mark_access(void *user, const Access *access, AccessUse use)
+{
     if (use != ACCESS_OUT)
         ((bool *)user)[access->tensor] = true;
 }
 
-static bool op_wanted(const Op *op, const bool *read) {
+static bool op_wanted(const Op *op, const bool *read)
+{
     if (op->kind != OP_CALL)
         return read[op->out.tensor];
     for (int r = 0; r < op->result_count; r++)
@@ -23,7 +25,8 @@ static bool op_wanted(const Op *op, const bool *read) {
 }
 
 /* read[tensor]: an output, or read by an operation that is wanted. wanted[operation] may be NULL. */
-static void mark_live(const Unit *unit, bool *read, bool *wanted) {
+static void mark_live(const Unit *unit, bool *read, bool *wanted)
+{
     for (int o = 0; o < unit->output_count; o++)
         read[unit->outputs[o].tensor] = true;
     for (int i = unit->op_count - 1; i >= 0; i--) {
@@ -39,7 +42,8 @@ static void mark_live(const Unit *unit, bool *read, bool *wanted) {
     }
 }
 
-static bool drop_results(Unit *unit, int position, const bool *read) {
+static bool drop_results(Unit *unit, int position, const bool *read)
+{
     Op *op = &unit->ops[position];
     bool changed = false;
     int *results = arena_memdup(unit->program->arena, op->results, sizeof *results * (size_t)op->result_count);
@@ -54,7 +58,8 @@ static bool drop_results(Unit *unit, int position, const bool *read) {
 }
 
 /* Numbers the tensors that are left, in their order. */
-static void compact(Unit *unit) {
+static void compact(Unit *unit)
+{
     Arena *arena = unit->program->arena;
     int *map = ARENA_ARRAY(arena, int, unit->tensor_count + 1), count = 0;
     bool *kept = ARENA_ARRAY(arena, bool, unit->tensor_count + 1);
@@ -83,7 +88,8 @@ static void compact(Unit *unit) {
         unit->outputs[o].tensor = map[unit->outputs[o].tensor];
 }
 
-bool opt_dce(Unit *unit) {
+bool opt_dce(Unit *unit)
+{
     Arena *arena = unit->program->arena;
     bool *read = ARENA_ARRAY(arena, bool, unit->tensor_count + 1), *wanted = ARENA_ARRAY(arena, bool, unit->op_count + 1);
     mark_live(unit, read, wanted);
@@ -103,7 +109,8 @@ bool opt_dce(Unit *unit) {
     return changed;
 }
 
-void opt_drop_formals(Unit *unit, int *kept) {
+void opt_drop_formals(Unit *unit, int *kept)
+{
     bool *read = ARENA_ARRAY(unit->program->arena, bool, unit->tensor_count + 1);
     mark_live(unit, read, NULL);
     int count = 0;
@@ -120,7 +127,8 @@ void opt_drop_formals(Unit *unit, int *kept) {
 /* ---- between units ---------------------------------------------------------------------------------------------------------- */
 
 /* used[o]: some call of `callee` in the program wants output o. */
-static void used_outputs(const Program *program, const Unit *callee, bool *used) {
+static void used_outputs(const Program *program, const Unit *callee, bool *used)
+{
     for (int u = 0; u < program->unit_count; u++) {
         const Unit *unit = program->units[u];
         for (int i = 0; i < unit->op_count; i++)
@@ -130,7 +138,8 @@ static void used_outputs(const Program *program, const Unit *callee, bool *used)
 }
 
 /* Every call of `callee` passes args[kept_args[]] and takes results[kept_results[]]. */
-static void change_calls(Program *program, const Unit *callee, int arg_count, const int *kept_args, int result_count, const int *kept_results) {
+static void change_calls(Program *program, const Unit *callee, int arg_count, const int *kept_args, int result_count, const int *kept_results)
+{
     for (int u = 0; u < program->unit_count; u++) {
         Unit *unit = program->units[u];
         for (int i = 0; i < unit->op_count; i++) {
@@ -150,7 +159,8 @@ static void change_calls(Program *program, const Unit *callee, int arg_count, co
     }
 }
 
-static bool drop_unused(Program *program, Unit *unit) {
+static bool drop_unused(Program *program, Unit *unit)
+{
     Arena *arena = program->arena;
     int old_outputs = unit->output_count, old_formals = unit->formal_count, count = 0;
     bool *used = ARENA_ARRAY(arena, bool, old_outputs + 1);
@@ -180,14 +190,16 @@ static bool drop_unused(Program *program, Unit *unit) {
     return true;
 }
 
-static bool is_initial(const Program *program, const Unit *unit) {
+static bool is_initial(const Program *program, const Unit *unit)
+{
     for (int f = 0; program->bindings && f < program->main->formal_count; f++)
         if (program->bindings[f].init.value == unit)
             return true;
     return false;
 }
 
-bool opt_dead_results(Program *program) {
+bool opt_dead_results(Program *program)
+{
     bool changed = opt_dce(program->main);
     for (int u = program->unit_count - 1; u >= 0; u--) /* callers before callees: what they drop is dead in these */
         if (program->units[u] != program->main && !is_initial(program, program->units[u]))

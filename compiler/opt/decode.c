@@ -11,20 +11,20 @@
 /* What is known of a tensor of the old unit: demands are collected from the last operation to the first. */
 typedef struct Plan {
     bool demanded;
-    int time_axis;   /* storage axis evaluated at the positions at hand alone, -1 = none */
-    bool kept;       /* read again at later positions: lives in a cache */
-    int current;     /* tensor of the new unit: positions p … p + n - 1 (or all of it, if there is no time axis) */
-    int cache;       /* tensor of the new unit: all positions up to those, -1 */
+    int time_axis; /* storage axis evaluated at the positions at hand alone, -1 = none */
+    bool kept;     /* read again at later positions: lives in a cache */
+    int current;   /* tensor of the new unit: positions p … p + n - 1 (or all of it, if there is no time axis) */
+    int cache;     /* tensor of the new unit: all positions up to those, -1 */
 } Plan;
 
 typedef struct Decoder {
-    Program *program;    /* the new one; shares arena, names and dimensions with the old one */
+    Program *program; /* the new one; shares arena, names and dimensions with the old one */
     const Unit *from;
     Unit *to;
-    Plan *plans;         /* [from->tensor_count] */
-    int *moved;          /* [from->op_count] position in the new unit, -1 = not needed */
+    Plan *plans; /* [from->tensor_count] */
+    int *moved;  /* [from->op_count] position in the new unit, -1 = not needed */
     VEC(Binding) bindings;
-    VEC(int) pending;    /* kept tensors whose caches are extended after the group at hand */
+    VEC(int) pending; /* kept tensors whose caches are extended after the group at hand */
     Dim l, p, n;
     const char *message;
 } Decoder;
@@ -54,7 +54,7 @@ static int time_index(Decoder *dec, const Op *op)
 typedef struct Demand {
     Decoder *dec;
     const Op *op;
-    int time;        /* index of the reader, -1 */
+    int time; /* index of the reader, -1 */
 } Demand;
 
 /* How a subscript of a position axis moves with the reader's position. */
@@ -63,8 +63,7 @@ typedef enum { MOVES_HERE, MOVES_BEHIND, MOVES_AHEAD, MOVES_FREELY } Moves;
 static Moves sub_moves(const Sub *sub, int time)
 {
     int64_t base;
-    if (sub->read || time < 0 || sub->affine.count != 1 || sub->affine.terms[0].index != time || !dim_is(sub->affine.terms[0].coef, 1) ||
-        !dim_is_int(sub->affine.base, &base))
+    if (sub->read || time < 0 || sub->affine.count != 1 || sub->affine.terms[0].index != time || !dim_is(sub->affine.terms[0].coef, 1) || !dim_is_int(sub->affine.base, &base))
         return MOVES_FREELY;
     return base == 0 ? MOVES_HERE : base < 0 ? MOVES_BEHIND : MOVES_AHEAD;
 }
@@ -199,9 +198,9 @@ typedef struct Copy {
     Decoder *dec;
     const Op *from;
     OpBuilder ob;
-    int time;        /* index evaluated at the positions at hand, -1 */
-    Affine *by;      /* old index -> its value in the new operation */
-    int *expr;       /* old expression -> new */
+    int time;   /* index evaluated at the positions at hand, -1 */
+    Affine *by; /* old index -> its value in the new operation */
+    int *expr;  /* old expression -> new */
 } Copy;
 
 static Access copy_access(Copy *copy, const Access *access);
@@ -354,7 +353,8 @@ static void carry_next(Decoder *dec, const Op *op, int values)
     for (int i = 0; i < from.out.count; i++) {
         int index;
         BFM_ASSERT(affine_is_index(from.out.subs[i].affine, &index));
-        read.subs[i] = scans(&from, index) ? sub_affine(affine_const(program, dim_sub(program->dims, from.indices[index].extent, dim_int(program->dims, 1))), 1) : sub_index(program, index_of[index]);
+        read.subs[i] = scans(&from, index) ? sub_affine(affine_const(program, dim_sub(program->dims, from.indices[index].extent, dim_int(program->dims, 1))), 1)
+                                           : sub_index(program, index_of[index]);
     }
     for (int k = 0; k < rank; k++)
         out.subs[k] = sub_index(program, k);
@@ -473,8 +473,13 @@ Program *decode_program(Program *old, const Unit *unit, const Binding *bindings,
     Program *program = arena_memdup(arena, old, sizeof *old);
     program->unit_count = program->unit_capacity = 0;
     program->units = NULL;
-    Decoder dec = {.program = program, .from = unit, .plans = ARENA_ARRAY(arena, Plan, unit->tensor_count + 1), .moved = ARENA_ARRAY(arena, int, unit->op_count + 1),
-                   .l = dim_symbol(old->dims, DIM_L), .p = dim_symbol(old->dims, DIM_P), .n = dim_symbol(old->dims, DIM_N)};
+    Decoder dec = {.program = program,
+                   .from = unit,
+                   .plans = ARENA_ARRAY(arena, Plan, unit->tensor_count + 1),
+                   .moved = ARENA_ARRAY(arena, int, unit->op_count + 1),
+                   .l = dim_symbol(old->dims, DIM_L),
+                   .p = dim_symbol(old->dims, DIM_P),
+                   .n = dim_symbol(old->dims, DIM_N)};
     for (int i = 0; i < unit->tensor_count; i++)
         dec.plans[i] = (Plan){.time_axis = -1, .current = -1, .cache = -1};
     dec.to = unit_new(program, intern(old->interner, "decode"));

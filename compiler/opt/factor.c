@@ -14,10 +14,10 @@ enum { FACTORS_MAX = 24, INDICES_MAX = 32 };
 typedef uint32_t IndexSet;
 
 typedef struct Factor {
-    int expr;        /* -1: the constant -1 */
+    int expr; /* -1: the constant -1 */
     bool inverse;
     IndexSet uses;
-    IndexSet plain;  /* but for indices that stand only in integers' subscripts */
+    IndexSet plain; /* but for indices that stand only in integers' subscripts */
 } Factor;
 
 typedef struct Product {
@@ -29,7 +29,8 @@ typedef struct Product {
     bool overflow;
 } Product;
 
-static IndexSet expr_indices(const Op *op, int expr) {
+static IndexSet expr_indices(const Op *op, int expr)
+{
     IndexSet set = 0;
     for (int i = 0; i < op->index_count; i++)
         if (op_uses_index(op, expr, i))
@@ -37,21 +38,24 @@ static IndexSet expr_indices(const Op *op, int expr) {
     return set;
 }
 
-static IndexSet affine_indices(Affine affine) {
+static IndexSet affine_indices(Affine affine)
+{
     IndexSet set = 0;
     for (int t = 0; t < affine.count; t++)
         set |= (IndexSet)1 << affine.terms[t].index;
     return set;
 }
 
-static IndexSet plain_indices(const Access *access) {
+static IndexSet plain_indices(const Access *access)
+{
     IndexSet set = 0;
     for (int k = 0; k < access->count; k++)
         set |= access->subs[k].read ? 0 : affine_indices(access->subs[k].affine);
     return set;
 }
 
-static void add_factor(Product *product, int expr, bool inverse) {
+static void add_factor(Product *product, int expr, bool inverse)
+{
     if (product->count == FACTORS_MAX) {
         product->overflow = true;
         return;
@@ -64,7 +68,8 @@ static void add_factor(Product *product, int expr, bool inverse) {
     product->factors[product->count++] = factor;
 }
 
-static void collect(Product *product, int expr, bool inverse) {
+static void collect(Product *product, int expr, bool inverse)
+{
     const Expr *e = &product->op->exprs[expr];
     if (e->kind == EXPR_MUL || e->kind == EXPR_DIV) {
         collect(product, e->arg[0], inverse);
@@ -77,7 +82,8 @@ static void collect(Product *product, int expr, bool inverse) {
     }
 }
 
-static Product product_of(const Op *op, int expr) {
+static Product product_of(const Op *op, int expr)
+{
     Product product = {.op = op};
     for (int i = 0; i < op->index_count; i++)
         *(access_has_index(&op->out, i) ? &product.out : &product.reduced) |= (IndexSet)1 << i;
@@ -86,7 +92,8 @@ static Product product_of(const Op *op, int expr) {
 }
 
 /* Two factors share a reduced index and each has an output index that the other lacks, or has through an integer. */
-static bool is_contraction(const Product *p) {
+static bool is_contraction(const Product *p)
+{
     for (int a = 0; a < p->count; a++)
         for (int b = 0; b < a; b++) {
             const Factor *x = &p->factors[a], *y = &p->factors[b];
@@ -103,7 +110,8 @@ typedef struct TotalQuery {
     bool plain; /* every read: of a tensor without holes, at bare subscripts or through integers */
 } TotalQuery;
 
-static bool tensor_total(const Unit *unit, int tensor) {
+static bool tensor_total(const Unit *unit, int tensor)
+{
     const Tensor *t = &unit->tensors[tensor];
     if (t->def < 0)
         return t->role != TENSOR_LOCAL;
@@ -111,7 +119,8 @@ static bool tensor_total(const Unit *unit, int tensor) {
     return op->kind != OP_NEST || op->reducer != REDUCE_SET || (op_full_box(op) && op_out_bare(unit, op, NULL));
 }
 
-static bool access_plain(const Unit *unit, const Access *access) {
+static bool access_plain(const Unit *unit, const Access *access)
+{
     for (int k = 0; k < access->count; k++)
         if (!access->subs[k].read && !affine_is_const(access->subs[k].affine, NULL) && !affine_is_index(access->subs[k].affine, NULL))
             return false;
@@ -119,7 +128,8 @@ static bool access_plain(const Unit *unit, const Access *access) {
 }
 
 /* The expression may be evaluated at points where the sum has none: it reads no hole and divides by nothing. */
-static bool expr_everywhere(const Unit *unit, const Op *op, int expr) {
+static bool expr_everywhere(const Unit *unit, const Op *op, int expr)
+{
     const Expr *e = &op->exprs[expr];
     if (e->kind == EXPR_READ)
         return access_plain(unit, &e->access);
@@ -132,7 +142,8 @@ static bool expr_everywhere(const Unit *unit, const Op *op, int expr) {
 }
 
 /* The domain cuts only output indices, so that it is the same inside and outside the sum. */
-static bool domain_outer(const Product *p) {
+static bool domain_outer(const Product *p)
+{
     for (int c = 0; c < p->op->cond_count; c++)
         if (affine_indices(p->op->conds[c]) & p->reduced)
             return false;
@@ -143,7 +154,8 @@ static bool domain_outer(const Product *p) {
 }
 
 /* Of a contraction, a factor stays as part of an operand if one has its indices: it is computed while that is packed. */
-static bool part_of_operand(const Product *p, const Factor *f) {
+static bool part_of_operand(const Product *p, const Factor *f)
+{
     if (f->uses == 0 || !is_contraction(p))
         return false;
     for (int a = 0; a < p->count; a++)
@@ -152,7 +164,8 @@ static bool part_of_operand(const Product *p, const Factor *f) {
     return false;
 }
 
-static int choose_pulled(const Unit *unit, const Product *p, bool scatter, bool *pulled) {
+static int choose_pulled(const Unit *unit, const Product *p, bool scatter, bool *pulled)
+{
     int count = 0;
     bool outer = domain_outer(p);
     for (int f = 0; f < p->count; f++) {
@@ -171,7 +184,8 @@ static int choose_pulled(const Unit *unit, const Product *p, bool scatter, bool 
 }
 
 /* The product of the factors that are chosen; 1 if there is none. */
-static int build_product(Rewrite *rewrite, const Product *p, const bool *chosen, bool wanted) {
+static int build_product(Rewrite *rewrite, const Product *p, const bool *chosen, bool wanted)
+{
     OpBuilder *to = rewrite->to;
     int result = expr_const(to, 1);
     for (int pass = 0; pass < 2; pass++)
@@ -186,7 +200,8 @@ static int build_product(Rewrite *rewrite, const Product *p, const bool *chosen,
 }
 
 /* New indices for those in `kept`, those in `lead` before the others; what is not kept becomes 0. Returns how many. */
-static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexSet lead, IndexBy *by, int *positions, Dim *extents) {
+static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexSet lead, IndexBy *by, int *positions, Dim *extents)
+{
     Program *program = builder->unit->program;
     int count = 0;
     for (int i = 0; i < op->index_count; i++)
@@ -204,7 +219,8 @@ static int keep_indices(OpBuilder *builder, const Op *op, IndexSet kept, IndexSe
 }
 
 /* Conditions and guards that use none of the indices in `gone`. */
-static void domain_without(Rewrite *rewrite, const Product *p, IndexSet gone) {
+static void domain_without(Rewrite *rewrite, const Product *p, IndexSet gone)
+{
     for (int c = 0; c < p->op->cond_count; c++)
         if (!(affine_indices(p->op->conds[c]) & gone))
             op_cond(rewrite->to, rewrite_affine(rewrite, p->op->conds[c]));
@@ -214,7 +230,8 @@ static void domain_without(Rewrite *rewrite, const Product *p, IndexSet gone) {
 }
 
 /* inner[outs] sum= (chosen factors == wanted) over outs and reduced. */
-static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet reduced, const bool *chosen, bool wanted) {
+static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet reduced, const bool *chosen, bool wanted)
+{
     const Op *op = p->op;
     IndexBy by[INDICES_MAX], rest[INDICES_MAX];
     int positions[INDICES_MAX], unused[INDICES_MAX];
@@ -238,7 +255,8 @@ static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet red
 }
 
 /* sum[…] at the indices in `outs` as an expression of `to`. */
-static int read_inner(Rewrite *rewrite, const Product *p, int sum, IndexSet outs) {
+static int read_inner(Rewrite *rewrite, const Product *p, int sum, IndexSet outs)
+{
     Program *program = rewrite->unit->program;
     Access access = access_new(program, sum, rewrite->unit->tensors[sum].rank);
     const IndexSet turn[2] = {outs & p->lead, outs & ~p->lead};
@@ -251,7 +269,8 @@ static int read_inner(Rewrite *rewrite, const Product *p, int sum, IndexSet outs
 }
 
 /* out[α] sum= (factors not summed) · inner over the indices that are left. Returns its position. */
-static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet outs, int sum, const bool *chosen, bool wanted) {
+static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet outs, int sum, const bool *chosen, bool wanted)
+{
     IndexBy by[INDICES_MAX];
     int positions[INDICES_MAX];
     Dim extents[INDICES_MAX];
@@ -267,7 +286,8 @@ static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet out
     return builder_finish(&builder);
 }
 
-static bool writes_through_data(const Op *op) {
+static bool writes_through_data(const Op *op)
+{
     for (int k = 0; k < op->out.count; k++)
         if (op->out.subs[k].read)
             return true;
@@ -275,7 +295,8 @@ static bool writes_through_data(const Op *op) {
 }
 
 /* All indices of conditions and guards that cut reduced indices: they stay inside the sum. */
-static IndexSet domain_reduced(const Product *p) {
+static IndexSet domain_reduced(const Product *p)
+{
     IndexSet set = 0;
     for (int c = 0; c < p->op->cond_count; c++)
         if (affine_indices(p->op->conds[c]) & p->reduced)
@@ -286,7 +307,8 @@ static IndexSet domain_reduced(const Product *p) {
     return set;
 }
 
-static IndexSet rest_indices(const Product *p, const bool *pulled) {
+static IndexSet rest_indices(const Product *p, const bool *pulled)
+{
     IndexSet set = 0;
     for (int f = 0; f < p->count; f++)
         set |= pulled[f] ? 0 : p->factors[f].uses;
@@ -294,7 +316,8 @@ static IndexSet rest_indices(const Product *p, const bool *pulled) {
 }
 
 /* Σ f·rest = f·Σ rest; a sum that is scattered through an integer is first summed where it stands. */
-static bool pull_factors(Rebuild *rebuild, int old) {
+static bool pull_factors(Rebuild *rebuild, int old)
+{
     Unit *unit = rebuild->unit;
     Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
     bool pulled[FACTORS_MAX], scatter = writes_through_data(p.op);
@@ -311,7 +334,8 @@ static bool pull_factors(Rebuild *rebuild, int old) {
 
 /* ---- sums over integers' own indices ---------------------------------------------------------------------------------------------- */
 
-static IndexSet subscript_indices(const Op *op, const Access *access, bool inside) {
+static IndexSet subscript_indices(const Op *op, const Access *access, bool inside)
+{
     IndexSet set = 0;
     for (int k = 0; k < access->count; k++) {
         if (access->subs[k].read)
@@ -323,7 +347,8 @@ static IndexSet subscript_indices(const Op *op, const Access *access, bool insid
 }
 
 /* Σ over k and f of u[k, f]·w[key[k], f, i]: one contraction by key per k, then the sum over k. */
-static bool split_keyed(Rebuild *rebuild, int old) {
+static bool split_keyed(Rebuild *rebuild, int old)
+{
     Unit *unit = rebuild->unit;
     Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
     if (p.overflow || !is_contraction(&p))
@@ -352,7 +377,8 @@ static bool split_keyed(Rebuild *rebuild, int old) {
 /* ---- chains of contractions ----------------------------------------------------------------------------------------------------- */
 
 /* The factors that use reduced index r, summed over r first: fewer indices than the whole nest? */
-static bool summed_first(const Product *p, int r, bool *chosen, IndexSet *rest) {
+static bool summed_first(const Product *p, int r, bool *chosen, IndexSet *rest)
+{
     int count = 0;
     *rest = 0;
     for (int f = 0; f < p->count; f++) {
@@ -365,7 +391,8 @@ static bool summed_first(const Product *p, int r, bool *chosen, IndexSet *rest) 
     return count > 0 && count < p->count && ((p->out | p->reduced) & ~*rest & ~((IndexSet)1 << r)) != 0;
 }
 
-static bool split_chain(Rebuild *rebuild, int old) {
+static bool split_chain(Rebuild *rebuild, int old)
+{
     Unit *unit = rebuild->unit;
     Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
     if (p.overflow || p.count < 2 || p.op->cond_count > 0 || p.op->guard_count > 0 || (p.reduced & (p.reduced - 1)) == 0)
@@ -392,7 +419,8 @@ static bool split_chain(Rebuild *rebuild, int old) {
 
 /* ---- sums of contractions ------------------------------------------------------------------------------------------------------- */
 
-static int build_term(Unit *unit, const Op *op, int expr, bool negative) {
+static int build_term(Unit *unit, const Op *op, int expr, bool negative)
+{
     OpBuilder builder = op_begin(unit, OP_NEST);
     builder.op.reducer = REDUCE_SUM;
     builder.op.span = op->span;
@@ -409,7 +437,8 @@ static int build_term(Unit *unit, const Op *op, int expr, bool negative) {
 }
 
 /* Σ a·b + c·d, where one of them is a contraction: two sums, then their sum. */
-static bool split_terms(Rebuild *rebuild, int old) {
+static bool split_terms(Rebuild *rebuild, int old)
+{
     Unit *unit = rebuild->unit;
     const Op *op = &rebuild->old[old];
     const Expr *e = &op->exprs[op->body];
@@ -434,7 +463,8 @@ static bool split_terms(Rebuild *rebuild, int old) {
     return true;
 }
 
-bool opt_factor(Unit *unit) {
+bool opt_factor(Unit *unit)
+{
     bool changed = false;
     for (int round = 0; round < 16; round++) {
         bool again = false;

@@ -15,13 +15,14 @@ typedef struct Hoist {
     Unit *unit;
     const Op *op;
     OptPhase phase;
-    bool *expensive;   /* per expression: worth a tensor, and possible */
+    bool *expensive; /* per expression: worth a tensor, and possible */
     bool *movable;
     uint32_t *indices; /* per expression: those it varies with */
     int chosen;
 } Hoist;
 
-static uint32_t access_set(const Op *op, const Access *access) {
+static uint32_t access_set(const Op *op, const Access *access)
+{
     uint32_t set = 0;
     for (int i = 0; i < op->index_count; i++)
         set |= (uint32_t)access_has_index(access, i) << i;
@@ -29,7 +30,8 @@ static uint32_t access_set(const Op *op, const Access *access) {
 }
 
 /* May be read wherever its indices run: no hole, no subscript that leaves its axis outside the domain, none through an integer. */
-static bool read_movable(const Hoist *h, const Access *access, bool whole) {
+static bool read_movable(const Hoist *h, const Access *access, bool whole)
+{
     const Tensor *t = &h->unit->tensors[access->tensor];
     for (int k = 0; k < access->count; k++) {
         int index;
@@ -46,7 +48,8 @@ static bool read_movable(const Hoist *h, const Access *access, bool whole) {
 }
 
 /* exp(score - lse): what a stream makes tile by tile. */
-static bool is_probability(const Hoist *h, int id) {
+static bool is_probability(const Hoist *h, int id)
+{
     const Expr *e = &h->op->exprs[id];
     if (e->kind != EXPR_EXP || h->op->exprs[e->arg[0]].kind != EXPR_SUB)
         return false;
@@ -55,7 +58,8 @@ static bool is_probability(const Hoist *h, int id) {
     return def >= 0 && h->unit->ops[def].kind == OP_NEST && h->unit->ops[def].reducer == REDUCE_LSE;
 }
 
-static void examine(Hoist *h) {
+static void examine(Hoist *h)
+{
     const Op *op = h->op;
     bool whole = op_full_box(op);
     for (int id = 0; id < op->expr_count; id++) {
@@ -75,7 +79,8 @@ static void examine(Hoist *h) {
 }
 
 /* Some index of extent other than 1 is missing, and not all are. */
-static bool saves(const Hoist *h, int id) {
+static bool saves(const Hoist *h, int id)
+{
     if (h->indices[id] == 0)
         return false;
     for (int i = 0; i < h->op->index_count; i++)
@@ -85,7 +90,8 @@ static bool saves(const Hoist *h, int id) {
 }
 
 /* The largest part below `id`, depth first. */
-static int find_part(const Hoist *h, int id) {
+static int find_part(const Hoist *h, int id)
+{
     const Expr *e = &h->op->exprs[id];
     if (!h->expensive[id])
         return -1;
@@ -99,7 +105,8 @@ static int find_part(const Hoist *h, int id) {
     return -1;
 }
 
-static int build_part(const Hoist *h, int id, Access *access) {
+static int build_part(const Hoist *h, int id, Access *access)
+{
     Unit *unit = h->unit;
     Program *program = unit->program;
     OpBuilder builder = op_begin(unit, OP_NEST);
@@ -128,7 +135,8 @@ static int build_part(const Hoist *h, int id, Access *access) {
 }
 
 /* One part of the operation is taken out. */
-static bool hoist_one(Unit *unit, Op *op, OptPhase phase) {
+static bool hoist_one(Unit *unit, Op *op, OptPhase phase)
+{
     Arena *arena = unit->program->arena;
     Hoist h = {.unit = unit, .op = op, .phase = phase};
     h.expensive = ARENA_ARRAY(arena, bool, op->expr_count + 1);
@@ -148,7 +156,8 @@ static bool hoist_one(Unit *unit, Op *op, OptPhase phase) {
     return true;
 }
 
-bool opt_hoist(Unit *unit, OptPhase phase) {
+bool opt_hoist(Unit *unit, OptPhase phase)
+{
     bool changed = false;
     Rebuild rebuild = rebuild_begin(unit);
     for (int i = 0; i < rebuild.old_count; i++) {

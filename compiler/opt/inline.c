@@ -15,14 +15,14 @@
 enum { EXPRS_MAX = 256, CHEAP_FLOPS = 6, CHEAP_NODE = 4 };
 
 typedef struct Use {
-    int readers;  /* operations that read the tensor */
-    bool pinned;  /* stays stored anyway: an output, an argument, a member of a group reads it, an initial value */
+    int readers; /* operations that read the tensor */
+    bool pinned; /* stays stored anyway: an output, an argument, a member of a group reads it, an initial value */
 } Use;
 
 typedef struct Inliner {
     Unit *unit;
     const OptOptions *options;
-    Use *uses; /* per tensor */
+    Use *uses;  /* per tensor */
     int tensor; /* being inlined */
     const Op *producer;
 } Inliner;
@@ -36,7 +36,8 @@ typedef struct UseVisit {
     int number;
 } UseVisit;
 
-static void count_use(void *user, const Access *access, AccessUse use) {
+static void count_use(void *user, const Access *access, AccessUse use)
+{
     UseVisit *visit = user;
     if (use == ACCESS_OUT)
         return;
@@ -48,7 +49,8 @@ static void count_use(void *user, const Access *access, AccessUse use) {
         found->pinned = true;
 }
 
-static void count_uses(Inliner *in) {
+static void count_uses(Inliner *in)
+{
     Unit *unit = in->unit;
     in->uses = ARENA_ARRAY(unit->program->arena, Use, unit->tensor_count + 1);
     UseVisit visit = {.in = in, .last = ARENA_ARRAY(unit->program->arena, int, unit->tensor_count + 1)};
@@ -65,12 +67,14 @@ static void count_uses(Inliner *in) {
 
 /* ---- costs -------------------------------------------------------------------------------------------------------------------- */
 
-static bool is_rename(const Op *op) {
+static bool is_rename(const Op *op)
+{
     ExprKind kind = op->exprs[op->body].kind;
     return kind == EXPR_READ || kind == EXPR_CONST || kind == EXPR_DIM || kind == EXPR_POS;
 }
 
-static bool is_cheap(const Op *op) {
+static bool is_cheap(const Op *op)
+{
     double flops = 0;
     for (int id = 0; id < op->expr_count; id++) {
         double node = scalar_flops(op->exprs[id].kind);
@@ -87,7 +91,8 @@ typedef struct AccessQuery {
     bool subscript;
 } AccessQuery;
 
-static void query_access(void *user, const Access *access, AccessUse use) {
+static void query_access(void *user, const Access *access, AccessUse use)
+{
     AccessQuery *query = user;
     if (use == ACCESS_OUT || access->tensor != query->tensor)
         return;
@@ -97,11 +102,13 @@ static void query_access(void *user, const Access *access, AccessUse use) {
 }
 
 /* Read once, at bare indices that are all the reader has: evaluated as often inside the reader as it was by itself. */
-static bool point_by_point(const Op *reader, const AccessQuery *query) {
+static bool point_by_point(const Op *reader, const AccessQuery *query)
+{
     return query->count == 1 && query->access->count == reader->index_count && access_bare(query->access, NULL);
 }
 
-static bool has_products(const Op *op) {
+static bool has_products(const Op *op)
+{
     int reads = 0;
     for (int id = 0; id < op->expr_count; id++)
         reads += op->exprs[id].kind == EXPR_READ;
@@ -109,7 +116,8 @@ static bool has_products(const Op *op) {
 }
 
 /* A sum of a product over more indices than the read has: its operand would be computed while packing, or again and again. */
-static bool multiplies(const Op *reader, const Access *access) {
+static bool multiplies(const Op *reader, const Access *access)
+{
     if (reader->kind != OP_NEST || reader->reducer != REDUCE_SUM || !has_products(reader))
         return false;
     for (int i = 0; i < reader->index_count; i++)
@@ -119,7 +127,8 @@ static bool multiplies(const Op *reader, const Access *access) {
 }
 
 /* A product of reads and constants: part of an operand's packing. Sums of tensors are better stored once than packed by every reader. */
-static bool is_product(const Op *op, int id) {
+static bool is_product(const Op *op, int id)
+{
     const Expr *e = &op->exprs[id];
     if (e->kind == EXPR_MUL || e->kind == EXPR_DIV)
         return is_product(op, e->arg[0]) && is_product(op, e->arg[1]);
@@ -128,7 +137,8 @@ static bool is_product(const Op *op, int id) {
     return e->kind == EXPR_READ || e->kind == EXPR_CONST || e->kind == EXPR_DIM;
 }
 
-static bool all_readers_take(const Inliner *in, int tensor) {
+static bool all_readers_take(const Inliner *in, int tensor)
+{
     if (in->uses[tensor].pinned)
         return false;
     const Op *producer = &in->unit->ops[in->unit->tensors[tensor].def];
@@ -146,7 +156,8 @@ static bool all_readers_take(const Inliner *in, int tensor) {
 /* ---- integers ----------------------------------------------------------------------------------------------------------------- */
 
 /* The expression as an affine of the indices. */
-static bool expr_as_affine(Program *program, const Op *op, int id, Affine *affine) {
+static bool expr_as_affine(Program *program, const Op *op, int id, Affine *affine)
+{
     const Expr *e = &op->exprs[id];
     Affine a, b;
     Dim factor;
@@ -182,7 +193,8 @@ static bool expr_as_affine(Program *program, const Op *op, int id, Affine *affin
 }
 
 /* An integer that is an index value, always below its bound, or another integer: then it need not be stored to be a subscript. */
-static bool integer_known(const Unit *unit, const Op *op, Affine *affine, const Access **read) {
+static bool integer_known(const Unit *unit, const Op *op, Affine *affine, const Access **read)
+{
     Program *program = unit->program;
     const Tensor *tensor = &unit->tensors[op->out.tensor];
     const Expr *body = &op->exprs[op->body];
@@ -202,7 +214,8 @@ static bool integer_known(const Unit *unit, const Op *op, Affine *affine, const 
 /* ---- substitution ------------------------------------------------------------------------------------------------------------- */
 
 /* What the producer's indices are at this access; false if a span does not fit. */
-static bool bind_indices(Rewrite *outer, const Op *producer, const Access *access, IndexBy *by) {
+static bool bind_indices(Rewrite *outer, const Op *producer, const Access *access, IndexBy *by)
+{
     int index_of[16];
     if (producer->out.count > 16 || producer->index_count != producer->out.count || !op_out_bare(outer->unit, producer, index_of))
         return false;
@@ -227,7 +240,8 @@ static bool bind_indices(Rewrite *outer, const Op *producer, const Access *acces
     return true;
 }
 
-static bool expand_read(Rewrite *outer, const Access *access, int *expr) {
+static bool expand_read(Rewrite *outer, const Access *access, int *expr)
+{
     Inliner *in = outer->user;
     if (access->tensor != in->tensor)
         return false;
@@ -244,7 +258,8 @@ static bool expand_read(Rewrite *outer, const Access *access, int *expr) {
     return true;
 }
 
-static bool expand_subscript(Rewrite *outer, const Access *access, int span, Sub *sub) {
+static bool expand_subscript(Rewrite *outer, const Access *access, int span, Sub *sub)
+{
     Inliner *in = outer->user;
     Affine affine;
     const Access *read;
@@ -262,7 +277,8 @@ static bool expand_subscript(Rewrite *outer, const Access *access, int span, Sub
 }
 
 /* The operation with every read of the tensor replaced by its definition. */
-static bool substitute(Inliner *in, Op *op, int tensor) {
+static bool substitute(Inliner *in, Op *op, int tensor)
+{
     in->tensor = tensor;
     in->producer = &in->unit->ops[in->unit->tensors[tensor].def];
     OpBuilder builder = op_begin(in->unit, op->kind);
@@ -294,7 +310,8 @@ static bool substitute(Inliner *in, Op *op, int tensor) {
     return true;
 }
 
-bool unit_inline(Unit *unit, int reader, int tensor) {
+bool unit_inline(Unit *unit, int reader, int tensor)
+{
     Inliner in = {.unit = unit};
     Op op = unit->ops[reader];
     if (!substitute(&in, &op, tensor))
@@ -308,7 +325,8 @@ bool unit_inline(Unit *unit, int reader, int tensor) {
 
 /* Reading what the producer reads, in every reader, moves no more than writing its result once and reading that. A chain of sums would otherwise
    be evaluated from its beginning in each of its many readers. */
-static bool saves_traffic(const Inliner *in, const Op *producer) {
+static bool saves_traffic(const Inliner *in, const Op *producer)
+{
     int reads = 0, readers = in->uses[producer->out.tensor].readers;
     for (int id = 0; id < producer->expr_count; id++) {
         const Expr *expr = &producer->exprs[id];
@@ -321,7 +339,8 @@ static bool saves_traffic(const Inliner *in, const Op *producer) {
 }
 
 /* A sum of products of two operands with indices of their own: what a product kernel computes. */
-static bool is_contraction(const Op *op) {
+static bool is_contraction(const Op *op)
+{
     if (op->kind != OP_NEST || op->reducer != REDUCE_SUM || op->group != 0 || op->exprs[op->body].kind != EXPR_MUL)
         return false;
     const Expr *a = &op->exprs[op->exprs[op->body].arg[0]], *b = &op->exprs[op->exprs[op->body].arg[1]];
@@ -339,7 +358,8 @@ static bool is_contraction(const Op *op) {
 
 /* Element by element, terms of which all but one at most come from contractions that nothing else reads: those add up where the sum lies, so it
    costs no pass of its own (schedule_accumulate.c). */
-static bool sum_of_products(const Inliner *in, const Op *producer, int id, int *others) {
+static bool sum_of_products(const Inliner *in, const Op *producer, int id, int *others)
+{
     const Expr *e = &producer->exprs[id];
     if (e->kind == EXPR_ADD)
         return sum_of_products(in, producer, e->arg[0], others) && sum_of_products(in, producer, e->arg[1], others);
@@ -352,7 +372,8 @@ static bool sum_of_products(const Inliner *in, const Op *producer, int id, int *
     return *others <= 1;
 }
 
-static bool worth(const Inliner *in, const Op *producer, const Op *reader, const AccessQuery *query) {
+static bool worth(const Inliner *in, const Op *producer, const Op *reader, const AccessQuery *query)
+{
     int tensor = producer->out.tensor;
     Affine affine;
     const Access *read;
@@ -370,7 +391,8 @@ static bool worth(const Inliner *in, const Op *producer, const Op *reader, const
     return in->options->phase == OPT_AFTER_GRAD && is_cheap(producer) && saves_traffic(in, producer) && all_readers_take(in, tensor);
 }
 
-static bool inline_into(Inliner *in, Op *op, const bool *inlinable) {
+static bool inline_into(Inliner *in, Op *op, const bool *inlinable)
+{
     bool changed = false;
     Unit *unit = in->unit;
     for (int t = 0; t < unit->tensor_count; t++) {
@@ -387,7 +409,8 @@ static bool inline_into(Inliner *in, Op *op, const bool *inlinable) {
 }
 
 /* T[i, j, …] = S[i, j, …] of the same shape: a call may as well take S. */
-static int copied(const Unit *unit, int tensor) {
+static int copied(const Unit *unit, int tensor)
+{
     int def = unit->tensors[tensor].def, index_of[16];
     if (def < 0 || unit->ops[def].kind != OP_NEST)
         return tensor;
@@ -406,7 +429,8 @@ static int copied(const Unit *unit, int tensor) {
     return from->tensor;
 }
 
-static bool inline_args(Unit *unit, Op *op) {
+static bool inline_args(Unit *unit, Op *op)
+{
     bool changed = false;
     int *args = ARENA_ARRAY(unit->program->arena, int, op->arg_count + 1);
     for (int a = 0; a < op->arg_count; a++) {
@@ -417,7 +441,8 @@ static bool inline_args(Unit *unit, Op *op) {
     return changed;
 }
 
-bool opt_inline(Unit *unit, const OptOptions *options) {
+bool opt_inline(Unit *unit, const OptOptions *options)
+{
     Inliner in = {.unit = unit, .options = options};
     count_uses(&in);
     bool *inlinable = ARENA_ARRAY(unit->program->arena, bool, unit->tensor_count + 1), changed = false;

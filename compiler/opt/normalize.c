@@ -12,7 +12,8 @@
 /* Each step rewrites the nest and returns true, or leaves it and returns false. */
 typedef bool (*Step)(Unit *unit, Op *op);
 
-static IndexBy *identity(Program *program, int count) {
+static IndexBy *identity(Program *program, int count)
+{
     IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, count + 1);
     for (int i = 0; i < count; i++)
         by[i] = (IndexBy){affine_index(program, i), NULL, 1};
@@ -20,7 +21,8 @@ static IndexBy *identity(Program *program, int count) {
 }
 
 /* Everything but indices: domain, body, output. */
-static void rewrite_nest(Rewrite *rewrite) {
+static void rewrite_nest(Rewrite *rewrite)
+{
     Op *to = &rewrite->to->op;
     to->reducer = rewrite->from->reducer;
     to->span = rewrite->from->span;
@@ -30,7 +32,8 @@ static void rewrite_nest(Rewrite *rewrite) {
     to->out = rewrite_access(rewrite, &rewrite->from->out);
 }
 
-static bool drop_conditions(Unit *unit, Op *op) {
+static bool drop_conditions(Unit *unit, Op *op)
+{
     Affine *conds = ARENA_ARRAY(unit->program->arena, Affine, op->cond_count + 1);
     int count = 0;
     for (int c = 0; c < op->cond_count; c++)
@@ -48,14 +51,16 @@ typedef struct SubscriptQuery {
     bool found;
 } SubscriptQuery;
 
-static void query_subscript(void *user, const Access *access, AccessUse use) {
+static void query_subscript(void *user, const Access *access, AccessUse use)
+{
     SubscriptQuery *query = user;
     if (use == ACCESS_SUBSCRIPT && access_equal(access, query->wanted))
         query->found = true;
 }
 
 /* exists(e) where e is a number for certain, or an integer that is a subscript anyway: then its none leaves the point out already. */
-static bool guard_idle(const Op *op, int guard) {
+static bool guard_idle(const Op *op, int guard)
+{
     const Expr *e = &op->exprs[guard];
     if (e->kind != EXPR_EXISTS)
         return false;
@@ -69,7 +74,8 @@ static bool guard_idle(const Op *op, int guard) {
     return query.found;
 }
 
-static bool drop_guards(Unit *unit, Op *op) {
+static bool drop_guards(Unit *unit, Op *op)
+{
     int *guards = ARENA_ARRAY(unit->program->arena, int, op->guard_count + 1), count = 0;
     for (int g = 0; g < op->guard_count; g++)
         if (!guard_idle(op, op->guards[g]))
@@ -81,7 +87,8 @@ static bool drop_guards(Unit *unit, Op *op) {
     return true;
 }
 
-static bool index_used(const Op *op, int index) {
+static bool index_used(const Op *op, int index)
+{
     for (int c = 0; c < op->cond_count; c++)
         if (affine_has_index(op->conds[c], index))
             return true;
@@ -92,17 +99,18 @@ static bool index_used(const Op *op, int index) {
 }
 
 /* `by` for every index but `dropped`, whose value is then 0; the others are added to the builder. */
-static IndexBy *without_index(OpBuilder *builder, const Op *op, int dropped) {
+static IndexBy *without_index(OpBuilder *builder, const Op *op, int dropped)
+{
     Program *program = builder->unit->program;
     IndexBy *by = identity(program, op->index_count);
     for (int i = 0; i < op->index_count; i++)
-        by[i].affine = i == dropped ? affine_const(program, dim_int(program->dims, 0))
-                                    : affine_index(program, op_index(builder, op->indices[i].name, op->indices[i].extent));
+        by[i].affine = i == dropped ? affine_const(program, dim_int(program->dims, 0)) : affine_index(program, op_index(builder, op->indices[i].name, op->indices[i].extent));
     return by;
 }
 
 /* All reads or some condition use the index: a condition that 0 does not meet would leave subscripts outside their axes. */
-static bool needed(const Op *op, int index) {
+static bool needed(const Op *op, int index)
+{
     for (int c = 0; c < op->cond_count; c++)
         if (affine_has_index(op->conds[c], index))
             return true;
@@ -114,7 +122,8 @@ static bool needed(const Op *op, int index) {
 
 /* An index that nothing uses: of extent 1, or summed over (then the body counts that often). One of extent 1 that the output
    and some read do not have is 0: it would cut a factor off from its product. */
-static bool drop_index(Unit *unit, Op *op) {
+static bool drop_index(Unit *unit, Op *op)
+{
     for (int i = 0; i < op->index_count; i++) {
         bool one = dim_is(op->indices[i].extent, 1), idempotent = op->reducer == REDUCE_MAX || op->reducer == REDUCE_MIN;
         const bool zero = one && !access_has_index(&op->out, i) && !needed(op, i);
@@ -134,7 +143,8 @@ static bool drop_index(Unit *unit, Op *op) {
     return false;
 }
 
-static bool bare_in_out(const Op *op, int index) {
+static bool bare_in_out(const Op *op, int index)
+{
     int found;
     for (int k = 0; k < op->out.count; k++)
         if (!op->out.subs[k].read && affine_is_index(op->out.subs[k].affine, &found) && found == index)
@@ -143,7 +153,8 @@ static bool bare_in_out(const Op *op, int index) {
 }
 
 /* The term of subscript k that a new bare index can replace: coefficient 1 or -1, its index not bare elsewhere; one of the axis' extent first. */
-static int replaceable_term(const Unit *unit, const Op *op, int k, int axis) {
+static int replaceable_term(const Unit *unit, const Op *op, int k, int axis)
+{
     const Affine *affine = &op->out.subs[k].affine;
     int best = -1;
     for (int t = 0; t < affine->count; t++) {
@@ -159,7 +170,8 @@ static int replaceable_term(const Unit *unit, const Op *op, int k, int axis) {
 }
 
 /* out[±i + rest] becomes out[j] with i = ±(j - rest). */
-static void reindex(Unit *unit, Op *op, int k, int axis, int term) {
+static void reindex(Unit *unit, Op *op, int k, int axis, int term)
+{
     Program *program = unit->program;
     Affine sub = op->out.subs[k].affine;
     int index = sub.terms[term].index;
@@ -183,7 +195,8 @@ static void reindex(Unit *unit, Op *op, int k, int axis, int term) {
 /* ---- mixed radix: out[16*s + i] over all s and i --------------------------------------------------------------------------------- */
 
 /* The index stands in one subscript of the output only. */
-static bool in_one_sub(const Op *op, int index) {
+static bool in_one_sub(const Op *op, int index)
+{
     int count = 0;
     for (int k = 0; k < op->out.count; k++) {
         const Sub *sub = &op->out.subs[k];
@@ -193,7 +206,8 @@ static bool in_one_sub(const Op *op, int index) {
 }
 
 /* The subscript counts through its axis once: |coefficients| 1, e1, e1*e2, …, in some order. Negative ones count from the end. */
-static bool counts_through(Unit *unit, const Op *op, const Sub *sub, Dim extent) {
+static bool counts_through(Unit *unit, const Op *op, const Sub *sub, Dim extent)
+{
     Program *program = unit->program;
     Dim stride = dim_int(program->dims, 1), base = dim_int(program->dims, 0);
     for (int done = 0; done < sub->affine.count; done++) {
@@ -219,7 +233,8 @@ static bool counts_through(Unit *unit, const Op *op, const Sub *sub, Dim extent)
 }
 
 /* Every point of the full box writes an element of its own and every element is written. */
-static bool writes_once(Unit *unit, const Op *op) {
+static bool writes_once(Unit *unit, const Op *op)
+{
     const Tensor *out = &unit->tensors[op->out.tensor];
     int terms = 0;
     for (int k = 0, axis = 0; k < op->out.count; axis += op->out.subs[k].span, k++) {
@@ -235,7 +250,8 @@ static bool writes_once(Unit *unit, const Op *op) {
 }
 
 /* Such a nest stores what it has. */
-static bool store_once(Unit *unit, Op *op) {
+static bool store_once(Unit *unit, Op *op)
+{
     if (op->reducer == REDUCE_SET || unit->tensors[op->out.tensor].type != T_REAL || !writes_once(unit, op))
         return false;
     op->reducer = REDUCE_SET;
@@ -243,7 +259,8 @@ static bool store_once(Unit *unit, Op *op) {
 }
 
 /* out[16 - 16*s + i]: s is turned round. */
-static bool count_forwards(Unit *unit, Op *op) {
+static bool count_forwards(Unit *unit, Op *op)
+{
     Program *program = unit->program;
     const Tensor *out = &unit->tensors[op->out.tensor];
     for (int k = 0, axis = 0; k < op->out.count; axis += op->out.subs[k].span, k++) {
@@ -268,7 +285,8 @@ static bool count_forwards(Unit *unit, Op *op) {
     return false;
 }
 
-static bool gather_form(Unit *unit, Op *op) {
+static bool gather_form(Unit *unit, Op *op)
+{
     for (int k = 0, axis = 0; k < op->out.count; axis += op->out.subs[k].span, k++) {
         const Sub *sub = &op->out.subs[k];
         if (sub->read || sub->span != 1 || sub->affine.count == 0 || affine_is_index(sub->affine, NULL))
@@ -285,7 +303,8 @@ static bool gather_form(Unit *unit, Op *op) {
 }
 
 /* Indices of the output first, in its order; the others stay in theirs, so that sums keep their order. */
-static bool order_indices(Unit *unit, Op *op) {
+static bool order_indices(Unit *unit, Op *op)
+{
     Program *program = unit->program;
     int *index_of = ARENA_ARRAY(program->arena, int, op->out.count + 1), *order = ARENA_ARRAY(program->arena, int, op->index_count + 1);
     if (!access_bare(&op->out, index_of))
@@ -311,7 +330,8 @@ static bool order_indices(Unit *unit, Op *op) {
     return true;
 }
 
-static bool reduce_nothing(Unit *unit, Op *op) {
+static bool reduce_nothing(Unit *unit, Op *op)
+{
     if (op->reducer == REDUCE_SET || op->index_count != op->out.count || unit->tensors[op->out.tensor].type != T_REAL)
         return false;
     if (!op_out_bare(unit, op, NULL) || !op_full_box(op))
@@ -321,7 +341,8 @@ static bool reduce_nothing(Unit *unit, Op *op) {
 }
 
 /* A guard `integer == index` whose index is reduced: the access, if there is one. */
-static const Access *pinned(const Unit *unit, const Op *op, int guard, int *index) {
+static const Access *pinned(const Unit *unit, const Op *op, int guard, int *index)
+{
     const Expr *e = &op->exprs[op->guards[guard]];
     if (e->kind != EXPR_EQ)
         return NULL;
@@ -341,7 +362,8 @@ static const Access *pinned(const Unit *unit, const Op *op, int guard, int *inde
 }
 
 /* Sums over j where I[…] == j hold the one point j = I[…]. */
-static bool pin_index(Unit *unit, Op *op) {
+static bool pin_index(Unit *unit, Op *op)
+{
     Program *program = unit->program;
     for (int g = 0, index = -1; g < op->guard_count; g++) {
         const Access *access = pinned(unit, op, g, &index);
@@ -369,7 +391,8 @@ static bool pin_index(Unit *unit, Op *op) {
     return false;
 }
 
-static bool normalize_nest(Unit *unit, Op *op) {
+static bool normalize_nest(Unit *unit, Op *op)
+{
     static const Step steps[] = {drop_conditions, drop_guards, drop_index, count_forwards, store_once, gather_form, order_indices, pin_index, reduce_nothing};
     bool changed = false;
     for (size_t s = 0; s < sizeof steps / sizeof *steps;) {
@@ -383,7 +406,8 @@ static bool normalize_nest(Unit *unit, Op *op) {
     return changed;
 }
 
-bool opt_normalize(Unit *unit) {
+bool opt_normalize(Unit *unit)
+{
     bool changed = false;
     Rebuild rebuild = rebuild_begin(unit);
     for (int i = 0; i < rebuild.old_count; i++) {

@@ -3,7 +3,8 @@
 
 static const OptOptions DEFAULTS = {.phase = OPT_BEFORE_GRAD};
 
-void opt_simplify_unit(Unit *unit, const OptOptions *options) {
+void opt_simplify_unit(Unit *unit, const OptOptions *options)
+{
     options = options ? options : &DEFAULTS;
     (void)opt_dce(unit);
     (void)opt_normalize(unit);
@@ -19,7 +20,8 @@ void opt_simplify_unit(Unit *unit, const OptOptions *options) {
     }
 }
 
-void opt_simplify(Program *program, const OptOptions *options) {
+void opt_simplify(Program *program, const OptOptions *options)
+{
     options = options ? options : &DEFAULTS;
     for (int u = 0; u < program->unit_count; u++)
         opt_simplify_unit(program->units[u], options);

@@ -19,15 +19,15 @@ void opt_simplify_unit(Unit *unit, const OptOptions *options);
 /* Every unit, then results, formals and units that no call uses; before differentiation streams are raised last. */
 void opt_simplify(Program *program, const OptOptions *options);
 
-void opt_drop_outputs(Unit *unit, OutputKind kind);        /* request.c: nobody asks for the outputs of this kind */
-bool opt_dce(Unit *unit);                                  /* dce.c */
-void opt_drop_formals(Unit *unit, int *kept);              /* formals that nothing reads go; kept[new position] = old position */
-bool opt_dead_results(Program *program);                   /* callee outputs and formals that no call uses */
-bool opt_cse(Unit *unit);                                  /* cse.c */
-bool opt_normalize(Unit *unit);                            /* normalize.c */
-bool opt_factor(Unit *unit);                               /* factor.c */
-bool opt_inline(Unit *unit, const OptOptions *options);    /* inline.c */
-bool opt_hoist(Unit *unit, OptPhase phase);                /* hoist.c */
-int opt_raise(Unit *unit);                                 /* raise.c: the number of groups found */
+void opt_drop_outputs(Unit *unit, OutputKind kind);     /* request.c: nobody asks for the outputs of this kind */
+bool opt_dce(Unit *unit);                               /* dce.c */
+void opt_drop_formals(Unit *unit, int *kept);           /* formals that nothing reads go; kept[new position] = old position */
+bool opt_dead_results(Program *program);                /* callee outputs and formals that no call uses */
+bool opt_cse(Unit *unit);                               /* cse.c */
+bool opt_normalize(Unit *unit);                         /* normalize.c */
+bool opt_factor(Unit *unit);                            /* factor.c */
+bool opt_inline(Unit *unit, const OptOptions *options); /* inline.c */
+bool opt_hoist(Unit *unit, OptPhase phase);             /* hoist.c */
+int opt_raise(Unit *unit);                              /* raise.c: the number of groups found */
 
 #endif

@@ -12,19 +12,20 @@ enum { RANK_MAX = 12 };
 
 typedef struct Stream {
     Unit *unit;
-    int lse, score, raw;         /* operations; score == raw: the raw product is the score */
-    int scores;                  /* the tensor that lse reads */
-    int rank, col;               /* of the scores; the axis that lse reduces */
+    int lse, score, raw; /* operations; score == raw: the raw product is the score */
+    int scores;          /* the tensor that lse reads */
+    int rank, col;       /* of the scores; the axis that lse reduces */
     int use_count, uses[STREAM_USES_MAX];
-    int pick_count, picks[STREAM_USES_MAX]; /* made by raise_picks */
+    int pick_count, picks[STREAM_USES_MAX];     /* made by raise_picks */
     int reader_count, readers[STREAM_USES_MAX]; /* operations that read single scores */
-    OpBuilder domain;            /* the lse's domain over the axes of the scores */
+    OpBuilder domain;                           /* the lse's domain over the axes of the scores */
 } Stream;
 
 /* ---- shapes of members -------------------------------------------------------------------------------------------------------- */
 
 /* Q·K: two reads that share a reduced index, the scores' column in one of them only. */
-static bool is_product(const Unit *unit, const Op *op, int col) {
+static bool is_product(const Unit *unit, const Op *op, int col)
+{
     int out[RANK_MAX];
     const Expr *body = &op->exprs[op->body];
     if (op->kind != OP_NEST || op->reducer != REDUCE_SUM || op->group != 0 || op->out.count > RANK_MAX || !op_out_bare(unit, op, out) || body->kind != EXPR_MUL)
@@ -41,7 +42,8 @@ typedef struct OnlyReader {
     int count;
 } OnlyReader;
 
-static void find_access(void *user, const Access *access, AccessUse use) {
+static void find_access(void *user, const Access *access, AccessUse use)
+{
     OnlyReader *reader = user;
     if (use == ACCESS_OUT || access->tensor != reader->tensor)
         return;
@@ -49,7 +51,8 @@ static void find_access(void *user, const Access *access, AccessUse use) {
     reader->access = access;
 }
 
-static OnlyReader reads_of(const Op *op, int tensor) {
+static OnlyReader reads_of(const Op *op, int tensor)
+{
     OnlyReader reader = {tensor, NULL, 0};
     op_visit(op, find_access, &reader);
     for (int a = 0; op->kind == OP_CALL && a < op->arg_count; a++)
@@ -57,7 +60,8 @@ static OnlyReader reads_of(const Op *op, int tensor) {
     return reader;
 }
 
-static bool is_output(const Unit *unit, int tensor) {
+static bool is_output(const Unit *unit, int tensor)
+{
     for (int o = 0; o < unit->output_count; o++)
         if (unit->outputs[o].tensor == tensor)
             return true;
@@ -65,7 +69,8 @@ static bool is_output(const Unit *unit, int tensor) {
 }
 
 /* The only operation that reads the tensor, -1 if there are more. */
-static int only_reader(const Unit *unit, int tensor) {
+static int only_reader(const Unit *unit, int tensor)
+{
     int found = -1;
     for (int i = 0; i < unit->op_count; i++)
         if (reads_of(&unit->ops[i], tensor).count > 0) {
@@ -76,7 +81,8 @@ static int only_reader(const Unit *unit, int tensor) {
     return is_output(unit, tensor) ? -1 : found;
 }
 
-static bool find_lse(Stream *s) {
+static bool find_lse(Stream *s)
+{
     const Op *op = &s->unit->ops[s->lse];
     int at[RANK_MAX], reduced = 0;
     if (op->kind != OP_NEST || op->reducer != REDUCE_LSE || op->group != 0 || op->exprs[op->body].kind != EXPR_READ || !op_out_bare(s->unit, op, NULL))
@@ -95,7 +101,8 @@ static bool find_lse(Stream *s) {
 }
 
 /* The score is the product, or a function of one that it reads point by point and that nobody else reads. */
-static bool find_raw(Stream *s) {
+static bool find_raw(Stream *s)
+{
     const Unit *unit = s->unit;
     int def = unit->tensors[s->scores].def, out[RANK_MAX], at[RANK_MAX];
     if (def < 0 || is_output(unit, s->scores))
@@ -123,7 +130,8 @@ static bool find_raw(Stream *s) {
 }
 
 /* exp(score - lse) at the operation's own point. */
-static bool is_probability(const Stream *s, const Op *op, int id, int *at) {
+static bool is_probability(const Stream *s, const Op *op, int id, int *at)
+{
     const Op *lse = &s->unit->ops[s->lse];
     const Expr *e = &op->exprs[id];
     if (e->kind != EXPR_EXP || op->exprs[e->arg[0]].kind != EXPR_SUB)
@@ -144,7 +152,8 @@ static bool is_probability(const Stream *s, const Op *op, int id, int *at) {
 }
 
 /* O sum= exp(score - lse)·V over the column only. */
-static bool is_use(const Stream *s, const Op *op) {
+static bool is_use(const Stream *s, const Op *op)
+{
     int at[RANK_MAX];
     const Expr *body = &op->exprs[op->body];
     if (op->kind != OP_NEST || op->reducer != REDUCE_SUM || op->group != 0 || body->kind != EXPR_MUL || !op_out_bare(s->unit, op, NULL))
@@ -162,7 +171,8 @@ static bool is_use(const Stream *s, const Op *op) {
 }
 
 /* Reads the scores only at its own row and a column given by an integer. */
-static bool is_picker(const Stream *s, const Op *op) {
+static bool is_picker(const Stream *s, const Op *op)
+{
     int picks = 0;
     if (op->kind == OP_CALL || op->group != 0)
         return false;
@@ -176,8 +186,7 @@ static bool is_picker(const Stream *s, const Op *op) {
             int index;
             if (p == s->col)
                 continue;
-            if (e->access.subs[p].read || !affine_is_index(e->access.subs[p].affine, &index) ||
-                op->indices[index].extent != s->unit->tensors[s->scores].extent[p])
+            if (e->access.subs[p].read || !affine_is_index(e->access.subs[p].affine, &index) || op->indices[index].extent != s->unit->tensors[s->scores].extent[p])
                 return false;
         }
         picks++;
@@ -185,7 +194,8 @@ static bool is_picker(const Stream *s, const Op *op) {
     return picks > 0 && reads_of(op, s->scores).count < 1000;
 }
 
-static bool find_readers(Stream *s) {
+static bool find_readers(Stream *s)
+{
     for (int i = 0; i < s->unit->op_count; i++) {
         const Op *op = &s->unit->ops[i];
         if (i == s->lse || reads_of(op, s->scores).count == 0)
@@ -204,7 +214,8 @@ static bool find_readers(Stream *s) {
 
 /* Adds the operation's domain to s->domain, its indices being those axes of the scores where `access` has them. False if it says more than
    indices of the scores can. */
-static bool add_domain(Stream *s, const Op *op, const Access *access) {
+static bool add_domain(Stream *s, const Op *op, const Access *access)
+{
     Program *program = s->unit->program;
     int at[RANK_MAX];
     IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, op->index_count + 1);
@@ -219,7 +230,8 @@ static bool add_domain(Stream *s, const Op *op, const Access *access) {
     return !rewrite.failed;
 }
 
-static bool domains_agree(Stream *s) {
+static bool domains_agree(Stream *s)
+{
     const Op *lse = &s->unit->ops[s->lse];
     s->domain = op_begin(s->unit, OP_NEST);
     for (int p = 0; p < s->rank; p++)
@@ -242,7 +254,8 @@ static bool domains_agree(Stream *s) {
 
 /* ---- order -------------------------------------------------------------------------------------------------------------------- */
 
-static bool defines_read(const Unit *unit, int writer, int reader) {
+static bool defines_read(const Unit *unit, int writer, int reader)
+{
     const Op *op = &unit->ops[writer];
     if (op->kind != OP_CALL)
         return op_reads(&unit->ops[reader], op->out.tensor);
@@ -253,7 +266,8 @@ static bool defines_read(const Unit *unit, int writer, int reader) {
 }
 
 /* after[op]: reads, through others perhaps, what a member writes, and is no member. */
-static void mark_after(const Unit *unit, const bool *member, bool *after) {
+static void mark_after(const Unit *unit, const bool *member, bool *after)
+{
     for (bool changed = true; changed;) {
         changed = false;
         for (int i = 0; i < unit->op_count; i++)
@@ -263,7 +277,8 @@ static void mark_after(const Unit *unit, const bool *member, bool *after) {
     }
 }
 
-static bool *members_of(const Stream *s) {
+static bool *members_of(const Stream *s)
+{
     bool *member = ARENA_ARRAY(s->unit->program->arena, bool, s->unit->op_count + 1);
     member[s->raw] = member[s->score] = member[s->lse] = true;
     for (int u = 0; u < s->use_count; u++)
@@ -274,7 +289,8 @@ static bool *members_of(const Stream *s) {
 }
 
 /* No member depends on what comes after the members. */
-static bool can_gather(const Stream *s) {
+static bool can_gather(const Stream *s)
+{
     const Unit *unit = s->unit;
     bool *member = members_of(s), *after = ARENA_ARRAY(unit->program->arena, bool, unit->op_count + 1);
     mark_after(unit, member, after);
@@ -296,7 +312,8 @@ static bool can_gather(const Stream *s) {
     return true;
 }
 
-static void gather(Stream *s) {
+static void gather(Stream *s)
+{
     Unit *unit = s->unit;
     bool *member = members_of(s), *after = ARENA_ARRAY(unit->program->arena, bool, unit->op_count + 1);
     mark_after(unit, member, after);
@@ -329,7 +346,8 @@ static void gather(Stream *s) {
 /* ---- picks -------------------------------------------------------------------------------------------------------------------- */
 
 /* pick[row] = score[row, target[row]] for the access as `reader` has it; -1 if the target depends on other indices. */
-static int make_pick(Stream *s, const Op *reader, const Access *access) {
+static int make_pick(Stream *s, const Op *reader, const Access *access)
+{
     Unit *unit = s->unit;
     Program *program = unit->program;
     OpBuilder builder = op_begin(unit, OP_NEST);
@@ -366,7 +384,8 @@ typedef struct PickRead {
     Access from, to;
 } PickRead;
 
-static bool replace_pick(Rewrite *rewrite, const Access *access, int *expr) {
+static bool replace_pick(Rewrite *rewrite, const Access *access, int *expr)
+{
     const PickRead *pick = rewrite->user;
     if (!access_equal(access, &pick->from))
         return false;
@@ -375,7 +394,8 @@ static bool replace_pick(Rewrite *rewrite, const Access *access, int *expr) {
 }
 
 /* The reader reads pick[row] instead of the score, still only where there is one. */
-static void read_pick(Stream *s, int reader, const Access *access, int pick) {
+static void read_pick(Stream *s, int reader, const Access *access, int pick)
+{
     Unit *unit = s->unit;
     Op old = unit->ops[reader];
     PickRead read = {*access, access_new(unit->program, pick, s->rank - 1)};
@@ -391,14 +411,16 @@ static void read_pick(Stream *s, int reader, const Access *access, int pick) {
     unit->ops[reader] = builder_take(&builder);
 }
 
-static const Access *first_pick(const Stream *s, const Op *op) {
+static const Access *first_pick(const Stream *s, const Op *op)
+{
     for (int id = 0; id < op->expr_count; id++)
         if (op->exprs[id].kind == EXPR_READ && op->exprs[id].access.tensor == s->scores)
             return &op->exprs[id].access;
     return NULL;
 }
 
-static bool target_in_row(const Stream *s, const Op *op, const Access *access) {
+static bool target_in_row(const Stream *s, const Op *op, const Access *access)
+{
     const Access *target = access->subs[s->col].read;
     for (int i = 0; i < op->index_count; i++) {
         bool row = false;
@@ -411,7 +433,8 @@ static bool target_in_row(const Stream *s, const Op *op, const Access *access) {
 }
 
 /* Every read of a single score can become a pick, and there are not too many. */
-static bool picks_possible(const Stream *s) {
+static bool picks_possible(const Stream *s)
+{
     int count = 0;
     for (int r = 0; r < s->reader_count; r++) {
         const Op *op = &s->unit->ops[s->readers[r]];
@@ -425,7 +448,8 @@ static bool picks_possible(const Stream *s) {
     return count <= STREAM_USES_MAX;
 }
 
-static void raise_picks(Stream *s) {
+static void raise_picks(Stream *s)
+{
     for (int r = 0; r < s->reader_count; r++) {
         const Access *access;
         while ((access = first_pick(s, &s->unit->ops[s->readers[r]]))) {
@@ -439,13 +463,15 @@ static void raise_picks(Stream *s) {
 
 /* ---- the score's own operation ------------------------------------------------------------------------------------------------ */
 
-static int map_scores(void *user, int tensor) {
+static int map_scores(void *user, int tensor)
+{
     const int *pair = user;
     return tensor == pair[0] ? pair[1] : tensor;
 }
 
 /* The product is normalised over part of its axis: the score is the product there. */
-static void add_score(Stream *s) {
+static void add_score(Stream *s)
+{
     Unit *unit = s->unit;
     Program *program = unit->program;
     OpBuilder builder = s->domain;
@@ -472,7 +498,8 @@ static void add_score(Stream *s) {
 }
 
 /* The score is made only where it is normalised. */
-static void narrow_score(Stream *s) {
+static void narrow_score(Stream *s)
+{
     Unit *unit = s->unit;
     Op old = unit->ops[s->score];
     Program *program = unit->program;
@@ -489,7 +516,8 @@ static void narrow_score(Stream *s) {
     unit->ops[s->score] = builder_take(&builder);
 }
 
-static bool raise_at(Unit *unit, int lse) {
+static bool raise_at(Unit *unit, int lse)
+{
     Stream stream = {.unit = unit, .lse = lse}, *s = &stream;
     if (!find_lse(s) || !find_raw(s) || !find_readers(s) || !domains_agree(s) || !picks_possible(s) || !can_gather(s))
         return false;
@@ -504,7 +532,8 @@ static bool raise_at(Unit *unit, int lse) {
 }
 
 /* Probabilities that were given a name go into the sums that read them: exp(score - lse) is made again tile by tile. */
-static void expand_probabilities(Unit *unit) {
+static void expand_probabilities(Unit *unit)
+{
     for (int i = 0; i < unit->op_count; i++) {
         const Op *op = &unit->ops[i];
         const Expr *body = op->kind == OP_NEST && op->reducer == REDUCE_SET && op->group == 0 ? &op->exprs[op->body] : NULL;
@@ -525,7 +554,8 @@ static void expand_probabilities(Unit *unit) {
     }
 }
 
-int opt_raise(Unit *unit) {
+int opt_raise(Unit *unit)
+{
     int count = 0;
     expand_probabilities(unit);
     (void)opt_dce(unit);

@@ -5,7 +5,8 @@
 
 #include <string.h>
 
-Rebuild rebuild_begin(Unit *unit) {
+Rebuild rebuild_begin(Unit *unit)
+{
     Arena *arena = unit->program->arena;
     Rebuild rebuild = {.unit = unit, .old = unit->ops, .old_count = unit->op_count};
     rebuild.moved = ARENA_ARRAY(arena, int, unit->op_count + 1);
@@ -19,7 +20,8 @@ Rebuild rebuild_begin(Unit *unit) {
     return rebuild;
 }
 
-static void set_def(Unit *unit, int position) {
+static void set_def(Unit *unit, int position)
+{
     const Op *op = &unit->ops[position];
     if (op->kind != OP_CALL)
         unit->tensors[op->out.tensor].def = position;
@@ -28,14 +30,16 @@ static void set_def(Unit *unit, int position) {
             unit->tensors[op->results[r]].def = position;
 }
 
-void unit_find_defs(Unit *unit) {
+void unit_find_defs(Unit *unit)
+{
     for (int t = 0; t < unit->tensor_count; t++)
         unit->tensors[t].def = -1;
     for (int i = 0; i < unit->op_count; i++)
         set_def(unit, i);
 }
 
-int rebuild_keep(Rebuild *rebuild, int old) {
+int rebuild_keep(Rebuild *rebuild, int old)
+{
     Unit *unit = rebuild->unit;
     if (unit->op_count == unit->op_capacity) {
         Op *ops = ARENA_ARRAY(unit->program->arena, Op, unit->op_capacity * 2);
@@ -50,17 +54,20 @@ int rebuild_keep(Rebuild *rebuild, int old) {
     return position;
 }
 
-void rebuild_replace(Rebuild *rebuild, int old, int position) {
+void rebuild_replace(Rebuild *rebuild, int old, int position)
+{
     rebuild->moved[old] = position;
     rebuild->unit->ops[position].group = rebuild->old[old].group;
 }
 
-static void move_role(const int *moved, int *role) {
+static void move_role(const int *moved, int *role)
+{
     if (*role >= 0)
         *role = moved[*role];
 }
 
-static void move_roles(const int *moved, int *count, int *roles) {
+static void move_roles(const int *moved, int *count, int *roles)
+{
     int kept = 0;
     for (int i = 0; i < *count; i++)
         if (moved[roles[i]] >= 0)
@@ -68,7 +75,8 @@ static void move_roles(const int *moved, int *count, int *roles) {
     *count = kept;
 }
 
-void rebuild_end(Rebuild *rebuild) {
+void rebuild_end(Rebuild *rebuild)
+{
     Unit *unit = rebuild->unit;
     for (int g = 0; g < unit->group_count; g++) {
         Group *group = &unit->groups[g];
@@ -93,14 +101,16 @@ typedef struct MapQuery {
     bool changed;
 } MapQuery;
 
-static void query_mapped(void *user, const Access *access, AccessUse use) {
+static void query_mapped(void *user, const Access *access, AccessUse use)
+{
     MapQuery *query = user;
     (void)use;
     if (query->map[access->tensor] != access->tensor)
         query->changed = true;
 }
 
-static void map_call(Unit *unit, int position, const int *map) {
+static void map_call(Unit *unit, int position, const int *map)
+{
     Op *op = &unit->ops[position];
     Arena *arena = unit->program->arena;
     int *args = ARENA_ARRAY(arena, int, op->arg_count + 1), *results = ARENA_ARRAY(arena, int, op->result_count + 1);
@@ -112,7 +122,8 @@ static void map_call(Unit *unit, int position, const int *map) {
     op->results = results;
 }
 
-void rebuild_mapped(Rebuild *rebuild, int old, const int *map) {
+void rebuild_mapped(Rebuild *rebuild, int old, const int *map)
+{
     Op *op = &rebuild->old[old];
     MapQuery query = {map, false};
     op_visit(op, query_mapped, &query);
@@ -129,7 +140,8 @@ void rebuild_mapped(Rebuild *rebuild, int old, const int *map) {
     }
 }
 
-Unit *unit_clone(const Unit *unit, Symbol name) {
+Unit *unit_clone(const Unit *unit, Symbol name)
+{
     Arena *arena = unit->program->arena;
     Unit *clone = arena_memdup(arena, unit, sizeof *unit);
     clone->name = name;
@@ -152,11 +164,10 @@ Unit *unit_clone(const Unit *unit, Symbol name) {
     return clone;
 }
 
-Symbol symbol_suffix(Program *program, Symbol name, const char *suffix) {
-    return intern(program->interner, arena_printf(program->arena, "%s%s", name ? name : "t", suffix));
-}
+Symbol symbol_suffix(Program *program, Symbol name, const char *suffix) { return intern(program->interner, arena_printf(program->arena, "%s%s", name ? name : "t", suffix)); }
 
-int unit_tensor_like(Unit *unit, const Tensor *tensor, const char *suffix, TensorRole role) {
+int unit_tensor_like(Unit *unit, const Tensor *tensor, const char *suffix, TensorRole role)
+{
     Symbol name = *suffix ? symbol_suffix(unit->program, tensor->name, suffix) : tensor->name;
     if (role == TENSOR_LOCAL)
         return unit_tensor(unit, name, tensor->type, role, tensor->rank, tensor->extent, tensor->bound);
@@ -168,7 +179,8 @@ int unit_tensor_like(Unit *unit, const Tensor *tensor, const char *suffix, Tenso
 typedef VEC(Unit *) UnitList;
 
 /* Appends what `unit` calls, then `unit`. */
-static void place_unit(UnitList *list, Unit *unit) {
+static void place_unit(UnitList *list, Unit *unit)
+{
     for (int i = 0; i < list->count; i++)
         if (list->items[i] == unit)
             return;
@@ -178,7 +190,8 @@ static void place_unit(UnitList *list, Unit *unit) {
     vec_push(list, unit);
 }
 
-void program_order(Program *program) {
+void program_order(Program *program)
+{
     UnitList list = {0};
     for (int f = 0; program->bindings && program->main && f < program->main->formal_count; f++)
         if (program->bindings[f].init.value)

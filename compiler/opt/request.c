@@ -4,7 +4,8 @@
    breaks     positions of outputs behind those that go */
 #include "opt/opt.h"
 
-void opt_drop_outputs(Unit *unit, OutputKind kind) {
+void opt_drop_outputs(Unit *unit, OutputKind kind)
+{
     int kept = 0;
     for (int o = 0; o < unit->output_count; o++) {
         if (unit->outputs[o].kind != kind)

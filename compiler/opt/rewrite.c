@@ -6,7 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-Rewrite rewrite_begin(OpBuilder *to, const Unit *unit, const Op *from, const IndexBy *by, TensorMap tensor, void *user) {
+Rewrite rewrite_begin(OpBuilder *to, const Unit *unit, const Op *from, const IndexBy *by, TensorMap tensor, void *user)
+{
     Program *program = unit->program;
     Rewrite rewrite = {.to = to, .unit = unit, .from = from, .by = by, .tensor = tensor, .user = user};
     rewrite.memo = ARENA_ARRAY(program->arena, int, from->expr_count + 1);
@@ -20,7 +21,8 @@ Rewrite rewrite_begin(OpBuilder *to, const Unit *unit, const Op *from, const Ind
     return rewrite;
 }
 
-Affine rewrite_affine(Rewrite *rewrite, Affine affine) {
+Affine rewrite_affine(Rewrite *rewrite, Affine affine)
+{
     if (!rewrite->by)
         return affine;
     for (int t = 0; t < affine.count; t++) {
@@ -32,7 +34,8 @@ Affine rewrite_affine(Rewrite *rewrite, Affine affine) {
 }
 
 /* The coefficient of `index` in the affine, NULL if it does not occur. */
-static Dim affine_coef(Affine affine, int index) {
+static Dim affine_coef(Affine affine, int index)
+{
     for (int t = 0; t < affine.count; t++)
         if (affine.terms[t].index == index)
             return affine.terms[t].coef;
@@ -40,7 +43,8 @@ static Dim affine_coef(Affine affine, int index) {
 }
 
 /* The bare index that has coefficient `stride` in the affine, -1 if there is none or more than one. */
-static int index_of_stride(Affine affine, Dim stride) {
+static int index_of_stride(Affine affine, Dim stride)
+{
     int found = -1;
     for (int t = 0; t < affine.count; t++) {
         if (affine.terms[t].coef != stride)
@@ -53,7 +57,8 @@ static int index_of_stride(Affine affine, Dim stride) {
 }
 
 /* An affine over several axes that is b*L + l, each index with its axis' extent: writes the bare indices. */
-static bool span_splits(Program *program, const Tensor *tensor, int axis, const Sub *sub, const OpBuilder *builder, int *indices) {
+static bool span_splits(Program *program, const Tensor *tensor, int axis, const Sub *sub, const OpBuilder *builder, int *indices)
+{
     Dim stride = dim_int(program->dims, 1);
     if (!dim_is(sub->affine.base, 0) || sub->affine.count != sub->span)
         return false;
@@ -68,7 +73,8 @@ static bool span_splits(Program *program, const Tensor *tensor, int axis, const 
     return true;
 }
 
-static Access split_spans(Rewrite *rewrite, Access access, const Tensor *tensor) {
+static Access split_spans(Rewrite *rewrite, Access access, const Tensor *tensor)
+{
     Program *program = rewrite->unit->program;
     Access out = access_new(program, access.tensor, tensor->rank > access.count ? tensor->rank : access.count);
     int count = 0, axis = 0;
@@ -88,7 +94,8 @@ static Access split_spans(Rewrite *rewrite, Access access, const Tensor *tensor)
 }
 
 /* Subscripts k … of `access` are the bare indices that `by` joins: one subscript in their place. Returns how many were taken. */
-static int take_joint(Rewrite *rewrite, const Access *access, int k, int index, Sub *out) {
+static int take_joint(Rewrite *rewrite, const Access *access, int k, int index, Sub *out)
+{
     const IndexBy *by = &rewrite->by[index];
     int span = 0;
     for (int m = 0; m < by->joint; m++) {
@@ -104,7 +111,8 @@ static int take_joint(Rewrite *rewrite, const Access *access, int k, int index, 
     return by->joint > 0 ? by->joint : 1;
 }
 
-Access rewrite_subs(Rewrite *rewrite, const Access *access, int tensor) {
+Access rewrite_subs(Rewrite *rewrite, const Access *access, int tensor)
+{
     Program *program = rewrite->unit->program;
     Access out = access_new(program, tensor, access->count);
     int count = 0;
@@ -135,19 +143,22 @@ Access rewrite_subs(Rewrite *rewrite, const Access *access, int tensor) {
     return out;
 }
 
-Access rewrite_access(Rewrite *rewrite, const Access *access) {
+Access rewrite_access(Rewrite *rewrite, const Access *access)
+{
     if (access->tensor < 0)
         return rewrite_subs(rewrite, access, -1);
     int tensor = rewrite->tensor ? rewrite->tensor(rewrite->user, access->tensor) : access->tensor;
     return rewrite_subs(rewrite, access, tensor);
 }
 
-int expr_size(OpBuilder *builder, Dim dim) {
+int expr_size(OpBuilder *builder, Dim dim)
+{
     Rational value;
     return dim_is_rational(dim, &value) ? expr_const(builder, rational_double(value)) : expr_dim(builder, dim);
 }
 
-int expr_affine(OpBuilder *builder, Affine affine) {
+int expr_affine(OpBuilder *builder, Affine affine)
+{
     int sum = expr_const(builder, 0);
     for (int t = 0; t < affine.count; t++) {
         int term = expr_op(builder, EXPR_MUL, expr_size(builder, affine.terms[t].coef), expr_pos(builder, affine.terms[t].index), -1);
@@ -156,7 +167,8 @@ int expr_affine(OpBuilder *builder, Affine affine) {
     return expr_op(builder, EXPR_ADD, sum, expr_size(builder, affine.base), -1);
 }
 
-static int rewrite_position(Rewrite *rewrite, int index) {
+static int rewrite_position(Rewrite *rewrite, int index)
+{
     if (!rewrite->by)
         return expr_pos(rewrite->to, index);
     const IndexBy *by = &rewrite->by[index];
@@ -167,7 +179,8 @@ static int rewrite_position(Rewrite *rewrite, int index) {
     return by->read ? expr_read(rewrite->to, *by->read) : expr_affine(rewrite->to, by->affine);
 }
 
-static int rewrite_draw(Rewrite *rewrite, const Expr *expr) {
+static int rewrite_draw(Rewrite *rewrite, const Expr *expr)
+{
     int count = expr->access.count;
     Affine *subs = ARENA_ARRAY(rewrite->unit->program->arena, Affine, count + 1);
     for (int k = 0; k < count; k++) {
@@ -178,7 +191,8 @@ static int rewrite_draw(Rewrite *rewrite, const Expr *expr) {
     return expr_draw(rewrite->to, expr->tag, count, subs, expr->draw_extent);
 }
 
-int rewrite_expr(Rewrite *rewrite, int id) {
+int rewrite_expr(Rewrite *rewrite, int id)
+{
     if (id < 0)
         return -1;
     if (rewrite->memo[id] >= 0)
@@ -206,7 +220,8 @@ int rewrite_expr(Rewrite *rewrite, int id) {
     return copy;
 }
 
-void rewrite_domain(Rewrite *rewrite) {
+void rewrite_domain(Rewrite *rewrite)
+{
     const Op *from = rewrite->from;
     for (int c = 0; c < from->cond_count; c++)
         op_cond(rewrite->to, rewrite_affine(rewrite, from->conds[c]));
@@ -214,7 +229,8 @@ void rewrite_domain(Rewrite *rewrite) {
         op_guard(rewrite->to, rewrite_expr(rewrite, from->guards[g]));
 }
 
-void rewrite_all(Rewrite *rewrite) {
+void rewrite_all(Rewrite *rewrite)
+{
     const Op *from = rewrite->from;
     Op *to = &rewrite->to->op;
     builder_indices(rewrite->to, from);
@@ -234,14 +250,16 @@ void rewrite_all(Rewrite *rewrite) {
     to->span = from->span;
 }
 
-void builder_indices(OpBuilder *builder, const Op *from) {
+void builder_indices(OpBuilder *builder, const Op *from)
+{
     for (int i = 0; i < from->index_count; i++)
         op_index(builder, from->indices[i].name, from->indices[i].extent);
 }
 
 /* ---- reads ---------------------------------------------------------------------------------------------------------------- */
 
-void op_live(const Op *op, bool *live) {
+void op_live(const Op *op, bool *live)
+{
     memset(live, 0, sizeof *live * (size_t)op->expr_count);
     if (op->kind == OP_CALL)
         return;
@@ -256,7 +274,8 @@ void op_live(const Op *op, bool *live) {
             live[op->exprs[id].arg[k]] = true;
 }
 
-static void visit_access(const Access *access, AccessUse use, AccessVisitor visit, void *user) {
+static void visit_access(const Access *access, AccessUse use, AccessVisitor visit, void *user)
+{
     if (access->tensor >= 0)
         visit(user, access, use);
     for (int k = 0; k < access->count; k++)
@@ -264,7 +283,8 @@ static void visit_access(const Access *access, AccessUse use, AccessVisitor visi
             visit_access(access->subs[k].read, use == ACCESS_INIT ? ACCESS_INIT : ACCESS_SUBSCRIPT, visit, user);
 }
 
-void op_visit(const Op *op, AccessVisitor visit, void *user) {
+void op_visit(const Op *op, AccessVisitor visit, void *user)
+{
     if (op->kind == OP_CALL)
         return;
     bool *live = calloc((size_t)op->expr_count + 1, sizeof *live);
@@ -284,13 +304,15 @@ typedef struct ReadQuery {
     bool found;
 } ReadQuery;
 
-static void query_read(void *user, const Access *access, AccessUse use) {
+static void query_read(void *user, const Access *access, AccessUse use)
+{
     ReadQuery *query = user;
     if (use != ACCESS_OUT && access->tensor == query->tensor)
         query->found = true;
 }
 
-bool op_reads(const Op *op, int tensor) {
+bool op_reads(const Op *op, int tensor)
+{
     ReadQuery query = {tensor, false};
     op_visit(op, query_read, &query);
     for (int a = 0; op->kind == OP_CALL && a < op->arg_count; a++)
@@ -304,13 +326,15 @@ typedef struct NoneQuery {
     bool found;
 } NoneQuery;
 
-static void query_access(void *user, const Access *access, AccessUse use) {
+static void query_access(void *user, const Access *access, AccessUse use)
+{
     NoneQuery *query = user;
     if (use == ACCESS_SUBSCRIPT && access_equal(access, query->wanted))
         query->found = true;
 }
 
-static void keep_none(void *user, const Access *access, AccessUse use) {
+static void keep_none(void *user, const Access *access, AccessUse use)
+{
     NoneQuery *query = user;
     if (use != ACCESS_SUBSCRIPT)
         return;
@@ -326,14 +350,16 @@ static void keep_none(void *user, const Access *access, AccessUse use) {
         op_guard(to, expr_op(to, EXPR_EXISTS, expr_read(to, copy), -1, -1));
 }
 
-void rewrite_keep_none(Rewrite *rewrite) {
+void rewrite_keep_none(Rewrite *rewrite)
+{
     NoneQuery query = {.rewrite = rewrite};
     op_visit(rewrite->from, keep_none, &query);
 }
 
 /* ---- finishing -------------------------------------------------------------------------------------------------------------- */
 
-static void drop_unreachable(OpBuilder *builder) {
+static void drop_unreachable(OpBuilder *builder)
+{
     Op *op = &builder->op;
     Arena *arena = builder->unit->program->arena;
     bool *live = ARENA_ARRAY(arena, bool, op->expr_count);
@@ -356,12 +382,14 @@ static void drop_unreachable(OpBuilder *builder) {
         op->guards[g] = moved[op->guards[g]];
 }
 
-int builder_finish(OpBuilder *builder) {
+int builder_finish(OpBuilder *builder)
+{
     drop_unreachable(builder);
     return op_finish(builder);
 }
 
-Op builder_take(OpBuilder *builder) {
+Op builder_take(OpBuilder *builder)
+{
     drop_unreachable(builder);
     return builder->op;
 }
@@ -370,7 +398,8 @@ Op builder_take(OpBuilder *builder) {
 
 bool affine_has_index(Affine affine, int index) { return affine_coef(affine, index) != NULL; }
 
-bool access_has_index(const Access *access, int index) {
+bool access_has_index(const Access *access, int index)
+{
     for (int k = 0; k < access->count; k++) {
         const Sub *sub = &access->subs[k];
         if (sub->read ? access_has_index(sub->read, index) : affine_has_index(sub->affine, index))
@@ -379,7 +408,8 @@ bool access_has_index(const Access *access, int index) {
     return false;
 }
 
-bool affine_nonnegative(Program *program, Affine affine, const Index *indices) {
+bool affine_nonnegative(Program *program, Affine affine, const Index *indices)
+{
     DimTable *dims = program->dims;
     Dim least = affine.base, zero = dim_int(dims, 0);
     for (int t = 0; t < affine.count; t++) {
@@ -394,19 +424,22 @@ bool affine_nonnegative(Program *program, Affine affine, const Index *indices) {
     return dim_proves_nonnegative(least);
 }
 
-static void query_subscript(void *user, const Access *access, AccessUse use) {
+static void query_subscript(void *user, const Access *access, AccessUse use)
+{
     (void)access;
     if (use == ACCESS_SUBSCRIPT)
         *(bool *)user = true;
 }
 
-bool op_full_box(const Op *op) {
+bool op_full_box(const Op *op)
+{
     bool partial = op->cond_count > 0 || op->guard_count > 0;
     op_visit(op, query_subscript, &partial);
     return !partial;
 }
 
-bool access_bare(const Access *access, int *index_of) {
+bool access_bare(const Access *access, int *index_of)
+{
     for (int k = 0; k < access->count; k++) {
         int index, earlier;
         if (access->subs[k].read || access->subs[k].span != 1 || !affine_is_index(access->subs[k].affine, &index))
@@ -420,7 +453,8 @@ bool access_bare(const Access *access, int *index_of) {
     return true;
 }
 
-bool op_out_bare(const Unit *unit, const Op *op, int *index_of) {
+bool op_out_bare(const Unit *unit, const Op *op, int *index_of)
+{
     if (!access_bare(&op->out, index_of))
         return false;
     for (int k = 0; k < op->out.count; k++) {

@@ -18,14 +18,14 @@ typedef int (*TensorMap)(void *user, int tensor);
 typedef struct Rewrite Rewrite;
 struct Rewrite {
     OpBuilder *to;
-    const Unit *unit;   /* of `from` */
+    const Unit *unit; /* of `from` */
     const Op *from;
-    const IndexBy *by;  /* NULL: indices keep their positions */
-    Affine *affines;    /* by[i].affine, as affine_substitute wants them */
-    TensorMap tensor;   /* NULL: tensors keep their ids */
+    const IndexBy *by; /* NULL: indices keep their positions */
+    Affine *affines;   /* by[i].affine, as affine_substitute wants them */
+    TensorMap tensor;  /* NULL: tensors keep their ids */
     void *user;
-    int *memo;          /* per expression of `from` */
-    bool failed;        /* an index that is no affine was used as a number or inside an affine */
+    int *memo;   /* per expression of `from` */
+    bool failed; /* an index that is no affine was used as a number or inside an affine */
     /* Called, if set, before a value read or an integer's subscript is copied: true if it put something else in its place. */
     bool (*read)(Rewrite *rewrite, const Access *access, int *expr);
     bool (*subscript)(Rewrite *rewrite, const Access *access, int span, Sub *sub);
@@ -43,11 +43,11 @@ void rewrite_keep_none(Rewrite *rewrite);
 /* Copies everything of `from` (not a call) to `to` with the same indices. */
 void rewrite_all(Rewrite *rewrite);
 
-void builder_indices(OpBuilder *builder, const Op *from);                /* same indices as `from` */
-int builder_finish(OpBuilder *builder);                                  /* drops unreachable expressions, then op_finish */
-Op builder_take(OpBuilder *builder);                                     /* the same without appending it to the unit */
-int expr_size(OpBuilder *builder, Dim dim);                              /* a constant where the dimension is one */
-int expr_affine(OpBuilder *builder, Affine affine);                      /* its value as an expression */
+void builder_indices(OpBuilder *builder, const Op *from); /* same indices as `from` */
+int builder_finish(OpBuilder *builder);                   /* drops unreachable expressions, then op_finish */
+Op builder_take(OpBuilder *builder);                      /* the same without appending it to the unit */
+int expr_size(OpBuilder *builder, Dim dim);               /* a constant where the dimension is one */
+int expr_affine(OpBuilder *builder, Affine affine);       /* its value as an expression */
 
 /* Every access that the operation reads through, with those in subscripts; `use` says where it stands. Calls have none. */
 typedef enum { ACCESS_VALUE, ACCESS_SUBSCRIPT, ACCESS_INIT, ACCESS_OUT } AccessUse;
@@ -76,15 +76,15 @@ typedef struct Rebuild {
     int *moved; /* old position -> new position, -1 = gone */
 } Rebuild;
 Rebuild rebuild_begin(Unit *unit);
-int rebuild_keep(Rebuild *rebuild, int old);                   /* appends it as it is; returns its new position */
+int rebuild_keep(Rebuild *rebuild, int old);                    /* appends it as it is; returns its new position */
 void rebuild_mapped(Rebuild *rebuild, int old, const int *map); /* keeps it with each tensor t replaced by map[t] */
-void rebuild_replace(Rebuild *rebuild, int old, int position); /* `position` now stands for `old` (group roles) */
-void rebuild_end(Rebuild *rebuild);                            /* groups follow; a group that lost a role loses that role */
+void rebuild_replace(Rebuild *rebuild, int old, int position);  /* `position` now stands for `old` (group roles) */
+void rebuild_end(Rebuild *rebuild);                             /* groups follow; a group that lost a role loses that role */
 
-void unit_find_defs(Unit *unit);                 /* sets each tensor's def from the operations */
+void unit_find_defs(Unit *unit); /* sets each tensor's def from the operations */
 /* Writes the definition of `tensor` (a SET nest) into operation `reader` whatever it costs; false if it does not fit there. (inline.c) */
 bool unit_inline(Unit *unit, int reader, int tensor);
-Unit *unit_clone(const Unit *unit, Symbol name); /* not added to the program's units */
+Unit *unit_clone(const Unit *unit, Symbol name);                                             /* not added to the program's units */
 int unit_tensor_like(Unit *unit, const Tensor *tensor, const char *suffix, TensorRole role); /* same type and shape, real or integer */
 Symbol symbol_suffix(Program *program, Symbol name, const char *suffix);
 /* Lists the units that initial values and main need, callees first; others are dropped from the program. */

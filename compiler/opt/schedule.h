@@ -33,26 +33,26 @@ typedef enum { GEMM_PLAIN, GEMM_BY_KEY, GEMM_INTO_KEY } GemmForm;
 typedef enum { GEMM_NO_BAND, GEMM_K_BY_M, GEMM_K_BY_N, GEMM_N_BY_M } GemmBandAxes;
 typedef struct GemmBand {
     GemmBandAxes axes;
-    Dim ahead, behind;           /* NULL: no bound */
+    Dim ahead, behind; /* NULL: no bound */
 } GemmBand;
 
 /* C[batch, m, n] = (addend +) or += alpha * sum over k of A[batch, m, k] * B[batch, k, n]; forms as in bfm/plan.h */
 typedef struct GemmStep {
     GemmForm form;
-    int a, b, c;                 /* tensors */
-    Dim a_base, b_base, c_base;  /* NULL = 0 */
+    int a, b, c;                /* tensors */
+    Dim a_base, b_base, c_base; /* NULL = 0 */
     GemmAxis m, n, k;
     int batch_count;
     GemmAxis batch[GEMM_BATCHES];
     double alpha;
-    GemmBand band;               /* PLAIN, without row numbers */
+    GemmBand band; /* PLAIN, without row numbers */
     bool accumulate;
-    int addend;                  /* tensor of C's shape that the product is added to, -1: none; PLAIN, without accumulate and clear */
-    bool clear;                  /* C is not covered: zero first */
-    int a_rows, b_rows;          /* tensors of row numbers, -1: element of A at row number * a_row, of B at row number * b_row */
+    int addend;         /* tensor of C's shape that the product is added to, -1: none; PLAIN, without accumulate and clear */
+    bool clear;         /* C is not covered: zero first */
+    int a_rows, b_rows; /* tensors of row numbers, -1: element of A at row number * a_row, of B at row number * b_row */
     Dim a_row, b_row;
-    bool a_rows_on_k;            /* the row numbers of A run along k (those of B always do), else along m */
-    int perm, offsets;           /* tensors, -1 */
+    bool a_rows_on_k;  /* the row numbers of A run along k (those of B always do), else along m */
+    int perm, offsets; /* tensors, -1 */
     Dim key_count, key_stride;
 } GemmStep;
 
@@ -70,19 +70,19 @@ typedef struct StreamStep StreamStep; /* opt/stream.h */
 
 typedef struct Step {
     StepKind kind;
-    int op;              /* MAP: the operation; SCORES, TOP: the OP_TOP; -1 otherwise */
-    const char *reason;  /* for people: why this kernel */
+    int op;             /* MAP: the operation; SCORES, TOP: the OP_TOP; -1 otherwise */
+    const char *reason; /* for people: why this kernel */
     GemmStep *gemm;
     OrderStep *order;
-    TopStep *top;        /* SCORES, TOP */
+    TopStep *top; /* SCORES, TOP */
     StreamStep *stream;
-    Dim flops, bytes;    /* estimates */
+    Dim flops, bytes; /* estimates */
 } Step;
 
 /* What was stored though the program does not ask for it, or ran slower than its structure allows. */
 typedef struct StepNote {
-    int tensor;          /* stored, or what it is about; -1 */
-    bool slow;           /* worth a look */
+    int tensor; /* stored, or what it is about; -1 */
+    bool slow;  /* worth a look */
     const char *text;
 } StepNote;
 
@@ -106,7 +106,7 @@ const char *step_kind(const Schedule *schedule, const Step *step);
 double step_points(const Schedule *schedule, const Step *step, const DimEnv *env);
 double step_elements(const Schedule *schedule, const Step *step, const DimEnv *env);
 
-void schedule_print(const Schedule *schedule, Str *out);                    /* show --emit=schedule */
+void schedule_print(const Schedule *schedule, Str *out);                      /* show --emit=schedule */
 void schedule_explain(const Schedule *schedule, const DimEnv *env, Str *out); /* check --explain-schedule: what is stored, bytes, why */
 
 #endif

@@ -16,11 +16,11 @@ typedef struct Scheduler {
     Unit *unit;
     const ScheduleOptions *options;
     Schedule *schedule;
-    int *stored;              /* operations made by operand_store, looked through before another is made */
+    int *stored; /* operations made by operand_store, looked through before another is made */
     int stored_count, stored_capacity;
-    int late_op, late_count;  /* conditions on the result of this operation that another one applies: what they leave out is not needed */
+    int late_op, late_count; /* conditions on the result of this operation that another one applies: what they leave out is not needed */
     const Affine *late;
-    OrderStep *orders;        /* made so far: one per tensor of keys */
+    OrderStep *orders; /* made so far: one per tensor of keys */
     int order_count, order_capacity;
 } Scheduler;
 
@@ -33,17 +33,17 @@ __attribute__((format(printf, 4, 5))) void step_note(Scheduler *scheduler, int t
 void schedule_map(Scheduler *scheduler, int op, const char *reason);
 void schedule_op(Scheduler *scheduler, int op); /* chooses by structure; knows no groups */
 Dim op_points(Program *program, const Op *op);
-Dim tensor_dim(Program *program, const Tensor *tensor);         /* number of elements */
+Dim tensor_dim(Program *program, const Tensor *tensor); /* number of elements */
 IndexSet expr_indices(const Op *op, int expr);
 IndexSet affine_indices(Affine affine);
 IndexSet access_indices_used(const Access *access);
-double dim_nominal(Dim dim);                                    /* its value for a usual batch and length: to compare sizes */
+double dim_nominal(Dim dim); /* its value for a usual batch and length: to compare sizes */
 Symbol tensor_label(Scheduler *scheduler, int tensor, const char *suffix);
 
 /* schedule_operand.c */
 typedef struct Factor {
     int expr;
-    bool inverse;             /* 1 / expr */
+    bool inverse; /* 1 / expr */
     IndexSet indices;
 } Factor;
 
@@ -60,20 +60,20 @@ typedef struct Product {
 /* One side of a contraction in memory: element = base + sum stride[i] * index i. */
 typedef struct Operand {
     int tensor;
-    Dim base;                 /* NULL = 0 */
+    Dim base;                       /* NULL = 0 */
     Dim stride[SCHEDULE_INDEX_MAX]; /* NULL = 0 */
-    int rows;                 /* tensor of row numbers; -1 = none: the stride of each index in `gathered` is 0, its place row number * row */
+    int rows;                       /* tensor of row numbers; -1 = none: the stride of each index in `gathered` is 0, its place row number * row */
     Dim row;
     IndexSet gathered;
     Dim rows_stride[SCHEDULE_INDEX_MAX];
-    bool stored;              /* made for this purpose */
+    bool stored; /* made for this purpose */
 } Operand;
 
 /* What of an operation's product and domain makes up one side. */
 typedef struct Side {
-    unsigned factors;         /* bits: positions in Product.factors */
-    IndexSet indices;         /* that its factors depend on */
-    uint64_t conds, guards;   /* bits: positions in Op.conds and Op.guards that this side answers for */
+    unsigned factors;       /* bits: positions in Product.factors */
+    IndexSet indices;       /* that its factors depend on */
+    uint64_t conds, guards; /* bits: positions in Op.conds and Op.guards that this side answers for */
 } Side;
 
 bool product_of(const Scheduler *scheduler, int op, Product *product);

@@ -9,15 +9,18 @@ typedef struct Tabled {
     int count;
 } Tabled;
 
-static bool looks_up(const Access *access) {
+static bool looks_up(const Access *access)
+{
     for (int s = 0; s < access->count; s++) {
-        if (access->subs[s].read != NULL) return true;
+        if (access->subs[s].read != NULL)
+            return true;
     }
     return false;
 }
 
 /* The values for every distance: a tensor over the batch axes that matter and column - row + rows. */
-static int table_store(Tabled *tabled, const StreamPlace *place, const Access *access, PlaceIndices *places) {
+static int table_store(Tabled *tabled, const StreamPlace *place, const Access *access, PlaceIndices *places)
+{
     Scheduler *scheduler = tabled->reader->scheduler;
     Unit *unit = scheduler->unit;
     *places = stream_place_indices(place, TOTAL_DIFFERENCES);
@@ -25,7 +28,8 @@ static int table_store(Tabled *tabled, const StreamPlace *place, const Access *a
     OpBuilder *builder = &places->builder;
     Rewrite rewrite = rewrite_begin(builder, unit, tabled->op, places->by, NULL, NULL);
     for (int c = 0; c < tabled->op->cond_count; c++) {
-        if (stream_place_tells(place, TOTAL_DIFFERENCES, tabled->op->conds[c])) op_cond(builder, rewrite_affine(&rewrite, tabled->op->conds[c]));
+        if (stream_place_tells(place, TOTAL_DIFFERENCES, tabled->op->conds[c]))
+            op_cond(builder, rewrite_affine(&rewrite, tabled->op->conds[c]));
     }
     builder->op.reducer = REDUCE_SET;
     builder->op.body = expr_read(builder, rewrite_access(&rewrite, access));
@@ -35,37 +39,45 @@ static int table_store(Tabled *tabled, const StreamPlace *place, const Access *a
     return tensor;
 }
 
-static Access table_access(const Tabled *tabled, const PlaceIndices *places, int tensor) {
+static Access table_access(const Tabled *tabled, const PlaceIndices *places, int tensor)
+{
     const StreamReader *reader = tabled->reader;
     Program *program = reader->scheduler->program;
     Affine distance = affine_const(program, reader->step->rows);
     Access access = access_new(program, tensor, places->count);
     for (int i = 0; i < tabled->op->index_count; i++) {
         const int axis = tabled->axis_of[i], batch = reader->batch_of[axis];
-        if (axis == reader->row) distance = affine_sub(program, distance, affine_index(program, i));
-        if (axis == reader->col) distance = affine_add(program, distance, affine_index(program, i));
+        if (axis == reader->row)
+            distance = affine_sub(program, distance, affine_index(program, i));
+        if (axis == reader->col)
+            distance = affine_add(program, distance, affine_index(program, i));
         for (int k = 0; batch >= 0 && k + 1 < places->count; k++) {
-            if (places->batch[k] == batch) access.subs[k] = sub_index(program, i);
+            if (places->batch[k] == batch)
+                access.subs[k] = sub_index(program, i);
         }
     }
     access.subs[places->count - 1] = sub_affine(distance, 1);
     return access;
 }
 
-static bool read_tabled(Rewrite *rewrite, const Access *access, int *expr) {
+static bool read_tabled(Rewrite *rewrite, const Access *access, int *expr)
+{
     Tabled *tabled = rewrite->user;
     StreamPlace place = {.reader = tabled->reader, .op = tabled->op, .axis_of = tabled->axis_of, .difference = true};
     PlaceIndices places;
-    if (tabled->reader->unit->tensors[access->tensor].type != T_REAL || !looks_up(access)) return false;
+    if (tabled->reader->unit->tensors[access->tensor].type != T_REAL || !looks_up(access))
+        return false;
     stream_place_access(&place, access);
-    if (stream_place_along(&place) != TOTAL_DIFFERENCES) return false;
+    if (stream_place_along(&place) != TOTAL_DIFFERENCES)
+        return false;
     int tensor = table_store(tabled, &place, access, &places);
     *expr = expr_read(rewrite->to, table_access(tabled, &places, tensor));
     tabled->count++;
     return true;
 }
 
-int stream_tabled(StreamReader *reader, int position, const int *axis_of) {
+int stream_tabled(StreamReader *reader, int position, const int *axis_of)
+{
     const Op op = reader->unit->ops[position];
     Tabled tabled = {.reader = reader, .op = &op, .axis_of = axis_of};
     OpBuilder builder = op_begin(reader->unit, OP_NEST);
@@ -77,7 +89,8 @@ int stream_tabled(StreamReader *reader, int position, const int *axis_of) {
     builder.op.body = rewrite_expr(&rewrite, op.body);
     builder.op.out = op.out;
     builder.op.span = op.span;
-    if (tabled.count == 0) return position;
+    if (tabled.count == 0)
+        return position;
     rewrite_keep_none(&rewrite);
     return builder_finish(&builder);
 }

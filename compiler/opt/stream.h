@@ -55,11 +55,11 @@ typedef enum { TOTAL_NEITHER, TOTAL_ROWS, TOTAL_COLUMNS, TOTAL_DIFFERENCES, TOTA
 
 /* out[kept batches, along] += a tile: what a later operation spreads, through tables and all, over the gradient of something that the score reads */
 typedef struct StreamTotal {
-    StreamTile value;   /* op -1: the tile `tile` as it is */
+    StreamTile value; /* op -1: the tile `tile` as it is */
     int tile;
     TotalAlong along;
-    unsigned kept;      /* bits: batch axes of the output; the others are summed */
-    StreamOperand out;  /* step: rows, columns or differences; inner: columns where both are left */
+    unsigned kept;     /* bits: batch axes of the output; the others are summed */
+    StreamOperand out; /* step: rows, columns or differences; inner: columns where both are left */
 } StreamTotal;
 
 struct StreamStep {
@@ -70,11 +70,16 @@ struct StreamStep {
     StreamOperand q, k, lse;
     StreamTile score, score_grad, raw_grad; /* op -1: the score is the raw product, the raw gradient is that of the score */
     bool ranged;                            /* the score's affine conditions leave out columns */
-    int use_count; StreamUse uses[STREAM_USES_MAX];
-    int pick_count; StreamPick picks[STREAM_USES_MAX];
-    int slope_count; StreamUse slopes[STREAM_USES_MAX];
-    int sink_count; StreamSink sinks[STREAM_SINKS];
-    int total_count; StreamTotal totals[STREAM_TOTALS];
+    int use_count;
+    StreamUse uses[STREAM_USES_MAX];
+    int pick_count;
+    StreamPick picks[STREAM_USES_MAX];
+    int slope_count;
+    StreamUse slopes[STREAM_USES_MAX];
+    int sink_count;
+    StreamSink sinks[STREAM_SINKS];
+    int total_count;
+    StreamTotal totals[STREAM_TOTALS];
     int spread[STREAM_TOTALS]; /* operations that read the totals, to be run after the step */
 };
 

@@ -22,18 +22,18 @@ typedef struct StreamReader {
     int rank, row, col;        /* axes of the raw tensor */
     int batch_of[STREAM_RANK]; /* per axis: its batch axis, -1 for row and col */
     TileTensor raw, score;
-    int score_op;              /* -1: the score is the raw product */
-    OpBuilder domain;          /* over the raw axes: equal guards become equal expressions */
-    int guard_count, *guards;  /* of the score, in `domain` */
-    int lse;                   /* tensor */
-    const char *why;           /* it is no stream for the template */
+    int score_op;             /* -1: the score is the raw product */
+    OpBuilder domain;         /* over the raw axes: equal guards become equal expressions */
+    int guard_count, *guards; /* of the score, in `domain` */
+    int lse;                  /* tensor */
+    const char *why;          /* it is no stream for the template */
 } StreamReader;
 
 bool stream_fail(StreamReader *reader, const char *why); /* false */
 /* axis_of[index] from the bare reads of a tile tensor; -1 for the operation's own indices. False: it is read in another way, or not at all. */
 bool stream_axes(StreamReader *reader, int op, const TileTensor *tile, int *axis_of);
 bool stream_tile_tensor(StreamReader *reader, int op, const int *axis_of, TileTensor *tile); /* the operation's own output */
-bool stream_domain(StreamReader *reader, int op, const int *axis_of);                       /* nothing that the score's domain does not say */
+bool stream_domain(StreamReader *reader, int op, const int *axis_of);                        /* nothing that the score's domain does not say */
 /* The raw product, the score, and which axis is which; `col` is an axis of the score's tensor found by the caller through `columns`. */
 bool stream_begin(StreamReader *reader);
 bool stream_product(StreamReader *reader, int col); /* fills q, k, rows, cols, depth, batches */
@@ -44,11 +44,10 @@ bool stream_output(StreamReader *reader, int op, const int *axis_of, int step_ax
 int stream_probability(const StreamReader *reader, const Op *op, const Product *product);
 bool stream_is_probability(const StreamReader *reader, const Op *op, int expr);
 /* operand[step, c] and out[., c] share their own indices, joined into one. The product's factors `factors` make the operand. */
-bool stream_linear(StreamReader *reader, const Product *product, unsigned factors, const int *axis_of, int operand_axis, int out_axis, StreamOperand *operand,
-                   StreamOperand *out, Dim *width);
+bool stream_linear(StreamReader *reader, const Product *product, unsigned factors, const int *axis_of, int operand_axis, int out_axis, StreamOperand *operand, StreamOperand *out,
+                   Dim *width);
 /* left[row, c] and right[col, c] of a product over their common own indices, joined into one. */
-bool stream_pair(StreamReader *reader, const Product *product, unsigned left, unsigned right, const int *axis_of, StreamOperand *rows, StreamOperand *columns,
-                 Dim *depth);
+bool stream_pair(StreamReader *reader, const Product *product, unsigned left, unsigned right, const int *axis_of, StreamOperand *rows, StreamOperand *columns, Dim *depth);
 bool stream_score_tile(StreamReader *reader);
 bool stream_tile(StreamReader *reader, int op, const int *axis_of, double outside, StreamTile *tile);
 bool stream_private(StreamReader *reader, int tensor); /* only the group reads it */
@@ -71,11 +70,11 @@ typedef struct StreamPlace {
 /* An operation under construction whose indices are the kept batch axes and what is left of rows and columns. */
 typedef struct PlaceIndices {
     OpBuilder builder;
-    IndexBy *by;               /* per index of the operation that it stands for */
+    IndexBy *by; /* per index of the operation that it stands for */
     int count;
     int indices[STREAM_RANK];
     Dim extents[STREAM_RANK];
-    int batch[STREAM_RANK];    /* of the leading indices: their batch axis */
+    int batch[STREAM_RANK]; /* of the leading indices: their batch axis */
 } PlaceIndices;
 
 void stream_place_access(StreamPlace *place, const Access *access); /* adds what the access depends on */

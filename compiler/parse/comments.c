@@ -10,38 +10,42 @@ typedef struct Attach {
 } Attach;
 
 /* Lists of things that stand on lines of their own, as opposed to parts of an expression. */
-static bool is_line_list(NodeKind kind, int slot) {
+static bool is_line_list(NodeKind kind, int slot)
+{
     int classes = node_slot_classes(kind, slot);
     SlotMode mode = node_slot_mode(kind, slot);
-    if (mode != SLOT_MANY && mode != SLOT_MANY_OPTIONAL) return false;
-    if (classes & CLASS_ARGUMENT) return false;
+    if (mode != SLOT_MANY && mode != SLOT_MANY_OPTIONAL)
+        return false;
+    if (classes & CLASS_ARGUMENT)
+        return false;
     return (classes & (CLASS_ITEM | CLASS_LINE | CLASS_SETTING | CLASS_STATEMENT | CLASS_SPACE | CLASS_DOMAIN | CLASS_ON | CLASS_ATTRIBUTE | CLASS_INPUT | CLASS_LIST)) != 0;
 }
 
-static const Comment *peek(const Attach *attach) {
-    return attach->next < attach->parse->comments.count ? &attach->parse->comments.items[attach->next] : NULL;
-}
+static const Comment *peek(const Attach *attach) { return attach->next < attach->parse->comments.count ? &attach->parse->comments.items[attach->next] : NULL; }
 
-static const char *comment_text(const Attach *attach, const Comment *comment) {
+static const char *comment_text(const Attach *attach, const Comment *comment)
+{
     return arena_strndup(attach->parse->arena, attach->parse->text + comment->begin, comment->end - comment->begin);
 }
 
 /* An empty line in the blanks before this offset. */
-static bool blank_line_before(const Attach *attach, uint32_t offset) {
+static bool blank_line_before(const Attach *attach, uint32_t offset)
+{
     int newlines = 0;
-    while (offset > 0 && strchr(" \t\r\n", attach->parse->text[offset - 1])) newlines += attach->parse->text[--offset] == '\n';
+    while (offset > 0 && strchr(" \t\r\n", attach->parse->text[offset - 1]))
+        newlines += attach->parse->text[--offset] == '\n';
     return newlines > 1;
 }
 
-static bool same_line(const Attach *attach, uint32_t from, uint32_t to) {
-    return from <= to && !memchr(attach->parse->text + from, '\n', to - from);
-}
+static bool same_line(const Attach *attach, uint32_t from, uint32_t to) { return from <= to && !memchr(attach->parse->text + from, '\n', to - from); }
 
 /* Takes the next comment into a text of lines; an empty line between two comments is kept. */
-static const char *take(Attach *attach, const char *lines) {
+static const char *take(Attach *attach, const char *lines)
+{
     const Comment *comment = peek(attach);
     const char *text = comment_text(attach, comment);
-    if (lines) text = arena_printf(attach->parse->arena, "%s\n%s%s", lines, blank_line_before(attach, comment->begin) && comment->own_line ? "\n" : "", text);
+    if (lines)
+        text = arena_printf(attach->parse->arena, "%s\n%s%s", lines, blank_line_before(attach, comment->begin) && comment->own_line ? "\n" : "", text);
     attach->next++;
     return text;
 }
@@ -49,20 +53,25 @@ static const char *take(Attach *attach, const char *lines) {
 static void attach_list(Attach *attach, Node *list);
 
 /* Comments inside a line-like node: into the lists it holds, what is left before it. */
-static void attach_inside(Attach *attach, Node *node) {
+static void attach_inside(Attach *attach, Node *node)
+{
     for (int slot = 0; node->kind != NODE_LIST && slot < node->count; slot++) {
         Node *list = node->kids[slot];
-        if (!list || list->kind != NODE_LIST || !is_line_list(node->kind, slot)) continue;
-        while (peek(attach) && peek(attach)->begin < list->span.begin) node->doc = take(attach, node->doc);
+        if (!list || list->kind != NODE_LIST || !is_line_list(node->kind, slot))
+            continue;
+        while (peek(attach) && peek(attach)->begin < list->span.begin)
+            node->doc = take(attach, node->doc);
         if (node->kind == NODE_IF && slot == IF_ELSE && list->layout == 0 && list->count == 1 && list->kids[0]->span.begin == list->span.begin)
             attach_inside(attach, list->kids[0]); /* `else if` */
         else
             attach_list(attach, list);
     }
-    while (peek(attach) && peek(attach)->begin < node->span.end) node->doc = take(attach, node->doc);
+    while (peek(attach) && peek(attach)->begin < node->span.end)
+        node->doc = take(attach, node->doc);
 }
 
-static void attach_before(Attach *attach, Node *list, int index) {
+static void attach_before(Attach *attach, Node *list, int index)
+{
     Node *item = list->kids[index];
     while (peek(attach) && peek(attach)->begin < item->span.begin) {
         const Comment *comment = peek(attach);
@@ -72,33 +81,43 @@ static void attach_before(Attach *attach, Node *list, int index) {
         } else if (!comment->own_line && index == 0 && !list->trail && !item->doc) {
             list->trail = take(attach, NULL);
         } else {
-            if (!item->doc && blank_line_before(attach, comment->begin)) item->layout |= NODE_BLANK_BEFORE;
+            if (!item->doc && blank_line_before(attach, comment->begin))
+                item->layout |= NODE_BLANK_BEFORE;
             item->doc = take(attach, item->doc);
         }
     }
-    if (blank_line_before(attach, item->span.begin)) item->layout |= item->doc ? NODE_BLANK_AFTER_DOC : NODE_BLANK_BEFORE;
+    if (blank_line_before(attach, item->span.begin))
+        item->layout |= item->doc ? NODE_BLANK_AFTER_DOC : NODE_BLANK_BEFORE;
 }
 
-static void attach_list(Attach *attach, Node *list) {
+static void attach_list(Attach *attach, Node *list)
+{
     for (int i = 0; i < list->count; i++) {
         attach_before(attach, list, i);
-        if (list->kids[i]->kind == NODE_LIST) attach_list(attach, list->kids[i]);
-        else attach_inside(attach, list->kids[i]);
+        if (list->kids[i]->kind == NODE_LIST)
+            attach_list(attach, list->kids[i]);
+        else
+            attach_inside(attach, list->kids[i]);
     }
     Node *last = list->count > 0 ? list->kids[list->count - 1] : NULL;
     while (peek(attach) && peek(attach)->begin < list->span.end) {
         const Comment *comment = peek(attach);
-        if (!comment->own_line && last && !last->trail && !list->tail && last->kind != NODE_LIST && same_line(attach, last->span.end, comment->begin)) last->trail = take(attach, NULL);
-        else if (!comment->own_line && !last && !list->trail && !list->tail) list->trail = take(attach, NULL);
+        if (!comment->own_line && last && !last->trail && !list->tail && last->kind != NODE_LIST && same_line(attach, last->span.end, comment->begin))
+            last->trail = take(attach, NULL);
+        else if (!comment->own_line && !last && !list->trail && !list->tail)
+            list->trail = take(attach, NULL);
         else {
-            if (!list->tail && blank_line_before(attach, comment->begin)) list->layout |= NODE_BLANK_BEFORE;
+            if (!list->tail && blank_line_before(attach, comment->begin))
+                list->layout |= NODE_BLANK_BEFORE;
             list->tail = take(attach, list->tail);
         }
     }
 }
 
-void comments_attach(ParseContext *parse, Node *file) {
+void comments_attach(ParseContext *parse, Node *file)
+{
     Attach attach = {parse, 0};
-    while (peek(&attach) && strncmp(parse->text + peek(&attach)->begin, "//!", 3) == 0) file->doc = take(&attach, file->doc);
+    while (peek(&attach) && strncmp(parse->text + peek(&attach)->begin, "//!", 3) == 0)
+        file->doc = take(&attach, file->doc);
     attach_list(&attach, file->kids[FILE_ITEMS]);
 }

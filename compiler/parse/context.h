@@ -11,20 +11,20 @@
 typedef struct Token {
     int kind;
     Span span;
-    Symbol name;      /* of names and words: the text; of strings: the content; of quantities: the unit */
-    Rational value;   /* of numbers */
+    Symbol name;    /* of names and words: the text; of strings: the content; of quantities: the unit */
+    Rational value; /* of numbers */
     double real;
-    Symbol text;      /* of numbers: the spelling */
-    int braces;       /* how many `{` are open before it */
-    int parens;       /* how many `(` and `[` are open before it, inside the innermost `{` */
-    bool line_start;  /* the first token of its line */
-    bool bad;         /* reported already: it may have swallowed what should follow it */
-    bool made_up;     /* a closing bracket that the text lacks */
+    Symbol text;     /* of numbers: the spelling */
+    int braces;      /* how many `{` are open before it */
+    int parens;      /* how many `(` and `[` are open before it, inside the innermost `{` */
+    bool line_start; /* the first token of its line */
+    bool bad;        /* reported already: it may have swallowed what should follow it */
+    bool made_up;    /* a closing bracket that the text lacks */
 } Token;
 
 typedef struct Comment {
     uint32_t begin, end;
-    bool own_line;    /* nothing but blanks before it on its line */
+    bool own_line; /* nothing but blanks before it on its line */
 } Comment;
 
 typedef struct Bracket {
@@ -42,23 +42,23 @@ typedef struct ParseContext {
     /* lexer */
     const char *cursor;
     bool line_start;
-    bool broken;               /* gave up on the text: only END follows */
+    bool broken; /* gave up on the text: only END follows */
     VEC(Comment) comments;
     Bracket brackets[PARSE_NESTING_MAX];
     int depth, braces;
     /* recovery (recover.c) */
-    Token last;                /* delivered to the parser */
-    bool after_bad;            /* the one before it was bad */
-    Token resume;              /* to be delivered after SYNC, where has_resume */
+    Token last;     /* delivered to the parser */
+    bool after_bad; /* the one before it was bad */
+    Token resume;   /* to be delivered after SYNC, where has_resume */
     bool has_resume;
-    Token after_closing;       /* to be delivered when no bracket is open any more, where has_after_closing */
+    Token after_closing; /* to be delivered when no bracket is open any more, where has_after_closing */
     bool has_after_closing;
-    bool closing;              /* closing brackets are made up until none is open */
-    bool syncing;              /* the parser asked for SYNC: skip to where a line may begin */
-    uint32_t sync_begin;       /* where the last SYNC resumed: an error there must not resume there again */
+    bool closing;        /* closing brackets are made up until none is open */
+    bool syncing;        /* the parser asked for SYNC: skip to where a line may begin */
+    uint32_t sync_begin; /* where the last SYNC resumed: an error there must not resume there again */
     bool has_synced;
     int syntax_errors;
-    int start;                 /* the first token, that says what is parsed (TOKEN_START_…), 0 after it */
+    int start; /* the first token, that says what is parsed (TOKEN_START_…), 0 after it */
     /* result */
     Node *items;
     Node *root;
@@ -81,17 +81,17 @@ Node *build_prepend(ParseContext *parse, Node *item, Node *list); /* returns the
 Node *build_error(ParseContext *parse, Span span);
 Node *build_number(ParseContext *parse, const Token *token);
 Node *build_quantity(ParseContext *parse, const Token *token);
-Node *build_braced(ParseContext *parse, Node *list, Span span);   /* gives a list its span and notes whether it stands on one line */
-Node *build_target(ParseContext *parse, Node *expr);              /* an expression that turned out to stand left of '=' */
+Node *build_braced(ParseContext *parse, Node *list, Span span);                                           /* gives a list its span and notes whether it stands on one line */
+Node *build_target(ParseContext *parse, Node *expr);                                                      /* an expression that turned out to stand left of '=' */
 Node *build_param(ParseContext *parse, NodeKind kind, Span span, int op, const Node *target, Node *init); /* PARAM, STATE */
-Node *build_branch(ParseContext *parse, Node *branches, Node *branch, Span before); /* `before`: the `{` or `|` */
+Node *build_branch(ParseContext *parse, Node *branches, Node *branch, Span before);                       /* `before`: the `{` or `|` */
 Node *build_labelled(ParseContext *parse, const Token *label, Node *line);
 Node *build_params(ParseContext *parse, Node *inputs, Span inputs_span, Node *rest, Span rest_span); /* a LIST of the two */
-Node *build_attributes(ParseContext *parse, Node *params, Span span); /* of a block or model: E0109 where one has no type */
+Node *build_attributes(ParseContext *parse, Node *params, Span span);                                /* of a block or model: E0109 where one has no type */
 Node *build_type(ParseContext *parse, Span span, const Token *name, const Token *alternative);
 Node *build_choice_type(ParseContext *parse, Span span, Node *choices, const Token *alternative);
 Token build_dotted(ParseContext *parse, const Token *left, const Token *right);
-Node *build_lines(ParseContext *parse, Node *lines, Span span, const char *what); /* build_braced; E0109 where a setting is among them */
+Node *build_lines(ParseContext *parse, Node *lines, Span span, const char *what);   /* build_braced; E0109 where a setting is among them */
 Node *build_once(ParseContext *parse, Node *former, Node *value, const char *what); /* E0108 where it is said twice */
 
 /* A syntax error at the last token; `expected` are Bison's names of the tokens that could stand there. */

@@ -19,18 +19,22 @@ static const WordRow WORDS[] = {
 };
 #undef WORD
 
-static const WordRow *find_word(const char *text, size_t length) {
+static const WordRow *find_word(const char *text, size_t length)
+{
     for (size_t i = 0; i < sizeof WORDS / sizeof *WORDS; i++)
-        if (strlen(WORDS[i].text) == length && memcmp(WORDS[i].text, text, length) == 0) return &WORDS[i];
+        if (strlen(WORDS[i].text) == length && memcmp(WORDS[i].text, text, length) == 0)
+            return &WORDS[i];
     return NULL;
 }
 
-int lexer_word(const char *text, size_t length) {
+int lexer_word(const char *text, size_t length)
+{
     const WordRow *row = find_word(text, length);
     return row ? row->token : 0;
 }
 
-WordKind parse_word(const char *text, size_t length) {
+WordKind parse_word(const char *text, size_t length)
+{
     const WordRow *row = find_word(text, length);
     return row ? row->kind : WORD_NONE;
 }
@@ -38,23 +42,29 @@ WordKind parse_word(const char *text, size_t length) {
 static bool is_letter(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
 static bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
-bool parse_is_name(const char *text) {
-    if (!is_letter(*text)) return false;
+bool parse_is_name(const char *text)
+{
+    if (!is_letter(*text))
+        return false;
     for (const char *c = text; *c; c++)
-        if (!is_letter(*c) && !is_digit(*c)) return false;
+        if (!is_letter(*c) && !is_digit(*c))
+            return false;
     return parse_word(text, strlen(text)) != WORD_HARD;
 }
 
 /* ---- numbers ---- */
 
-static Rational power_of(int64_t base, int exponent) {
+static Rational power_of(int64_t base, int exponent)
+{
     Rational power = rational_int(1);
-    for (int i = 0; i < exponent && rational_valid(power); i++) power = rational_mul(power, rational_int(base));
+    for (int i = 0; i < exponent && rational_valid(power); i++)
+        power = rational_mul(power, rational_int(base));
     return power;
 }
 
 /* K M G T with an optional i, at the end of the text; *end is moved before it. */
-static Rational suffix_scale(const char *begin, const char **end) {
+static Rational suffix_scale(const char *begin, const char **end)
+{
     const char *last = *end - 1;
     int64_t base = 1000;
     if (last > begin && *last == 'i') {
@@ -62,7 +72,8 @@ static Rational suffix_scale(const char *begin, const char **end) {
         last--;
     }
     const char *found = *last ? strchr("KMGT", *last) : NULL;
-    if (!found) return rational_int(1);
+    if (!found)
+        return rational_int(1);
     *end = last;
     return power_of(base, 1 + (int)(found - "KMGT"));
 }
@@ -73,14 +84,18 @@ typedef struct Scan {
     bool fractional; /* has a point or an exponent */
 } Scan;
 
-static Scan scan_decimal(const char *c, const char *end) {
+static Scan scan_decimal(const char *c, const char *end)
+{
     Scan scan = {rational_int(0), 0, false};
     bool after_point = false;
     for (; c < end && *c != 'e' && *c != 'E'; c++) {
-        if (*c == '.') after_point = scan.fractional = true;
-        if (!is_digit(*c)) continue;
+        if (*c == '.')
+            after_point = scan.fractional = true;
+        if (!is_digit(*c))
+            continue;
         scan.mantissa = rational_add(rational_mul(scan.mantissa, rational_int(10)), rational_int(*c - '0'));
-        if (after_point) scan.exponent--;
+        if (after_point)
+            scan.exponent--;
     }
     if (c < end) {
         scan.fractional = true;
@@ -90,19 +105,23 @@ static Scan scan_decimal(const char *c, const char *end) {
     return scan;
 }
 
-static Rational scaled(Scan scan, Rational scale) {
+static Rational scaled(Scan scan, Rational scale)
+{
     Rational value = rational_mul(scan.mantissa, scale);
-    if (rational_valid(value) && value.num == 0) return value;
+    if (rational_valid(value) && value.num == 0)
+        return value;
     Rational ten = power_of(10, scan.exponent < 0 ? -scan.exponent : scan.exponent);
     return scan.exponent < 0 ? rational_div(value, ten) : rational_mul(value, ten);
 }
 
-bool lexer_number(ParseContext *parse, Token *token, const char *begin, const char *end) {
+bool lexer_number(ParseContext *parse, Token *token, const char *begin, const char *end)
+{
     Str plain = {0};
     const char *last = end;
     Rational scale = suffix_scale(begin, &last);
     for (const char *c = begin; c < last; c++)
-        if (*c != '_') str_push(&plain, *c);
+        if (*c != '_')
+            str_push(&plain, *c);
     Scan scan = scan_decimal(plain.text, plain.text + plain.length);
     token->text = intern_n(parse->interner, begin, (size_t)(end - begin));
     token->value = scaled(scan, scale);
@@ -120,7 +139,8 @@ bool lexer_number(ParseContext *parse, Token *token, const char *begin, const ch
 
 /* ---- strings ---- */
 
-Symbol lexer_string(ParseContext *parse, Span span, const char *begin, const char *end) {
+Symbol lexer_string(ParseContext *parse, Span span, const char *begin, const char *end)
+{
     Str content = {0};
     str_append(&content, "");
     for (const char *c = begin; c < end; c++) {

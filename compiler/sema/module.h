@@ -8,14 +8,14 @@
 /* One name may have several definitions: optimiser forms by rank, in the order of the text. */
 typedef struct ModuleItem {
     const Node *node;
-    int file;            /* position in Module.files */
+    int file; /* position in Module.files */
 } ModuleItem;
 
 typedef struct ModuleFile {
     const char *path;
-    Node *root;          /* FILE */
+    Node *root; /* FILE */
     int use_count;
-    int *uses;           /* positions in Module.files */
+    int *uses; /* positions in Module.files */
 } ModuleFile;
 
 typedef struct Module {
@@ -24,7 +24,7 @@ typedef struct Module {
     Diagnostics *diags;
     const char *library; /* folder that holds the std.* files */
     int file_count;
-    ModuleFile *files;   /* files[0] is the one that was asked for; the others in the order in which they are met */
+    ModuleFile *files; /* files[0] is the one that was asked for; the others in the order in which they are met */
     int item_count;
     ModuleItem *items;
 } Module;

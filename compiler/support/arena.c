@@ -9,7 +9,7 @@
 #include <string.h>
 
 #define CHUNK_BYTES ((size_t)64 * 1024)
-#define ALIGNMENT ((size_t)16)
+#define ALIGNMENT   ((size_t)16)
 
 typedef struct Chunk {
     struct Chunk *next;
@@ -21,10 +21,7 @@ struct Arena {
     size_t bytes;
 };
 
-static size_t header_bytes(void)
-{
-    return (sizeof(Chunk) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
-}
+static size_t header_bytes(void) { return (sizeof(Chunk) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
 static Chunk *chunk_new(size_t size)
 {
@@ -98,10 +95,7 @@ char *arena_strndup(Arena *arena, const char *text, size_t length)
     return copy;
 }
 
-char *arena_strdup(Arena *arena, const char *text)
-{
-    return arena_strndup(arena, text, strlen(text));
-}
+char *arena_strdup(Arena *arena, const char *text) { return arena_strndup(arena, text, strlen(text)); }
 
 void *arena_memdup(Arena *arena, const void *data, size_t size)
 {
@@ -125,7 +119,4 @@ char *arena_printf(Arena *arena, const char *format, ...)
     return text;
 }
 
-size_t arena_bytes(const Arena *arena)
-{
-    return arena->bytes;
-}
+size_t arena_bytes(const Arena *arena) { return arena->bytes; }

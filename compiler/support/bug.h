@@ -5,6 +5,6 @@
 __attribute__((noreturn, format(printf, 3, 4))) void bfm_bug(const char *file, int line, const char *format, ...);
 
 #define BFM_ASSERT(condition) ((condition) ? (void)0 : bfm_bug(__FILE__, __LINE__, "expected %s", #condition))
-#define BFM_BUG(...) bfm_bug(__FILE__, __LINE__, __VA_ARGS__)
+#define BFM_BUG(...)          bfm_bug(__FILE__, __LINE__, __VA_ARGS__)
 
 #endif

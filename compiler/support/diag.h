@@ -70,7 +70,7 @@ int diag_errors(const Diagnostics *diags);
 int diag_warnings(const Diagnostics *diags);
 
 Severity diag_severity(DiagCode code);
-const char *diag_name(DiagCode code);  /* "E0101" */
+const char *diag_name(DiagCode code); /* "E0101" */
 const char *diag_title(DiagCode code);
 const char *diag_explanation(DiagCode code);
 const char *diag_example(DiagCode code, bool good);

@@ -12,28 +12,36 @@
 
 static bool is_continuation(char c) { return ((unsigned char)c & 0xC0) == 0x80; }
 
-static int count_characters(const char *text, size_t bytes) {
+static int count_characters(const char *text, size_t bytes)
+{
     int count = 0;
-    for (size_t i = 0; i < bytes; i++) count += !is_continuation(text[i]);
+    for (size_t i = 0; i < bytes; i++)
+        count += !is_continuation(text[i]);
     return count;
 }
 
 static uint32_t clamp(const Source *source, uint32_t offset) { return offset > source->length ? (uint32_t)source->length : offset; }
 
-static uint32_t line_begin(const Source *source, uint32_t offset) {
-    while (offset > 0 && source->text[offset - 1] != '\n') offset--;
+static uint32_t line_begin(const Source *source, uint32_t offset)
+{
+    while (offset > 0 && source->text[offset - 1] != '\n')
+        offset--;
     return offset;
 }
 
-static uint32_t line_end(const Source *source, uint32_t offset) {
-    while (offset < source->length && source->text[offset] != '\n') offset++;
+static uint32_t line_end(const Source *source, uint32_t offset)
+{
+    while (offset < source->length && source->text[offset] != '\n')
+        offset++;
     return offset;
 }
 
-void diag_position(const Source *source, uint32_t offset, int *line, int *column) {
+void diag_position(const Source *source, uint32_t offset, int *line, int *column)
+{
     offset = clamp(source, offset);
     *line = 1;
-    for (uint32_t i = 0; i < offset; i++) *line += source->text[i] == '\n';
+    for (uint32_t i = 0; i < offset; i++)
+        *line += source->text[i] == '\n';
     uint32_t begin = line_begin(source, offset);
     *column = 1 + count_characters(source->text + begin, offset - begin);
 }
@@ -44,19 +52,25 @@ typedef struct Entry {
     int index;
 } Entry;
 
-static int compare_entries(const void *left, const void *right) {
+static int compare_entries(const void *left, const void *right)
+{
     const Entry *a = left, *b = right;
     uint32_t file_a = (uint32_t)a->diag->span.file, file_b = (uint32_t)b->diag->span.file; /* -1 becomes the largest */
-    if (file_a != file_b) return file_a < file_b ? -1 : 1;
-    if (a->diag->span.begin != b->diag->span.begin) return a->diag->span.begin < b->diag->span.begin ? -1 : 1;
+    if (file_a != file_b)
+        return file_a < file_b ? -1 : 1;
+    if (a->diag->span.begin != b->diag->span.begin)
+        return a->diag->span.begin < b->diag->span.begin ? -1 : 1;
     return a->index - b->index;
 }
 
-static Entry *sorted(const Diagnostics *diags) {
+static Entry *sorted(const Diagnostics *diags)
+{
     int count = diag_count(diags);
     Entry *entries = calloc((size_t)count + 1, sizeof *entries);
-    if (!entries) BFM_BUG("out of memory for %d diagnostics", count);
-    for (int i = 0; i < count; i++) entries[i] = (Entry){diag_get(diags, i), i};
+    if (!entries)
+        BFM_BUG("out of memory for %d diagnostics", count);
+    for (int i = 0; i < count; i++)
+        entries[i] = (Entry){diag_get(diags, i), i};
     qsort(entries, (size_t)count, sizeof *entries, compare_entries);
     return entries;
 }
@@ -70,18 +84,20 @@ typedef struct Printer {
     int gutter; /* width of the column of line numbers */
 } Printer;
 
-#define RED "\033[1;31m"
+#define RED    "\033[1;31m"
 #define YELLOW "\033[1;33m"
-#define BLUE "\033[1;34m"
-#define CYAN "\033[1;36m"
-#define BOLD "\033[1m"
-#define PLAIN "\033[0m"
+#define BLUE   "\033[1;34m"
+#define CYAN   "\033[1;36m"
+#define BOLD   "\033[1m"
+#define PLAIN  "\033[0m"
 
 static const char *const SEVERITIES[] = {"error", "warning", "note"};
 static const char *const SEVERITY_COLORS[] = {RED, YELLOW, CYAN};
 
-static void paint(Printer *printer, const char *escape) {
-    if (printer->color) str_append(printer->out, escape);
+static void paint(Printer *printer, const char *escape)
+{
+    if (printer->color)
+        str_append(printer->out, escape);
 }
 
 /* A span to mark: the primary one first, then the labels. */
@@ -94,9 +110,11 @@ typedef struct Mark {
 
 typedef VEC(Mark) Marks;
 
-static void add_mark(Printer *printer, Marks *marks, Span span, const char *text, bool primary) {
+static void add_mark(Printer *printer, Marks *marks, Span span, const char *text, bool primary)
+{
     const Source *source = diag_source(printer->diags, span.file);
-    if (!source) return;
+    if (!source)
+        return;
     Mark mark = {span, text, primary, 0};
     int column;
     diag_position(source, span.begin, &mark.line, &column);
@@ -104,61 +122,80 @@ static void add_mark(Printer *printer, Marks *marks, Span span, const char *text
 }
 
 /* A label on the primary span is written beside its carets. */
-static Marks collect_marks(Printer *printer, const Diagnostic *diag) {
+static Marks collect_marks(Printer *printer, const Diagnostic *diag)
+{
     Marks marks = {0};
     const char *beside = NULL;
     int own = -1;
     for (int i = 0; i < diag->label_count && own < 0; i++) {
         Span span = diag->labels[i].span;
-        if (span.file == diag->span.file && span.begin == diag->span.begin && span.end == diag->span.end) own = i;
+        if (span.file == diag->span.file && span.begin == diag->span.begin && span.end == diag->span.end)
+            own = i;
     }
-    if (own >= 0) beside = diag->labels[own].text;
+    if (own >= 0)
+        beside = diag->labels[own].text;
     add_mark(printer, &marks, diag->span, beside, true);
     for (int i = 0; i < diag->label_count; i++)
-        if (i != own) add_mark(printer, &marks, diag->labels[i].span, diag->labels[i].text, false);
+        if (i != own)
+            add_mark(printer, &marks, diag->labels[i].span, diag->labels[i].text, false);
     return marks;
 }
 
-static void print_gutter(Printer *printer, int line) {
+static void print_gutter(Printer *printer, int line)
+{
     paint(printer, BLUE);
-    if (line > 0) str_printf(printer->out, "%*d |", printer->gutter, line);
-    else str_printf(printer->out, "%*s |", printer->gutter, "");
+    if (line > 0)
+        str_printf(printer->out, "%*d |", printer->gutter, line);
+    else
+        str_printf(printer->out, "%*s |", printer->gutter, "");
     paint(printer, PLAIN);
 }
 
 /* A line of source; tabs and control characters become blanks, so that the carets below agree. */
-static void print_source(Printer *printer, const Source *source, uint32_t begin, int line) {
+static void print_source(Printer *printer, const Source *source, uint32_t begin, int line)
+{
     uint32_t end = line_end(source, begin);
     print_gutter(printer, line);
-    if (end > begin) str_push(printer->out, ' ');
-    for (uint32_t i = begin; i < end; i++) str_push(printer->out, (unsigned char)source->text[i] < 0x20 || source->text[i] == 0x7F ? ' ' : source->text[i]);
+    if (end > begin)
+        str_push(printer->out, ' ');
+    for (uint32_t i = begin; i < end; i++)
+        str_push(printer->out, (unsigned char)source->text[i] < 0x20 || source->text[i] == 0x7F ? ' ' : source->text[i]);
     str_push(printer->out, '\n');
 }
 
-static void print_carets(Printer *printer, const Source *source, uint32_t begin, const Mark *mark, Severity severity) {
+static void print_carets(Printer *printer, const Source *source, uint32_t begin, const Mark *mark, Severity severity)
+{
     uint32_t from = clamp(source, mark->span.begin), end = line_end(source, begin), to = clamp(source, mark->span.end);
     bool longer = to > end;
-    if (longer) to = end;
+    if (longer)
+        to = end;
     int width = to > from ? count_characters(source->text + from, to - from) : 1;
     print_gutter(printer, 0);
     str_repeat(printer->out, ' ', 1 + count_characters(source->text + begin, from - begin));
     paint(printer, mark->primary ? SEVERITY_COLORS[severity] : BLUE);
     str_repeat(printer->out, mark->primary ? '^' : '-', width);
-    if (longer) str_append(printer->out, "...");
-    if (mark->text) str_printf(printer->out, " %s", mark->text);
+    if (longer)
+        str_append(printer->out, "...");
+    if (mark->text)
+        str_printf(printer->out, " %s", mark->text);
     paint(printer, PLAIN);
     str_push(printer->out, '\n');
 }
 
-static int compare_marks(const void *left, const void *right) {
+static int compare_marks(const void *left, const void *right)
+{
     const Mark *a = left, *b = right;
-    if (a->span.file != b->span.file) return a->span.file < b->span.file ? -1 : 1;
-    if (a->line != b->line) return a->line - b->line;
-    if (a->primary != b->primary) return a->primary ? -1 : 1;
+    if (a->span.file != b->span.file)
+        return a->span.file < b->span.file ? -1 : 1;
+    if (a->line != b->line)
+        return a->line - b->line;
+    if (a->primary != b->primary)
+        return a->primary ? -1 : 1;
     return a->span.begin < b->span.begin ? -1 : a->span.begin > b->span.begin;
 }
 
-static void print_place(Printer *printer, const Mark *mark, bool first) {
+static void print_place(Printer *printer, const Mark *mark, bool first)
+{
     const Source *source = diag_source(printer->diags, mark->span.file);
     int line, column;
     diag_position(source, mark->span.begin, &line, &column);
@@ -170,7 +207,8 @@ static void print_place(Printer *printer, const Mark *mark, bool first) {
 }
 
 /* The marked lines: the primary span's file first, each line once with its carets under it. */
-static void print_marks(Printer *printer, Marks *marks, Severity severity) {
+static void print_marks(Printer *printer, Marks *marks, Severity severity)
+{
     int primary_file = marks->items[0].span.file;
     Mark primary = marks->items[0];
     qsort(marks->items, (size_t)marks->count, sizeof *marks->items, compare_marks);
@@ -178,7 +216,8 @@ static void print_marks(Printer *printer, Marks *marks, Severity severity) {
         int file = -1, line = -1;
         for (int i = 0; i < marks->count; i++) {
             const Mark *mark = &marks->items[i];
-            if ((mark->span.file == primary_file) != (pass == 0)) continue;
+            if ((mark->span.file == primary_file) != (pass == 0))
+                continue;
             const Source *source = diag_source(printer->diags, mark->span.file);
             uint32_t begin = line_begin(source, clamp(source, mark->span.begin));
             if (mark->span.file != file) {
@@ -190,7 +229,8 @@ static void print_marks(Printer *printer, Marks *marks, Severity severity) {
                 str_append(printer->out, "...\n");
                 paint(printer, PLAIN);
             }
-            if (mark->span.file != file || mark->line != line) print_source(printer, source, begin, mark->line);
+            if (mark->span.file != file || mark->line != line)
+                print_source(printer, source, begin, mark->line);
             print_carets(printer, source, begin, mark, severity);
             file = mark->span.file;
             line = mark->line;
@@ -198,7 +238,8 @@ static void print_marks(Printer *printer, Marks *marks, Severity severity) {
     }
 }
 
-static int digits(int number) {
+static int digits(int number)
+{
     int count = 1;
     while (number >= 10) {
         number /= 10;
@@ -207,7 +248,8 @@ static int digits(int number) {
     return count;
 }
 
-static void print_remark(Printer *printer, const char *kind, const char *text) {
+static void print_remark(Printer *printer, const char *kind, const char *text)
+{
     str_repeat(printer->out, ' ', printer->gutter + 1);
     paint(printer, BLUE);
     str_append(printer->out, "= ");
@@ -217,7 +259,8 @@ static void print_remark(Printer *printer, const char *kind, const char *text) {
     str_printf(printer->out, ": %s\n", text);
 }
 
-static void print_one(Printer *printer, const Diagnostic *diag) {
+static void print_one(Printer *printer, const Diagnostic *diag)
+{
     Severity severity = diag_severity(diag->code);
     paint(printer, SEVERITY_COLORS[severity]);
     str_printf(printer->out, "%s[%s]", SEVERITIES[severity], diag_name(diag->code));
@@ -227,11 +270,15 @@ static void print_one(Printer *printer, const Diagnostic *diag) {
     Marks marks = collect_marks(printer, diag);
     printer->gutter = 1;
     for (int i = 0; i < marks.count; i++)
-        if (digits(marks.items[i].line) > printer->gutter) printer->gutter = digits(marks.items[i].line);
-    if (marks.count > 0) print_marks(printer, &marks, severity);
+        if (digits(marks.items[i].line) > printer->gutter)
+            printer->gutter = digits(marks.items[i].line);
+    if (marks.count > 0)
+        print_marks(printer, &marks, severity);
     vec_free(&marks);
-    for (int i = 0; i < diag->note_count; i++) print_remark(printer, "note", diag->notes[i]);
-    if (diag->fix) print_remark(printer, "help", diag->fix);
+    for (int i = 0; i < diag->note_count; i++)
+        print_remark(printer, "note", diag->notes[i]);
+    if (diag->fix)
+        print_remark(printer, "help", diag->fix);
     if (diag->fix_text && diag_source(printer->diags, diag->fix_span.file)) {
         int line, column;
         diag_position(diag_source(printer->diags, diag->fix_span.file), diag->fix_span.begin, &line, &column);
@@ -241,22 +288,28 @@ static void print_one(Printer *printer, const Diagnostic *diag) {
     str_push(printer->out, '\n');
 }
 
-void diag_print(const Diagnostics *diags, Str *out, bool color) {
+void diag_print(const Diagnostics *diags, Str *out, bool color)
+{
     Printer printer = {diags, out, color, 1};
     Entry *entries = sorted(diags);
-    for (int i = 0; i < diag_count(diags); i++) print_one(&printer, entries[i].diag);
+    for (int i = 0; i < diag_count(diags); i++)
+        print_one(&printer, entries[i].diag);
     free(entries);
 }
 
 /* ---- JSON ---- */
 
-static void json_text(Str *out, const char *key, const char *text) {
+static void json_text(Str *out, const char *key, const char *text)
+{
     str_printf(out, "\"%s\": ", key);
-    if (text) str_json(out, text, strlen(text));
-    else str_append(out, "null");
+    if (text)
+        str_json(out, text, strlen(text));
+    else
+        str_append(out, "null");
 }
 
-static void json_span(const Diagnostics *diags, Str *out, Span span) {
+static void json_span(const Diagnostics *diags, Str *out, Span span)
+{
     const Source *source = diag_source(diags, span.file);
     if (!source) {
         str_append(out, "\"file\": null");
@@ -266,11 +319,11 @@ static void json_span(const Diagnostics *diags, Str *out, Span span) {
     diag_position(source, span.begin, &line, &column);
     diag_position(source, span.end, &end_line, &end_column);
     json_text(out, "file", source->path);
-    str_printf(out, ", \"begin\": %u, \"end\": %u, \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", span.begin, span.end, line, column,
-               end_line, end_column);
+    str_printf(out, ", \"begin\": %u, \"end\": %u, \"line\": %d, \"column\": %d, \"end_line\": %d, \"end_column\": %d", span.begin, span.end, line, column, end_line, end_column);
 }
 
-static void json_one(const Diagnostics *diags, Str *out, const Diagnostic *diag) {
+static void json_one(const Diagnostics *diags, Str *out, const Diagnostic *diag)
+{
     str_printf(out, "{\"code\": \"%s\", \"severity\": \"%s\", ", diag_name(diag->code), SEVERITIES[diag_severity(diag->code)]);
     json_text(out, "message", diag->message);
     str_append(out, ", ");
@@ -285,7 +338,8 @@ static void json_one(const Diagnostics *diags, Str *out, const Diagnostic *diag)
     }
     str_append(out, "], \"notes\": [");
     for (int i = 0; i < diag->note_count; i++) {
-        if (i) str_append(out, ", ");
+        if (i)
+            str_append(out, ", ");
         str_json(out, diag->notes[i], strlen(diag->notes[i]));
     }
     str_append(out, "], ");
@@ -300,7 +354,8 @@ static void json_one(const Diagnostics *diags, Str *out, const Diagnostic *diag)
     str_push(out, '}');
 }
 
-void diag_json(const Diagnostics *diags, Str *out) {
+void diag_json(const Diagnostics *diags, Str *out)
+{
     Entry *entries = sorted(diags);
     str_push(out, '[');
     for (int i = 0; i < diag_count(diags); i++) {

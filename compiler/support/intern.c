@@ -81,7 +81,4 @@ Symbol intern_n(Interner *interner, const char *text, size_t length)
     return slot->text;
 }
 
-Symbol intern(Interner *interner, const char *text)
-{
-    return intern_n(interner, text, strlen(text));
-}
+Symbol intern(Interner *interner, const char *text) { return intern_n(interner, text, strlen(text)); }

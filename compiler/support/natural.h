@@ -18,8 +18,8 @@ Natural natural_add(Arena *arena, Natural a, Natural b);
 Natural natural_sub(Arena *arena, Natural a, Natural b); /* a >= b */
 Natural natural_mul(Arena *arena, Natural a, Natural b);
 static inline bool natural_is_zero(Natural a) { return a.count == 0; }
-bool natural_fits(Natural a, uint64_t *value);           /* whether it is below 2^64 */
-double natural_log10(Natural a);                          /* -inf for 0 */
-const char *natural_text(Arena *arena, Natural a);       /* decimal digits */
+bool natural_fits(Natural a, uint64_t *value);     /* whether it is below 2^64 */
+double natural_log10(Natural a);                   /* -inf for 0 */
+const char *natural_text(Arena *arena, Natural a); /* decimal digits */
 
 #endif

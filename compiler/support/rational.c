@@ -38,10 +38,7 @@ static Rational reduce(Wide num, Wide den)
     return (Rational){(int64_t)num, (int64_t)den};
 }
 
-Rational rational(int64_t num, int64_t den)
-{
-    return reduce(num, den);
-}
+Rational rational(int64_t num, int64_t den) { return reduce(num, den); }
 
 Rational rational_add(Rational a, Rational b)
 {
@@ -51,35 +48,17 @@ Rational rational_add(Rational a, Rational b)
     return reduce(left + right, (Wide)a.den * b.den);
 }
 
-Rational rational_sub(Rational a, Rational b)
-{
-    return rational_add(a, rational_neg(b));
-}
+Rational rational_sub(Rational a, Rational b) { return rational_add(a, rational_neg(b)); }
 
-Rational rational_mul(Rational a, Rational b)
-{
-    return a.den && b.den ? reduce((Wide)a.num * b.num, (Wide)a.den * b.den) : INVALID;
-}
+Rational rational_mul(Rational a, Rational b) { return a.den && b.den ? reduce((Wide)a.num * b.num, (Wide)a.den * b.den) : INVALID; }
 
-Rational rational_div(Rational a, Rational b)
-{
-    return a.den && b.den ? reduce((Wide)a.num * b.den, (Wide)a.den * b.num) : INVALID;
-}
+Rational rational_div(Rational a, Rational b) { return a.den && b.den ? reduce((Wide)a.num * b.den, (Wide)a.den * b.num) : INVALID; }
 
-Rational rational_neg(Rational a)
-{
-    return (Rational){-a.num, a.den};
-}
+Rational rational_neg(Rational a) { return (Rational){-a.num, a.den}; }
 
-Rational rational_floor(Rational a)
-{
-    return a.den ? rational_int(floor_div(a.num, a.den)) : INVALID;
-}
+Rational rational_floor(Rational a) { return a.den ? rational_int(floor_div(a.num, a.den)) : INVALID; }
 
-Rational rational_ceil(Rational a)
-{
-    return a.den ? rational_int(ceil_div(a.num, a.den)) : INVALID;
-}
+Rational rational_ceil(Rational a) { return a.den ? rational_int(ceil_div(a.num, a.den)) : INVALID; }
 
 int rational_compare(Rational a, Rational b)
 {
@@ -87,10 +66,7 @@ int rational_compare(Rational a, Rational b)
     return (left > right) - (left < right);
 }
 
-double rational_double(Rational a)
-{
-    return (double)a.num / (double)a.den;
-}
+double rational_double(Rational a) { return (double)a.num / (double)a.den; }
 
 int rational_print(Rational a, char *text, size_t size)
 {

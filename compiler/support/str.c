@@ -29,15 +29,9 @@ void str_append_n(Str *str, const char *text, size_t length)
     str->text[str->length] = 0;
 }
 
-void str_append(Str *str, const char *text)
-{
-    str_append_n(str, text, strlen(text));
-}
+void str_append(Str *str, const char *text) { str_append_n(str, text, strlen(text)); }
 
-void str_push(Str *str, char c)
-{
-    str_append_n(str, &c, 1);
-}
+void str_push(Str *str, char c) { str_append_n(str, &c, 1); }
 
 void str_repeat(Str *str, char c, int count)
 {
@@ -62,7 +56,10 @@ void str_printf(Str *str, const char *format, ...)
 /* Length of the valid UTF-8 sequence at text, 0 if it is not one. */
 static size_t utf8_length(const unsigned char *text, size_t left)
 {
-    static const struct { unsigned char mask, lead; size_t length; } FORMS[] = {{0x80, 0x00, 1}, {0xE0, 0xC0, 2}, {0xF0, 0xE0, 3}, {0xF8, 0xF0, 4}};
+    static const struct {
+        unsigned char mask, lead;
+        size_t length;
+    } FORMS[] = {{0x80, 0x00, 1}, {0xE0, 0xC0, 2}, {0xF0, 0xE0, 3}, {0xF8, 0xF0, 4}};
     for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
         if ((text[0] & FORMS[i].mask) != FORMS[i].lead || FORMS[i].length > left)
             continue;
@@ -100,10 +97,7 @@ void str_json(Str *str, const char *text, size_t length)
     str_push(str, '"');
 }
 
-const char *str_text(const Str *str)
-{
-    return str->text ? str->text : "";
-}
+const char *str_text(const Str *str) { return str->text ? str->text : ""; }
 
 char *str_take(Str *str)
 {

@@ -6,18 +6,20 @@
 #include <stddef.h>
 #include <stdlib.h>
 
-#define VEC(type) struct { type *items; int count, capacity; }
+#define VEC(type)                                                                                                                                                                  \
+    struct {                                                                                                                                                                       \
+        type *items;                                                                                                                                                               \
+        int count, capacity;                                                                                                                                                       \
+    }
 
 void *vec_grow(void *items, int *capacity, int needed, size_t size);
 
-#define vec_push(vec, ...) \
-    ((vec)->count == (vec)->capacity \
-         ? (void)((vec)->items = vec_grow((vec)->items, &(vec)->capacity, (vec)->count + 1, sizeof *(vec)->items)) : (void)0, \
+#define vec_push(vec, ...)                                                                                                                                                         \
+    ((vec)->count == (vec)->capacity ? (void)((vec)->items = vec_grow((vec)->items, &(vec)->capacity, (vec)->count + 1, sizeof *(vec)->items)) : (void)0,                          \
      (vec)->items[(vec)->count++] = (__VA_ARGS__))
-#define vec_reserve(vec, needed) \
-    ((needed) > (vec)->capacity ? (void)((vec)->items = vec_grow((vec)->items, &(vec)->capacity, (needed), sizeof *(vec)->items)) : (void)0)
-#define vec_last(vec) ((vec)->items[(vec)->count - 1])
-#define vec_pop(vec) ((vec)->items[--(vec)->count])
-#define vec_free(vec) (free((vec)->items), (vec)->items = NULL, (vec)->count = (vec)->capacity = 0)
+#define vec_reserve(vec, needed) ((needed) > (vec)->capacity ? (void)((vec)->items = vec_grow((vec)->items, &(vec)->capacity, (needed), sizeof *(vec)->items)) : (void)0)
+#define vec_last(vec)            ((vec)->items[(vec)->count - 1])
+#define vec_pop(vec)             ((vec)->items[--(vec)->count])
+#define vec_free(vec)            (free((vec)->items), (vec)->items = NULL, (vec)->count = (vec)->capacity = 0)
 
 #endif

@@ -29,8 +29,7 @@ static int open_temporary(BfmAtomicFile *file, BfmError *error)
     }
     if (descriptor < 0) {
         int code = errno;
-        (void)bfm_error_set(error, bfm_errno_kind(code), "%s: cannot be written: %s%s", file->path, strerror(code),
-                            code == ENOENT ? " (does its folder exist?)" : "");
+        (void)bfm_error_set(error, bfm_errno_kind(code), "%s: cannot be written: %s%s", file->path, strerror(code), code == ENOENT ? " (does its folder exist?)" : "");
         free(file->temporary); /* not ours: discard must not remove it */
         file->temporary = NULL;
     }
@@ -42,8 +41,7 @@ bool bfm_atomic_file_open(BfmAtomicFile *file, const char *path, BfmError *error
     *file = (BfmAtomicFile){0};
     struct stat status;
     if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected the name of a file, found %s", path,
-                             S_ISDIR(status.st_mode) ? "a folder" : "a device or a pipe");
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected the name of a file, found %s", path, S_ISDIR(status.st_mode) ? "a folder" : "a device or a pipe");
     file->path = strdup(path);
     if (!file->path)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for the path of %s", path);
@@ -116,8 +114,7 @@ void bfm_atomic_file_discard(BfmAtomicFile *file)
 bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError *error)
 {
     BfmAtomicFile file;
-    bool written = bfm_atomic_file_open(&file, path, error) && bfm_atomic_file_write(&file, data, bytes, error) &&
-                   bfm_atomic_file_commit(&file, error);
+    bool written = bfm_atomic_file_open(&file, path, error) && bfm_atomic_file_write(&file, data, bytes, error) && bfm_atomic_file_commit(&file, error);
     bfm_atomic_file_discard(&file);
     return written;
 }
@@ -159,8 +156,7 @@ static bool replace_directory(const BfmAtomicDirectory *directory, BfmError *err
 
 bool bfm_atomic_directory_commit(BfmAtomicDirectory *directory, BfmError *error)
 {
-    bool committed = bfm_directory_sync(directory->temporary, error) && replace_directory(directory, error) &&
-                     bfm_directory_sync_parent(directory->path, error);
+    bool committed = bfm_directory_sync(directory->temporary, error) && replace_directory(directory, error) && bfm_directory_sync_parent(directory->path, error);
     bfm_atomic_directory_discard(directory);
     return committed;
 }

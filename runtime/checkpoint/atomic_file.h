@@ -19,8 +19,8 @@ typedef struct BfmAtomicFile {
 bool bfm_atomic_file_open(BfmAtomicFile *file, const char *path, BfmError *error);
 bool bfm_atomic_file_write(BfmAtomicFile *file, const void *data, size_t bytes, BfmError *error);
 bool bfm_atomic_file_write_at(BfmAtomicFile *file, int64_t offset, const void *data, size_t bytes, BfmError *error); /* then back to the end */
-bool bfm_atomic_file_commit(BfmAtomicFile *file, BfmError *error); /* on failure the temporary is removed */
-void bfm_atomic_file_discard(BfmAtomicFile *file);                 /* removes the temporary; harmless after commit or a failed open */
+bool bfm_atomic_file_commit(BfmAtomicFile *file, BfmError *error);                                                   /* on failure the temporary is removed */
+void bfm_atomic_file_discard(BfmAtomicFile *file); /* removes the temporary; harmless after commit or a failed open */
 
 bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError *error); /* all of the above at once */
 

@@ -22,8 +22,8 @@ static bool write_meta(const char *path, const BfmCheckpointMeta *meta, uint64_t
     char model_text[BFM_HASH_TEXT], state_text[BFM_HASH_TEXT], text[BFM_HASH_TEXT];
     bfm_hash_text(model, model_text);
     bfm_hash_text(state, state_text);
-    json_t *object = json_pack("{s:i, s:I, s:I, s:I, s:o, s:{s:s, s:s}}", "schema", SCHEMA, "step", (json_int_t)meta->step, "position", (json_int_t)meta->position,
-                               "tokens", (json_int_t)meta->tokens, "seconds", bfm_json_number(meta->seconds), "files", MODEL_NAME, model_text, STATE_NAME, state_text);
+    json_t *object = json_pack("{s:i, s:I, s:I, s:I, s:o, s:{s:s, s:s}}", "schema", SCHEMA, "step", (json_int_t)meta->step, "position", (json_int_t)meta->position, "tokens",
+                               (json_int_t)meta->tokens, "seconds", bfm_json_number(meta->seconds), "files", MODEL_NAME, model_text, STATE_NAME, state_text);
     bool packed = object != NULL;
     for (int i = 0; packed && i < HASH_COUNT; i++) { /* 64 bits as text: JSON numbers lose the high ones in many readers */
         bfm_hash_text(values[i], text);
@@ -44,9 +44,8 @@ static bool parse_meta(const json_t *object, const char *path, BfmCheckpointMeta
         if (!bfm_json_get_hash(object, path, HASH_KEYS[i], values[i], error))
             return false;
     return bfm_json_get_int(object, path, "schema", SCHEMA, SCHEMA, &schema, error) && bfm_json_get_int(object, path, "step", 0, INT64_MAX, &meta->step, error) &&
-           bfm_json_get_int(object, path, "position", 0, INT64_MAX, &meta->position, error) &&
-           bfm_json_get_int(object, path, "tokens", 0, INT64_MAX, &meta->tokens, error) && bfm_json_get_hash(files, path, MODEL_NAME, model, error) &&
-           bfm_json_get_hash(files, path, STATE_NAME, state, error);
+           bfm_json_get_int(object, path, "position", 0, INT64_MAX, &meta->position, error) && bfm_json_get_int(object, path, "tokens", 0, INT64_MAX, &meta->tokens, error) &&
+           bfm_json_get_hash(files, path, MODEL_NAME, model, error) && bfm_json_get_hash(files, path, STATE_NAME, state, error);
 }
 
 static bool read_meta(const char *folder, BfmCheckpointMeta *meta, uint64_t *model, uint64_t *state, BfmError *error)
@@ -78,8 +77,8 @@ static bool write_tensors(const char *folder, const char *name, int64_t step, co
     return written;
 }
 
-bool bfm_checkpoint_write(const char *root, const BfmCheckpointMeta *meta, const BfmTensor *model, int64_t model_count, const BfmTensor *state,
-                          int64_t state_count, BfmError *error)
+bool bfm_checkpoint_write(const char *root, const BfmCheckpointMeta *meta, const BfmTensor *model, int64_t model_count, const BfmTensor *state, int64_t state_count,
+                          BfmError *error)
 {
     BfmAtomicDirectory directory = {0};
     uint64_t model_hash = 0, state_hash = 0;
@@ -87,8 +86,8 @@ bool bfm_checkpoint_write(const char *root, const BfmCheckpointMeta *meta, const
     bool written = path && bfm_directory_make(root, error) && bfm_atomic_directory_begin(&directory, path, error);
     char *meta_path = written ? bfm_path_join(directory.temporary, META_NAME, error) : NULL;
     written = written && meta_path && write_tensors(directory.temporary, MODEL_NAME, meta->step, model, model_count, &model_hash, error) &&
-              write_tensors(directory.temporary, STATE_NAME, meta->step, state, state_count, &state_hash, error) &&
-              write_meta(meta_path, meta, model_hash, state_hash, error) && bfm_atomic_directory_commit(&directory, error);
+              write_tensors(directory.temporary, STATE_NAME, meta->step, state, state_count, &state_hash, error) && write_meta(meta_path, meta, model_hash, state_hash, error) &&
+              bfm_atomic_directory_commit(&directory, error);
     bfm_atomic_directory_discard(&directory);
     free(meta_path);
     free(path);
@@ -149,9 +148,9 @@ bool bfm_checkpoint_same_training(const BfmCheckpointMeta *found, const BfmCheck
     add_difference(differences, sizeof differences, "recipe", found->recipe_hash != expected->recipe_hash);
     add_difference(differences, sizeof differences, "data", found->data_hash != expected->data_hash);
     add_difference(differences, sizeof differences, "seed", found->seed != expected->seed);
-    return !*differences || bfm_error_set(error, BFM_ERROR_INPUT,
-                                          "the checkpoint of step %" PRId64 " was made with another %s; resume with what it was made with, or start a new run with --init",
-                                          found->step, differences);
+    return !*differences ||
+           bfm_error_set(error, BFM_ERROR_INPUT, "the checkpoint of step %" PRId64 " was made with another %s; resume with what it was made with, or start a new run with --init",
+                         found->step, differences);
 }
 
 static bool load_one(const BfmSafetensors *file, const BfmTensorTarget *target, BfmError *error)
@@ -165,8 +164,8 @@ static bool load_one(const BfmSafetensors *file, const BfmTensorTarget *target, 
     if (target->dtype == BFM_DTYPE_F64)
         return bfm_tensor_read_f64(tensor, target->data, error);
     if (tensor->dtype != target->dtype)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": expected dtype %s, found %s", bfm_safetensors_path(file), target->name,
-                             bfm_dtype_name(target->dtype), bfm_dtype_name(tensor->dtype));
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": expected dtype %s, found %s", bfm_safetensors_path(file), target->name, bfm_dtype_name(target->dtype),
+                             bfm_dtype_name(tensor->dtype));
     if (bfm_tensor_bytes(tensor, &bytes) && bytes > 0)
         memcpy(target->data, tensor->data, (size_t)bytes);
     return true;

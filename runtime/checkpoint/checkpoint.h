@@ -22,8 +22,8 @@ typedef struct BfmCheckpoint {
 } BfmCheckpoint;
 
 /* Writes ROOT/STEP/ atomically (replacing one of the same step); ROOT is made if missing. */
-bool bfm_checkpoint_write(const char *root, const BfmCheckpointMeta *meta, const BfmTensor *model, int64_t model_count, const BfmTensor *state,
-                          int64_t state_count, BfmError *error);
+bool bfm_checkpoint_write(const char *root, const BfmCheckpointMeta *meta, const BfmTensor *model, int64_t model_count, const BfmTensor *state, int64_t state_count,
+                          BfmError *error);
 
 /* Opens a checkpoint folder and checks both files against the hashes; NULL (INPUT) says which file is damaged. */
 BfmCheckpoint *bfm_checkpoint_open(const char *folder, BfmError *error);

@@ -13,10 +13,7 @@
 
 enum { WALK_DESCRIPTORS = 16 };
 
-BfmErrorKind bfm_errno_kind(int code)
-{
-    return code == ENOENT || code == ENOTDIR || code == EISDIR || code == ENAMETOOLONG ? BFM_ERROR_INPUT : BFM_ERROR_ENVIRONMENT;
-}
+BfmErrorKind bfm_errno_kind(int code) { return code == ENOENT || code == ENOTDIR || code == EISDIR || code == ENAMETOOLONG ? BFM_ERROR_INPUT : BFM_ERROR_ENVIRONMENT; }
 
 static bool map_descriptor(BfmMappedFile *file, int descriptor, const char *path, BfmError *error)
 {

@@ -175,8 +175,8 @@ static bool copy_tokens(const unsigned char *data, size_t width, const char *pat
         if (width == sizeof(int32_t))
             value = (int32_t)value; /* its sign */
         if (value < 0 || value >= limit)
-            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: token [%" PRId64 ", %" PRId64 "] is %" PRId64 "; expected 0 to %" PRId64, path,
-                                 i / tokens->columns, i % tokens->columns, value, limit - 1);
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: token [%" PRId64 ", %" PRId64 "] is %" PRId64 "; expected 0 to %" PRId64, path, i / tokens->columns,
+                                 i % tokens->columns, value, limit - 1);
         tokens->data[i] = (int32_t)value;
     }
     return true;
@@ -195,8 +195,7 @@ bool bfm_npy_read_tokens(const char *path, int64_t vocab, BfmNpyTokens *tokens, 
         tokens->rows = header.shape[0];
         tokens->columns = header.shape[1];
         tokens->data = malloc((size_t)(tokens->rows * tokens->columns) * sizeof *tokens->data);
-        read = tokens->data ? copy_tokens(file.data + start, width, path, vocab, tokens, error)
-                            : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: out of memory", path);
+        read = tokens->data ? copy_tokens(file.data + start, width, path, vocab, tokens, error) : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: out of memory", path);
     }
     bfm_mapped_file_close(&file);
     if (!read)

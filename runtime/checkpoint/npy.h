@@ -6,8 +6,8 @@
 #include "checkpoint/tensor.h"
 
 typedef struct BfmNpyTokens {
-    int32_t *data;  /* [rows, columns], row-major; owned */
-    int64_t rows;   /* b >= 1 */
+    int32_t *data;   /* [rows, columns], row-major; owned */
+    int64_t rows;    /* b >= 1 */
     int64_t columns; /* l + 1 >= 2: the first l are inputs, the last l targets */
 } BfmNpyTokens;
 

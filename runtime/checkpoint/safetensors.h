@@ -20,9 +20,9 @@ void bfm_safetensors_close(BfmSafetensors *file); /* NULL is fine; every view of
 
 const char *bfm_safetensors_path(const BfmSafetensors *file);
 int64_t bfm_safetensors_count(const BfmSafetensors *file);
-const BfmTensor *bfm_safetensors_at(const BfmSafetensors *file, int64_t index);         /* in order of name; borrowed */
-const BfmTensor *bfm_safetensors_get(const BfmSafetensors *file, const char *name);     /* NULL when absent; borrowed */
-const char *bfm_safetensors_metadata(const BfmSafetensors *file, const char *key);      /* NULL when absent; borrowed */
+const BfmTensor *bfm_safetensors_at(const BfmSafetensors *file, int64_t index);     /* in order of name; borrowed */
+const BfmTensor *bfm_safetensors_get(const BfmSafetensors *file, const char *name); /* NULL when absent; borrowed */
+const char *bfm_safetensors_metadata(const BfmSafetensors *file, const char *key);  /* NULL when absent; borrowed */
 
 /* The tensor `name` with exactly this shape; NULL (INPUT) names it, says what was found and, when absent, what the file has instead. */
 const BfmTensor *bfm_safetensors_expect(const BfmSafetensors *file, const char *name, int32_t rank, const int64_t *shape, BfmError *error);
@@ -41,7 +41,6 @@ bool bfm_safetensors_writer_append(BfmSafetensorsWriter *writer, const void *dat
 bool bfm_safetensors_writer_finish(BfmSafetensorsWriter *writer, uint64_t *hash, BfmError *error);
 
 /* All at once. Written by falling element size, then name (the order of `tensors` does not show), so that every element is aligned. */
-bool bfm_safetensors_write(const char *path, const BfmTensor *tensors, int64_t count, const BfmMetadata *metadata, int64_t metadata_count,
-                           uint64_t *hash, BfmError *error);
+bool bfm_safetensors_write(const char *path, const BfmTensor *tensors, int64_t count, const BfmMetadata *metadata, int64_t metadata_count, uint64_t *hash, BfmError *error);
 
 #endif

@@ -29,15 +29,13 @@ static bool parse_header(BfmSafetensors *file, BfmError *error)
 {
     uint64_t length = 0;
     if (file->file.size < LENGTH_BYTES)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no safetensors file: expected at least %d bytes, found %zu", file->path, LENGTH_BYTES,
-                             file->file.size);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no safetensors file: expected at least %d bytes, found %zu", file->path, LENGTH_BYTES, file->file.size);
     memcpy(&length, file->file.data, LENGTH_BYTES);
     if (length > MAX_HEADER_BYTES)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no safetensors file: its header would be %" PRIu64 " bytes long, the limit is %d", file->path,
-                             length, MAX_HEADER_BYTES);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no safetensors file: its header would be %" PRIu64 " bytes long, the limit is %d", file->path, length, MAX_HEADER_BYTES);
     if (length > file->file.size - LENGTH_BYTES)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: truncated: the header is %" PRIu64 " bytes long, but only %zu follow; copy the file again",
-                             file->path, length, file->file.size - LENGTH_BYTES);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: truncated: the header is %" PRIu64 " bytes long, but only %zu follow; copy the file again", file->path, length,
+                             file->file.size - LENGTH_BYTES);
     json_error_t reason;
     file->header = json_loadb((const char *)file->file.data + LENGTH_BYTES, (size_t)length, JSON_REJECT_DUPLICATES, &reason);
     if (!file->header && json_error_code(&reason) == json_error_duplicate_key)
@@ -61,8 +59,8 @@ static bool parse_shape(const BfmSafetensors *file, const json_t *shape, BfmTens
     if (!json_is_array(shape))
         return entry_error(file, tensor->name, "\"shape\" to be a list of whole numbers", error);
     if (json_array_size(shape) > BFM_TENSOR_MAX_RANK)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" has %zu dimensions; at most %d can be read", file->path, tensor->name,
-                             json_array_size(shape), BFM_TENSOR_MAX_RANK);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" has %zu dimensions; at most %d can be read", file->path, tensor->name, json_array_size(shape),
+                             BFM_TENSOR_MAX_RANK);
     tensor->rank = (int32_t)json_array_size(shape);
     for (int32_t i = 0; i < tensor->rank; i++) {
         const json_t *dimension = json_array_get(shape, (size_t)i);
@@ -79,8 +77,8 @@ static bool parse_dtype(const BfmSafetensors *file, const json_t *dtype, BfmTens
     if (!text)
         return entry_error(file, tensor->name, "\"dtype\" to be a string such as \"F32\"", error);
     return bfm_dtype_find(text, &tensor->dtype) ||
-           bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" has the unknown dtype \"%.20s\"; expected F32, F64, BF16, F16, an integer or BOOL",
-                         file->path, tensor->name, text);
+           bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" has the unknown dtype \"%.20s\"; expected F32, F64, BF16, F16, an integer or BOOL", file->path,
+                         tensor->name, text);
 }
 
 static bool parse_offsets(const BfmSafetensors *file, const json_t *offsets, Entry *entry, BfmError *error)
@@ -98,9 +96,8 @@ static bool parse_offsets(const BfmSafetensors *file, const json_t *offsets, Ent
     int64_t bytes;
     char shape[BFM_SHAPE_TEXT];
     if (!bfm_tensor_bytes(&entry->tensor, &bytes) || bytes != entry->end - entry->begin)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": %s %s does not fit the %" PRId64 " bytes the header gives it", file->path,
-                             entry->tensor.name, bfm_dtype_name(entry->tensor.dtype),
-                             bfm_shape_text(entry->tensor.rank, entry->tensor.shape, shape), entry->end - entry->begin);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": %s %s does not fit the %" PRId64 " bytes the header gives it", file->path, entry->tensor.name,
+                             bfm_dtype_name(entry->tensor.dtype), bfm_shape_text(entry->tensor.rank, entry->tensor.shape, shape), entry->end - entry->begin);
     entry->tensor.data = file->data + entry->begin;
     return true;
 }
@@ -110,8 +107,7 @@ static bool parse_entry(const BfmSafetensors *file, const char *name, const json
     entry->tensor.name = name;
     if (!json_is_object(item) || json_object_size(item) != 3)
         return entry_error(file, name, "exactly the fields dtype, shape and data_offsets", error);
-    return parse_dtype(file, json_object_get(item, "dtype"), &entry->tensor, error) &&
-           parse_shape(file, json_object_get(item, "shape"), &entry->tensor, error) &&
+    return parse_dtype(file, json_object_get(item, "dtype"), &entry->tensor, error) && parse_shape(file, json_object_get(item, "shape"), &entry->tensor, error) &&
            parse_offsets(file, json_object_get(item, "data_offsets"), entry, error);
 }
 
@@ -121,9 +117,8 @@ static bool check_metadata(const BfmSafetensors *file, const json_t *metadata, B
     json_t *value;
     if (!json_is_object(metadata))
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected __metadata__ to be an object", file->path);
-    json_object_foreach((json_t *)(size_t)metadata, key, value)
-        if (!json_is_string(value))
-            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: __metadata__ \"%.200s\": expected a string", file->path, key);
+    json_object_foreach((json_t *)(size_t)metadata, key, value) if (!json_is_string(value)) return bfm_error_set(error, BFM_ERROR_INPUT,
+                                                                                                                 "%s: __metadata__ \"%.200s\": expected a string", file->path, key);
     return true;
 }
 
@@ -149,12 +144,12 @@ static bool check_cover(BfmSafetensors *file, BfmError *error)
             return bfm_error_set(error, BFM_ERROR_INPUT, "%s: the tensors \"%.200s\" and \"%.200s\" overlap at byte %" PRId64 " of the data", file->path,
                                  file->entries[i - 1].tensor.name, entry->tensor.name, entry->begin);
         if (entry->begin > covered)
-            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": expected it to start at byte %" PRId64 " of the data, found %" PRId64,
-                                 file->path, entry->tensor.name, covered, entry->begin);
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": expected it to start at byte %" PRId64 " of the data, found %" PRId64, file->path,
+                                 entry->tensor.name, covered, entry->begin);
         covered = entry->end;
     }
-    return covered == file->data_bytes || bfm_error_set(error, BFM_ERROR_INPUT, "%s: the tensors cover %" PRId64 " bytes of data, but %" PRId64 " follow the header",
-                                                        file->path, covered, file->data_bytes);
+    return covered == file->data_bytes ||
+           bfm_error_set(error, BFM_ERROR_INPUT, "%s: the tensors cover %" PRId64 " bytes of data, but %" PRId64 " follow the header", file->path, covered, file->data_bytes);
 }
 
 static bool parse_entries(BfmSafetensors *file, BfmError *error)
@@ -164,7 +159,8 @@ static bool parse_entries(BfmSafetensors *file, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: out of memory for its %zu tensors", file->path, json_object_size(file->header));
     const char *key;
     json_t *item;
-    json_object_foreach(file->header, key, item) {
+    json_object_foreach(file->header, key, item)
+    {
         bool metadata = strcmp(key, METADATA_KEY) == 0;
         if (metadata ? !check_metadata(file, item, error) : !parse_entry(file, key, item, &file->entries[file->count], error))
             return false;
@@ -218,10 +214,7 @@ const BfmTensor *bfm_safetensors_get(const BfmSafetensors *file, const char *nam
     return found ? &found->tensor : NULL;
 }
 
-const char *bfm_safetensors_metadata(const BfmSafetensors *file, const char *key)
-{
-    return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key));
-}
+const char *bfm_safetensors_metadata(const BfmSafetensors *file, const char *key) { return json_string_value(json_object_get(json_object_get(file->header, METADATA_KEY), key)); }
 
 /* A few of the names that are there: a wrong prefix or an older naming shows at a glance. */
 static void list_names(const BfmSafetensors *file, char *text, size_t size)
@@ -243,14 +236,13 @@ const BfmTensor *bfm_safetensors_expect(const BfmSafetensors *file, const char *
     (void)bfm_shape_text(rank, shape, expected);
     if (!tensor) {
         list_names(file, names, sizeof names);
-        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" %s is missing; the file holds %s", file->path, name, expected,
-                            file->count ? names : "no tensor at all");
+        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" %s is missing; the file holds %s", file->path, name, expected, file->count ? names : "no tensor at all");
         return NULL;
     }
     if (bfm_tensor_same_shape(tensor, rank, shape))
         return tensor;
-    (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": expected shape %s, found %s; the file belongs to another model", file->path, name,
-                        expected, bfm_shape_text(tensor->rank, tensor->shape, found));
+    (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": expected shape %s, found %s; the file belongs to another model", file->path, name, expected,
+                        bfm_shape_text(tensor->rank, tensor->shape, found));
     return NULL;
 }
 
@@ -269,8 +261,8 @@ bool bfm_safetensors_expect_only(const BfmSafetensors *file, const char *const *
     for (int64_t i = 0; known && i < file->count; i++) {
         const char *name = file->entries[i].tensor.name;
         known = (count && bsearch(&name, sorted, (size_t)count, sizeof *sorted, compare_names)) ||
-                bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" is in the file, but the model has no parameter of that name; remove it or check the model",
-                              file->path, name);
+                bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\" is in the file, but the model has no parameter of that name; remove it or check the model", file->path,
+                              name);
     }
     free(sorted);
     return known;

@@ -76,8 +76,8 @@ bool bfm_safetensors_writer_declare(BfmSafetensorsWriter *writer, const BfmTenso
         return bfm_error_set(error, BFM_ERROR_BUG, "%s: tensor \"%s\" declared twice", path, tensor->name);
     if (tensor->rank < 0 || tensor->rank > BFM_TENSOR_MAX_RANK || !bfm_tensor_bytes(tensor, &bytes) || __builtin_add_overflow(writer->declared, bytes, &end))
         return bfm_error_set(error, BFM_ERROR_BUG, "%s: tensor \"%s\" has an impossible shape", path, tensor->name);
-    json_t *item = json_pack("{s:s, s:o, s:[I, I]}", "dtype", bfm_dtype_name(tensor->dtype), "shape", shape_json(tensor), "data_offsets",
-                             (json_int_t)writer->declared, (json_int_t)end);
+    json_t *item =
+        json_pack("{s:s, s:o, s:[I, I]}", "dtype", bfm_dtype_name(tensor->dtype), "shape", shape_json(tensor), "data_offsets", (json_int_t)writer->declared, (json_int_t)end);
     if (!item || json_object_set_new(writer->header, tensor->name, item) != 0)
         return bfm_error_set(error, BFM_ERROR_BUG, "%s: the tensor name \"%s\" is not UTF-8 or memory is exhausted", path, tensor->name);
     writer->declared = end;
@@ -86,16 +86,15 @@ bool bfm_safetensors_writer_declare(BfmSafetensorsWriter *writer, const BfmTenso
 
 static bool emit(BfmSafetensorsWriter *writer, const void *data, size_t bytes, BfmError *error)
 {
-    return bytes == 0 || (bfm_atomic_file_write(&writer->file, data, bytes, error) &&
-                          (XXH3_64bits_update(writer->hash, data, bytes) == XXH_OK || exhausted(writer, error)));
+    return bytes == 0 || (bfm_atomic_file_write(&writer->file, data, bytes, error) && (XXH3_64bits_update(writer->hash, data, bytes) == XXH_OK || exhausted(writer, error)));
 }
 
 /* __metadata__ first, tensors in order of declaration, spaces up to a multiple of 8 so that the data is aligned. */
 static bool begin(BfmSafetensorsWriter *writer, BfmError *error)
 {
     json_t *whole = json_object();
-    bool built = whole && (json_object_size(writer->metadata) == 0 || json_object_set(whole, "__metadata__", writer->metadata) == 0) &&
-                 json_object_update(whole, writer->header) == 0;
+    bool built =
+        whole && (json_object_size(writer->metadata) == 0 || json_object_set(whole, "__metadata__", writer->metadata) == 0) && json_object_update(whole, writer->header) == 0;
     char *text = built ? json_dumps(whole, JSON_COMPACT) : NULL;
     json_decref(whole);
     if (!text)
@@ -123,8 +122,7 @@ bool bfm_safetensors_writer_finish(BfmSafetensorsWriter *writer, uint64_t *hash,
     if (!writer->begun && !begin(writer, error))
         return false;
     if (writer->appended != writer->declared)
-        return bfm_error_set(error, BFM_ERROR_BUG, "%s: %" PRId64 " bytes of data declared, %" PRId64 " appended", writer->file.path, writer->declared,
-                             writer->appended);
+        return bfm_error_set(error, BFM_ERROR_BUG, "%s: %" PRId64 " bytes of data declared, %" PRId64 " appended", writer->file.path, writer->declared, writer->appended);
     if (hash)
         *hash = XXH3_64bits_digest(writer->hash);
     return bfm_atomic_file_commit(&writer->file, error);
@@ -151,8 +149,7 @@ static bool write_sorted(BfmSafetensorsWriter *writer, const BfmTensor *const *o
     return bfm_safetensors_writer_finish(writer, hash, error);
 }
 
-bool bfm_safetensors_write(const char *path, const BfmTensor *tensors, int64_t count, const BfmMetadata *metadata, int64_t metadata_count,
-                           uint64_t *hash, BfmError *error)
+bool bfm_safetensors_write(const char *path, const BfmTensor *tensors, int64_t count, const BfmMetadata *metadata, int64_t metadata_count, uint64_t *hash, BfmError *error)
 {
     BfmSafetensorsWriter *writer = bfm_safetensors_writer_new(path, error);
     if (!writer)

@@ -89,27 +89,63 @@ static double half_value(uint16_t bits)
     return bits & 0x8000 ? -magnitude : magnitude;
 }
 
-#define LOAD(type) \
-    type raw;      \
+#define LOAD(type)                                                                                                                                                                 \
+    type raw;                                                                                                                                                                      \
     memcpy(&raw, (const char *)data + (size_t)index * sizeof raw, sizeof raw)
 
 /* One element; memcpy because a view into a file need not be aligned. Only dtypes that bfm_tensor_read_* let through. */
 static double element_f64(BfmDtype dtype, const void *data, int64_t index)
 {
     switch (dtype) {
-    case BFM_DTYPE_F64: { LOAD(double); return raw; }
-    case BFM_DTYPE_F32: { LOAD(float); return (double)raw; }
-    case BFM_DTYPE_F16: { LOAD(uint16_t); return half_value(raw); }
-    case BFM_DTYPE_BF16: { LOAD(uint16_t); return (double)bits_f32((uint32_t)raw << 16); }
-    case BFM_DTYPE_I64: { LOAD(int64_t); return (double)raw; }
-    case BFM_DTYPE_I32: { LOAD(int32_t); return raw; }
-    case BFM_DTYPE_I16: { LOAD(int16_t); return raw; }
-    case BFM_DTYPE_I8: { LOAD(int8_t); return raw; }
-    case BFM_DTYPE_U64: { LOAD(uint64_t); return (double)raw; }
-    case BFM_DTYPE_U32: { LOAD(uint32_t); return raw; }
-    case BFM_DTYPE_U16: { LOAD(uint16_t); return raw; }
+    case BFM_DTYPE_F64: {
+        LOAD(double);
+        return raw;
+    }
+    case BFM_DTYPE_F32: {
+        LOAD(float);
+        return (double)raw;
+    }
+    case BFM_DTYPE_F16: {
+        LOAD(uint16_t);
+        return half_value(raw);
+    }
+    case BFM_DTYPE_BF16: {
+        LOAD(uint16_t);
+        return (double)bits_f32((uint32_t)raw << 16);
+    }
+    case BFM_DTYPE_I64: {
+        LOAD(int64_t);
+        return (double)raw;
+    }
+    case BFM_DTYPE_I32: {
+        LOAD(int32_t);
+        return raw;
+    }
+    case BFM_DTYPE_I16: {
+        LOAD(int16_t);
+        return raw;
+    }
+    case BFM_DTYPE_I8: {
+        LOAD(int8_t);
+        return raw;
+    }
+    case BFM_DTYPE_U64: {
+        LOAD(uint64_t);
+        return (double)raw;
+    }
+    case BFM_DTYPE_U32: {
+        LOAD(uint32_t);
+        return raw;
+    }
+    case BFM_DTYPE_U16: {
+        LOAD(uint16_t);
+        return raw;
+    }
     case BFM_DTYPE_U8:
-    case BFM_DTYPE_BOOL: { LOAD(uint8_t); return raw; }
+    case BFM_DTYPE_BOOL: {
+        LOAD(uint8_t);
+        return raw;
+    }
     case BFM_DTYPE_F8_E4M3:
     case BFM_DTYPE_F8_E5M2:
     case BFM_DTYPE_COUNT: break;
@@ -120,10 +156,9 @@ static double element_f64(BfmDtype dtype, const void *data, int64_t index)
 static bool readable(const BfmTensor *tensor, int64_t *count, BfmError *error)
 {
     if (tensor->dtype == BFM_DTYPE_F8_E4M3 || tensor->dtype == BFM_DTYPE_F8_E5M2)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "tensor \"%s\" has dtype %s, which cannot be read as numbers here; convert it to BF16 or F32 first",
-                             tensor->name, bfm_dtype_name(tensor->dtype));
-    return bfm_shape_count(tensor->rank, tensor->shape, count) ||
-           bfm_error_set(error, BFM_ERROR_INPUT, "tensor \"%s\" has an impossible shape", tensor->name);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "tensor \"%s\" has dtype %s, which cannot be read as numbers here; convert it to BF16 or F32 first", tensor->name,
+                             bfm_dtype_name(tensor->dtype));
+    return bfm_shape_count(tensor->rank, tensor->shape, count) || bfm_error_set(error, BFM_ERROR_INPUT, "tensor \"%s\" has an impossible shape", tensor->name);
 }
 
 static void copy_bits(void *out, const void *data, size_t bytes)

@@ -61,10 +61,7 @@ void bfm_batches_fill(const BfmBatches *batches, int64_t step, int32_t *tokens)
         bfm_tokens_copy(batches->tokens, sample_start(batches, step * batches->batch + row, &walk), width, tokens + row * width);
 }
 
-double bfm_batches_epoch(const BfmBatches *batches, int64_t step)
-{
-    return (double)step * (double)batches->batch / (double)batches->windows;
-}
+double bfm_batches_epoch(const BfmBatches *batches, int64_t step) { return (double)step * (double)batches->batch / (double)batches->windows; }
 
 int64_t bfm_windows_count(const BfmTokens *tokens, int64_t context)
 {

@@ -35,8 +35,7 @@ static bool open_part(BfmDataset *dataset, BfmPart part, const json_t *parts, co
     if (info->hash != hash)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: its content is not the one that %s describes; pack the text again", bfm_tokens_path(tokens), path);
     if (info->tokenizer_hash != bfm_tokenizer_hash(dataset->tokenizer) || info->vocab != bfm_tokenizer_vocab(dataset->tokenizer))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: was made with another tokenizer than the one in %s; pack the text again", bfm_tokens_path(tokens),
-                             dataset->folder);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: was made with another tokenizer than the one in %s; pack the text again", bfm_tokens_path(tokens), dataset->folder);
     return true;
 }
 
@@ -122,8 +121,7 @@ bool bfm_dataset_show(const BfmDataset *dataset, int64_t count, uint64_t seed, F
         BfmSample sample = {0};
         bool decoded = bfm_dataset_sample(dataset, part, i, BFM_SAMPLE_TOKENS, seed, &sample, &text, error);
         if (decoded) {
-            (void)fprintf(out, "\n-- %s, document %" PRId64 ", tokens %" PRId64 " to %" PRId64 "\n", PART_NAMES[part], sample.document, sample.start,
-                          sample.start + sample.count);
+            (void)fprintf(out, "\n-- %s, document %" PRId64 ", tokens %" PRId64 " to %" PRId64 "\n", PART_NAMES[part], sample.document, sample.start, sample.start + sample.count);
             (void)fwrite(text.data, 1, text.length, out);
             (void)fputc('\n', out);
         }

@@ -11,7 +11,7 @@
 enum { BFM_CHUNK_BYTES = 8192 }; /* a text without documents of its own is cut at the first blank line after so many bytes */
 
 typedef struct BfmDocuments {
-    BfmMappedFile *files; /* [file_count], what the texts point into */
+    BfmMappedFile *files;  /* [file_count], what the texts point into */
     uint64_t *file_hashes; /* [file_count] XXH3 of each file */
     int64_t file_count;
     BfmText *texts; /* [count], in order of file and place; none empty */

@@ -99,9 +99,9 @@ static bool assign_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmErro
     }
     filled += next < documents->count;
     free(ranked);
-    return filled == wanted ||
-           bfm_error_set(error, BFM_ERROR_INPUT, "%" PRId64 " different documents cannot fill %" PRId64 " parts; give more text, a --document-separator, or a --split with fewer parts",
-                         documents->count, wanted);
+    return filled == wanted || bfm_error_set(error, BFM_ERROR_INPUT,
+                                             "%" PRId64 " different documents cannot fill %" PRId64 " parts; give more text, a --document-separator, or a --split with fewer parts",
+                                             documents->count, wanted);
 }
 
 static bool make_tokenizer(Pack *pack, BfmError *error)
@@ -127,8 +127,7 @@ static bool write_documents(Pack *pack, BfmTokensWriter *const writers[BFM_PART_
     for (int64_t i = 0; written && i < pack->documents.count; i++) {
         BfmText text = pack->documents.texts[i];
         ids.count = 0;
-        written = bfm_tokenizer_encode(pack->tokenizer, text, &ids, error) &&
-                  bfm_tokens_writer_document(writers[pack->part[i]], ids.data, ids.count, (int64_t)text.bytes, error);
+        written = bfm_tokenizer_encode(pack->tokenizer, text, &ids, error) && bfm_tokens_writer_document(writers[pack->part[i]], ids.data, ids.count, (int64_t)text.bytes, error);
         done += (int64_t)text.bytes;
         if (pack->options->progress)
             pack->options->progress(pack->options->progress_context, done, pack->documents.bytes);
@@ -176,8 +175,7 @@ static json_t *sources_json(const Pack *pack)
         char hash[BFM_HASH_TEXT];
         bfm_hash_text(pack->documents.file_hashes[i], hash);
         json_t *path = json_string(pack->options->inputs[i]); /* NULL for a path that is not UTF-8, which JSON cannot hold */
-        (void)json_array_append_new(sources, json_pack("{s:o, s:I, s:s}", "path", path ? path : json_null(), "bytes",
-                                                       (json_int_t)pack->documents.files[i].size, "hash", hash));
+        (void)json_array_append_new(sources, json_pack("{s:o, s:I, s:s}", "path", path ? path : json_null(), "bytes", (json_int_t)pack->documents.files[i].size, "hash", hash));
     }
     return sources;
 }
@@ -191,9 +189,9 @@ static bool describe(const Pack *pack, const double share[BFM_PART_COUNT], BfmEr
         if (share[part] > 0)
             (void)json_object_set_new(parts, bfm_part_name((BfmPart)part), part_json(&pack->info[part], (BfmPart)part));
     const double *split = pack->options->split;
-    json_t *object = json_pack("{s:i, s:{s:s, s:I, s:s}, s:I, s:[f, f, f], s:s, s:o, s:o}", "schema", BFM_DATA_SCHEMA, "tokenizer", "kind",
-                               bfm_tokenizer_kind(pack->tokenizer), "vocab", (json_int_t)bfm_tokenizer_vocab(pack->tokenizer), "hash", hash, "seed", (json_int_t)pack->options->seed, "split",
-                               split[0], split[1], split[2], "documents", pack->documents.rule, "sources", sources_json(pack), "parts", parts);
+    json_t *object = json_pack("{s:i, s:{s:s, s:I, s:s}, s:I, s:[f, f, f], s:s, s:o, s:o}", "schema", BFM_DATA_SCHEMA, "tokenizer", "kind", bfm_tokenizer_kind(pack->tokenizer),
+                               "vocab", (json_int_t)bfm_tokenizer_vocab(pack->tokenizer), "hash", hash, "seed", (json_int_t)pack->options->seed, "split", split[0], split[1],
+                               split[2], "documents", pack->documents.rule, "sources", sources_json(pack), "parts", parts);
     char *path = bfm_path_join(pack->out.temporary, BFM_DATA_JSON, error);
     bool written = path && (object || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: out of memory", path)) && bfm_json_write(path, object, error);
     json_decref(object);
@@ -232,11 +230,10 @@ bool bfm_pack(const BfmPackOptions *options, BfmError *error)
         share[part] = options->split[part] / sum;
         smallest = share[part] > 0 && share[part] < smallest ? share[part] : smallest;
     }
-    bool packed = (share[BFM_PART_TRAIN] > 0 || bfm_error_set(error, BFM_ERROR_INPUT, "the split leaves nothing to train on")) &&
-                  check_replaceable(options->out, error) &&
-                  bfm_documents_open(&pack.documents, options->inputs, options->input_count, options->document_separator, smallest, error) &&
-                  assign_parts(&pack, share, error) && bfm_atomic_directory_begin(&pack.out, options->out, error) && make_tokenizer(&pack, error) &&
-                  write_parts(&pack, share, error) && describe(&pack, share, error) && bfm_atomic_directory_commit(&pack.out, error);
+    bool packed = (share[BFM_PART_TRAIN] > 0 || bfm_error_set(error, BFM_ERROR_INPUT, "the split leaves nothing to train on")) && check_replaceable(options->out, error) &&
+                  bfm_documents_open(&pack.documents, options->inputs, options->input_count, options->document_separator, smallest, error) && assign_parts(&pack, share, error) &&
+                  bfm_atomic_directory_begin(&pack.out, options->out, error) && make_tokenizer(&pack, error) && write_parts(&pack, share, error) && describe(&pack, share, error) &&
+                  bfm_atomic_directory_commit(&pack.out, error);
     bfm_atomic_directory_discard(&pack.out);
     bfm_documents_close(&pack.documents);
     bfm_tokenizer_free(pack.tokenizer);

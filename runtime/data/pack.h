@@ -12,11 +12,11 @@
 typedef struct BfmPackOptions {
     const char *const *inputs; /* [input_count] text files */
     int64_t input_count;
-    const char *tokenizer;          /* as bfm_tokenizer_new takes it; train:N learns from the training part only */
-    double split[BFM_PART_COUNT];   /* shares of train, valid, test; >= 0, not all 0; scaled to their sum */
-    const char *document_separator; /* NULL: see data/documents.h */
-    uint64_t seed;                  /* which documents are held out */
-    const char *out;                /* a new folder, an empty one, or one that an earlier pack made */
+    const char *tokenizer;                                        /* as bfm_tokenizer_new takes it; train:N learns from the training part only */
+    double split[BFM_PART_COUNT];                                 /* shares of train, valid, test; >= 0, not all 0; scaled to their sum */
+    const char *document_separator;                               /* NULL: see data/documents.h */
+    uint64_t seed;                                                /* which documents are held out */
+    const char *out;                                              /* a new folder, an empty one, or one that an earlier pack made */
     void (*progress)(void *context, int64_t done, int64_t total); /* bytes of text, after each document; NULL for none */
     void *progress_context;
 } BfmPackOptions;

@@ -19,8 +19,8 @@
 #include <stdint.h>
 
 typedef struct BfmTokensInfo {
-    int64_t vocab;           /* ids lie in [0, vocab); 1 to 2^31 - 1 */
-    int64_t count;           /* ids */
+    int64_t vocab; /* ids lie in [0, vocab); 1 to 2^31 - 1 */
+    int64_t count; /* ids */
     int64_t documents;
     int64_t source_bytes;    /* bytes of the text the ids stand for */
     uint64_t tokenizer_hash; /* bfm_tokenizer_hash of what made them */

@@ -23,16 +23,15 @@ static bool check_header(const BfmTokens *tokens, const TokensHeader *header, Bf
     if (memcmp(header->magic, TOKENS_MAGIC, sizeof header->magic) != 0)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no token file; make one with bfmc data pack", tokens->path);
     if (header->version != TOKENS_VERSION)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: token file version %" PRIu32 "; this bfmc reads version %d; pack the text again", tokens->path,
-                             header->version, TOKENS_VERSION);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: token file version %" PRIu32 "; this bfmc reads version %d; pack the text again", tokens->path, header->version,
+                             TOKENS_VERSION);
     if (header->header_hash != XXH3_64bits(header, TOKENS_HASHED_BYTES))
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: the header is damaged (its hash does not agree); copy or pack the file again", tokens->path);
     if (header->file_bytes != tokens->file.size)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: truncated or extended: expected %" PRIu64 " bytes, found %zu; copy or pack the file again", tokens->path,
                              header->file_bytes, tokens->file.size);
     if (header->vocab < 1 || header->vocab > INT32_MAX || header->id_bytes != (header->vocab <= TOKENS_NARROW_VOCAB ? 2 : 4))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: a vocabulary of %" PRIu64 " with ids of %" PRIu32 " bytes makes no sense", tokens->path, header->vocab,
-                             header->id_bytes);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: a vocabulary of %" PRIu64 " with ids of %" PRIu32 " bytes makes no sense", tokens->path, header->vocab, header->id_bytes);
     return true;
 }
 
@@ -46,8 +45,8 @@ static bool check_extent(const BfmTokens *tokens, const TokensHeader *header, Bf
         uint64_t table = (end + TOKENS_ALIGNMENT - 1) / TOKENS_ALIGNMENT * TOKENS_ALIGNMENT;
         fits = header->table == table && table + (header->documents + 1) * sizeof(uint64_t) == size;
     }
-    return fits || bfm_error_set(error, BFM_ERROR_INPUT, "%s: %" PRIu64 " ids in %" PRIu64 " documents do not fit a file of %" PRIu64 " bytes", tokens->path,
-                                 header->count, header->documents, size);
+    return fits || bfm_error_set(error, BFM_ERROR_INPUT, "%s: %" PRIu64 " ids in %" PRIu64 " documents do not fit a file of %" PRIu64 " bytes", tokens->path, header->count,
+                                 header->documents, size);
 }
 
 /* Index of the first id >= vocab in a block, or count. The maximum first: that loop runs at the speed of memory. */
@@ -75,8 +74,8 @@ static bool check_ids(const BfmTokens *tokens, const TokensHeader *header, XXH3_
         size_t bytes = total - done < BLOCK_BYTES ? total - done : BLOCK_BYTES, count = bytes / header->id_bytes;
         size_t bad = first_bad(tokens->ids + done, count, header->id_bytes, header->vocab);
         if (bad < count)
-            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: id number %zu is outside the vocabulary of %" PRIu64 "; the file is damaged: pack the text again",
-                                 tokens->path, done / header->id_bytes + bad, header->vocab);
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: id number %zu is outside the vocabulary of %" PRIu64 "; the file is damaged: pack the text again", tokens->path,
+                                 done / header->id_bytes + bad, header->vocab);
         (void)XXH3_64bits_update(hash, tokens->ids + done, bytes);
     }
     (void)XXH3_64bits_update(hash, tokens->ids + total, tokens->file.size - TOKENS_HEADER_BYTES - total);
@@ -105,16 +104,15 @@ static bool load(BfmTokens *tokens, BfmError *error)
 {
     TokensHeader header;
     if (tokens->file.size < sizeof header)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no token file: expected at least %zu bytes, found %zu; make one with bfmc data pack", tokens->path,
-                             sizeof header, tokens->file.size);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: no token file: expected at least %zu bytes, found %zu; make one with bfmc data pack", tokens->path, sizeof header,
+                             tokens->file.size);
     memcpy(&header, tokens->file.data, sizeof header);
     if (!check_header(tokens, &header, error) || !check_extent(tokens, &header, error))
         return false;
     tokens->id_bytes = header.id_bytes;
     tokens->ids = tokens->file.data + TOKENS_HEADER_BYTES;
     tokens->starts = (const uint64_t *)(const void *)(tokens->file.data + header.table);
-    tokens->info = (BfmTokensInfo){(int64_t)header.vocab,        (int64_t)header.count, (int64_t)header.documents,
-                                   (int64_t)header.source_bytes, header.tokenizer_hash, header.hash};
+    tokens->info = (BfmTokensInfo){(int64_t)header.vocab, (int64_t)header.count, (int64_t)header.documents, (int64_t)header.source_bytes, header.tokenizer_hash, header.hash};
     return check_content(tokens, &header, error);
 }
 

@@ -56,8 +56,8 @@ void bfm_tokens_writer_free(BfmTokensWriter *writer)
 
 static bool emit(BfmTokensWriter *writer, const void *data, size_t bytes, BfmError *error)
 {
-    return bytes == 0 || (bfm_atomic_file_write(&writer->file, data, bytes, error) &&
-                          (XXH3_64bits_update(writer->hash, data, bytes) == XXH_OK || exhausted(writer->file.path, error)));
+    return bytes == 0 ||
+           (bfm_atomic_file_write(&writer->file, data, bytes, error) && (XXH3_64bits_update(writer->hash, data, bytes) == XXH_OK || exhausted(writer->file.path, error)));
 }
 
 static bool emit_ids(BfmTokensWriter *writer, const int32_t *ids, int64_t count, BfmError *error)
@@ -110,7 +110,6 @@ bool bfm_tokens_writer_finish(BfmTokensWriter *writer, BfmTokensInfo *info, BfmE
     header->hash = XXH3_64bits_digest(writer->hash);
     header->header_hash = XXH3_64bits(header, TOKENS_HASHED_BYTES);
     if (info)
-        *info = (BfmTokensInfo){(int64_t)header->vocab,        (int64_t)header->count,  (int64_t)header->documents,
-                                (int64_t)header->source_bytes, header->tokenizer_hash, header->hash};
+        *info = (BfmTokensInfo){(int64_t)header->vocab, (int64_t)header->count, (int64_t)header->documents, (int64_t)header->source_bytes, header->tokenizer_hash, header->hash};
     return bfm_atomic_file_write_at(&writer->file, 0, header, sizeof *header, error) && bfm_atomic_file_commit(&writer->file, error);
 }

@@ -35,8 +35,8 @@ static void blas_tile(const BfmGemm *p, int64_t row, int64_t column)
 {
     bool a_plain = p->a_col == 1 && p->a_row >= gemm_max(p->k, 1), b_plain = p->b_col == 1 && p->b_row >= gemm_max(p->n, 1);
     cblas_sgemm(CblasRowMajor, a_plain ? CblasNoTrans : CblasTrans, b_plain ? CblasNoTrans : CblasTrans, (int)gemm_min(BLAS_ROWS, p->m - row),
-                (int)gemm_min(BLAS_COLUMNS, p->n - column), (int)p->k, p->alpha, p->a + row * p->a_row, (int)(a_plain ? p->a_row : p->a_col),
-                p->b + column * p->b_col, (int)(b_plain ? p->b_row : p->b_col), p->accumulate ? 1.0f : 0.0f, p->c + row * p->c_row + column, (int)p->c_row);
+                (int)gemm_min(BLAS_COLUMNS, p->n - column), (int)p->k, p->alpha, p->a + row * p->a_row, (int)(a_plain ? p->a_row : p->a_col), p->b + column * p->b_col,
+                (int)(b_plain ? p->b_row : p->b_col), p->accumulate ? 1.0f : 0.0f, p->c + row * p->c_row + column, (int)p->c_row);
 }
 
 static int64_t blas_tiles(const BfmGemm *product)

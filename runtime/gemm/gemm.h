@@ -16,19 +16,22 @@ enum { BFM_GEMM_K_BLOCK = 256, BFM_GEMM_PACKED_ROWS = 168 };
 /* C[i, j] (+)= alpha * sum over k of A[i, k] * B[k, j], or D[i, j] + that.  A (m, k), B (k, n), C and D (m, n); strides in elements. */
 typedef struct BfmGemm {
     int64_t m, n, k;
-    const float *a; int64_t a_row, a_col; /* A[i, k] at a + i * a_row + k * a_col; any strides, 0 included */
-    const float *b; int64_t b_row, b_col; /* B[k, j] at b + k * b_row + j * b_col */
-    float *c; int64_t c_row, c_col;       /* no two elements at one place; c_col is usually 1 */
-    const int32_t *a_rows;                /* (m) optional: row i of A is a_rows[i]; negative = a row of zeros */
-    const int32_t *k_a, *k_b;             /* (k) optional: place of k in A, in B; negative = zero */
-    const int32_t *c_rows;                /* (m) optional: row i goes to row c_rows[i] of C; rows distinct; negative = not stored */
-    int accumulate;                       /* 0: C =, 1: C += */
-    const float *addend;                  /* optional: D, with the strides and rows of C; C = D +. Not with accumulate */
+    const float *a;
+    int64_t a_row, a_col; /* A[i, k] at a + i * a_row + k * a_col; any strides, 0 included */
+    const float *b;
+    int64_t b_row, b_col; /* B[k, j] at b + k * b_row + j * b_col */
+    float *c;
+    int64_t c_row, c_col;     /* no two elements at one place; c_col is usually 1 */
+    const int32_t *a_rows;    /* (m) optional: row i of A is a_rows[i]; negative = a row of zeros */
+    const int32_t *k_a, *k_b; /* (k) optional: place of k in A, in B; negative = zero */
+    const int32_t *c_rows;    /* (m) optional: row i goes to row c_rows[i] of C; rows distinct; negative = not stored */
+    int accumulate;           /* 0: C =, 1: C += */
+    const float *addend;      /* optional: D, with the strides and rows of C; C = D +. Not with accumulate */
     float alpha;
-    const float *a_scale;                 /* optional: row i of A is multiplied by a_scale[i * a_scale_stride], i before a_rows */
+    const float *a_scale; /* optional: row i of A is multiplied by a_scale[i * a_scale_stride], i before a_rows */
     int64_t a_scale_stride;
-    const float *a_packed;                /* optional: what bfm_gemm_pack_a made of a, a_rows, k_a and a_scale, which are then not read; m <= BFM_GEMM_PACKED_ROWS */
-    const float *b_packed;                /* optional: what bfm_gemm_pack_b made of b and k_b, which are then not read */
+    const float *a_packed; /* optional: what bfm_gemm_pack_a made of a, a_rows, k_a and a_scale, which are then not read; m <= BFM_GEMM_PACKED_ROWS */
+    const float *b_packed; /* optional: what bfm_gemm_pack_b made of b and k_b, which are then not read */
 } BfmGemm;
 
 typedef enum {

@@ -5,13 +5,13 @@
 #include "gemm/gemm.h"
 
 enum {
-    GEMM_WIDTH_LIMIT = 32,  /* rows or columns of the widest panel */
-    GEMM_HEIGHT_LIMIT = 14, /* rows of the highest register tile */
-    GEMM_ROWS_LIMIT = 8,    /* rows that a tile reads as they lie: as many lines of a first-level set as caches have at least */
-    GEMM_WIDE_VECTORS = 8,  /* vectors of columns of the tile of one row */
+    GEMM_WIDTH_LIMIT = 32,                 /* rows or columns of the widest panel */
+    GEMM_HEIGHT_LIMIT = 14,                /* rows of the highest register tile */
+    GEMM_ROWS_LIMIT = 8,                   /* rows that a tile reads as they lie: as many lines of a first-level set as caches have at least */
+    GEMM_WIDE_VECTORS = 8,                 /* vectors of columns of the tile of one row */
     GEMM_TILE_ROWS = BFM_GEMM_PACKED_ROWS, /* rows of the largest tile: its packed block of A stays in the second-level cache */
     GEMM_TILE_COLUMNS = 2048,
-    GEMM_PACK_SLACK = 8,    /* floats that packing may write past the end of a panel */
+    GEMM_PACK_SLACK = 8, /* floats that packing may write past the end of a panel */
 };
 
 /* One operand as packing sees it: element (i, k) at base + place(i) * outer + place(k) * inner, times scale[i * scale_stride]. */
@@ -58,13 +58,13 @@ typedef struct GemmMerge {
 
 typedef struct GemmKernels {
     const char *name;
-    int height, lanes; /* a register tile has at most `height` rows and 2 * lanes columns */
-    GemmKernel *const (*kernel)[2]; /* [rows - 1][vectors of columns - 1] */
-    GemmRowsKernel *const (*rows_kernel)[2]; /* the same for rows as they lie, min(height, GEMM_ROWS_LIMIT) of them */
+    int height, lanes;                           /* a register tile has at most `height` rows and 2 * lanes columns */
+    GemmKernel *const (*kernel)[2];              /* [rows - 1][vectors of columns - 1] */
+    GemmRowsKernel *const (*rows_kernel)[2];     /* the same for rows as they lie, min(height, GEMM_ROWS_LIMIT) of them */
     GemmTurnedKernel *const (*turned_kernel)[2]; /* the same for right columns along k, turned_height rows of them */
     int turned_height;
-    GemmKernel *wide;               /* one row, GEMM_WIDE_VECTORS vectors of columns */
-    void (*drain)(void);            /* waits for what was stored past the caches */
+    GemmKernel *wide;    /* one row, GEMM_WIDE_VECTORS vectors of columns */
+    void (*drain)(void); /* waits for what was stored past the caches */
     void (*pack)(const GemmSide *side, const GemmPanel *panel, float *dst);
     void (*merge)(const float *tile, int64_t tile_row, const GemmMerge *merge);
 } GemmKernels;
@@ -85,15 +85,15 @@ typedef struct GemmJob {
     int64_t c_row, c_column;
     const int32_t *c_rows;
     float alpha;
-    const float *base;   /* what the sums are added to, as c lies; c itself when it accumulates; NULL = 0 */
-    bool past;           /* C is stored past the caches */
+    const float *base;                                         /* what the sums are added to, as c lies; c itself when it accumulates; NULL = 0 */
+    bool past;                                                 /* C is stored past the caches */
     int64_t tile_rows, tile_columns, tiles_down, tiles_across; /* tile_columns is a multiple of 2 * lanes unless one tile is enough */
-    int64_t first_tile;  /* number of its first tile in the run */
-    int64_t k_chunk;     /* k that one round of the run covers: a multiple of the block, or all of it */
-    float *space;         /* where the run packs the right operand once for all tiles: k_chunk x n rounded up to lanes; NULL = it does not */
-    const float *packed;  /* the right operand's current chunk as packed by the run or the caller; NULL = each tile packs */
-    const float *left_packed; /* all of the left operand as packed by the caller; NULL = each tile packs */
-    int64_t first_pack;  /* number of its first packing task in a round */
+    int64_t first_tile;                                        /* number of its first tile in the run */
+    int64_t k_chunk;                                           /* k that one round of the run covers: a multiple of the block, or all of it */
+    float *space;                                              /* where the run packs the right operand once for all tiles: k_chunk x n rounded up to lanes; NULL = it does not */
+    const float *packed;                                       /* the right operand's current chunk as packed by the run or the caller; NULL = each tile packs */
+    const float *left_packed;                                  /* all of the left operand as packed by the caller; NULL = each tile packs */
+    int64_t first_pack;                                        /* number of its first packing task in a round */
 } GemmJob;
 
 GemmJob gemm_job_init(const BfmGemm *product, const GemmKernels *kernels);

@@ -14,20 +14,22 @@
 #include <string.h>
 
 #define KERNEL_FUNCTION TARGET static
-#define KERNEL_INLINE TARGET static inline __attribute__((always_inline))
-#define UNROLL _Pragma("GCC unroll 16")
-#define ROWS_STEP 4 /* k at a time where rows lie along it */
-#define ROWS_HEIGHT (HEIGHT < GEMM_ROWS_LIMIT ? HEIGHT : GEMM_ROWS_LIMIT)
+#define KERNEL_INLINE   TARGET static inline __attribute__((always_inline))
+#define UNROLL          _Pragma("GCC unroll 16")
+#define ROWS_STEP       4 /* k at a time where rows lie along it */
+#define ROWS_HEIGHT     (HEIGHT < GEMM_ROWS_LIMIT ? HEIGHT : GEMM_ROWS_LIMIT)
 
 /* s[i]: four consecutive k of rows i and i + 4, which share a vector so that no shuffle crosses its halves; x[j] becomes the eight values at the j-th k. */
 KERNEL_INLINE void KERNELS(transpose)(const Oct *s, Oct *x)
 {
     Oct t[4];
-    UNROLL for (int i = 0; i < 4; i += 2) {
+    UNROLL for (int i = 0; i < 4; i += 2)
+    {
         t[i] = __builtin_shufflevector(s[i], s[i + 1], 0, 8, 1, 9, 4, 12, 5, 13);
         t[i + 1] = __builtin_shufflevector(s[i], s[i + 1], 2, 10, 3, 11, 6, 14, 7, 15);
     }
-    UNROLL for (int i = 0; i < 2; i++) {
+    UNROLL for (int i = 0; i < 2; i++)
+    {
         x[2 * i] = __builtin_shufflevector(t[i], t[i + 2], 0, 1, 8, 9, 4, 5, 12, 13);
         x[2 * i + 1] = __builtin_shufflevector(t[i], t[i + 2], 2, 3, 10, 11, 6, 7, 14, 15);
     }
@@ -38,25 +40,22 @@ KERNEL_INLINE void KERNELS(turn)(const float *from, int64_t stride, Vec *x)
 {
 #ifdef HEX_LOAD /* the same with rows i, i + 4, i + 8 and i + 12 in a vector */
     Vec s[4], t[4];
-    UNROLL for (int i = 0; i < 4; i++) {
-        s[i] = HEX_LOAD(from + i * stride, from + 4 * stride + i * stride, from + 8 * stride + i * stride, from + 12 * stride + i * stride);
-    }
-    UNROLL for (int i = 0; i < 4; i += 2) {
+    UNROLL for (int i = 0; i < 4; i++) { s[i] = HEX_LOAD(from + i * stride, from + 4 * stride + i * stride, from + 8 * stride + i * stride, from + 12 * stride + i * stride); }
+    UNROLL for (int i = 0; i < 4; i += 2)
+    {
         t[i] = __builtin_shufflevector(s[i], s[i + 1], 0, 16, 1, 17, 4, 20, 5, 21, 8, 24, 9, 25, 12, 28, 13, 29);
         t[i + 1] = __builtin_shufflevector(s[i], s[i + 1], 2, 18, 3, 19, 6, 22, 7, 23, 10, 26, 11, 27, 14, 30, 15, 31);
     }
-    UNROLL for (int i = 0; i < 2; i++) {
+    UNROLL for (int i = 0; i < 2; i++)
+    {
         x[2 * i] = __builtin_shufflevector(t[i], t[i + 2], 0, 1, 16, 17, 4, 5, 20, 21, 8, 9, 24, 25, 12, 13, 28, 29);
         x[2 * i + 1] = __builtin_shufflevector(t[i], t[i + 2], 2, 3, 18, 19, 6, 7, 22, 23, 10, 11, 26, 27, 14, 15, 30, 31);
     }
 #else
     Oct s[4], y[4];
-    UNROLL for (int i = 0; i < 4; i++) {
-        s[i] = OCT_LOAD(from + i * stride, from + 4 * stride + i * stride);
-    }
+    UNROLL for (int i = 0; i < 4; i++) { s[i] = OCT_LOAD(from + i * stride, from + 4 * stride + i * stride); }
     KERNELS(transpose)(s, y);
-    UNROLL for (int i = 0; i < 4; i++)
-        memcpy(&x[i], &y[i], sizeof(Vec));
+    UNROLL for (int i = 0; i < 4; i++) memcpy(&x[i], &y[i], sizeof(Vec));
 #endif
 }
 
@@ -64,30 +63,28 @@ KERNEL_INLINE void KERNELS(turn)(const float *from, int64_t stride, Vec *x)
 KERNEL_INLINE void KERNELS(tile_store)(const int height, const int vectors, const Vec *sums, const GemmStore *store, const bool based, const bool part)
 {
     const Vec factor = VEC_ALL(store->alpha);
-    UNROLL for (int i = 0; i < height; i++)
-        UNROLL for (int v = 0; v < vectors; v++) {
-            Vec value = factor * sums[2 * i + v];
-            const bool short_one = part && v == vectors - 1;
-            if (based && short_one) {
-                value = VEC_FMA(factor, sums[2 * i + v], VEC_LOAD_PART(store->base[i] + v * LANES, store->last));
-            } else if (based) {
-                memcpy(&value, store->base[i] + v * LANES, sizeof(Vec));
-                value = VEC_FMA(factor, sums[2 * i + v], value);
-            }
-            if (short_one)
-                VEC_STORE_PART(store->rows[i] + v * LANES, store->last, value);
-            else
-                memcpy(store->rows[i] + v * LANES, &value, sizeof(Vec));
+    UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < vectors; v++)
+    {
+        Vec value = factor * sums[2 * i + v];
+        const bool short_one = part && v == vectors - 1;
+        if (based && short_one) {
+            value = VEC_FMA(factor, sums[2 * i + v], VEC_LOAD_PART(store->base[i] + v * LANES, store->last));
+        } else if (based) {
+            memcpy(&value, store->base[i] + v * LANES, sizeof(Vec));
+            value = VEC_FMA(factor, sums[2 * i + v], value);
         }
+        if (short_one)
+            VEC_STORE_PART(store->rows[i] + v * LANES, store->last, value);
+        else
+            memcpy(store->rows[i] + v * LANES, &value, sizeof(Vec));
+    }
 }
 
 KERNEL_INLINE void KERNELS(tile_put)(const int height, const int vectors, const Vec *sums, const GemmStore *store)
 {
     const Vec factor = VEC_ALL(store->alpha);
     if (store->past) {
-        UNROLL for (int i = 0; i < height; i++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                VEC_STORE_PAST(store->rows[i] + v * LANES, factor * sums[2 * i + v]);
+        UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < vectors; v++) VEC_STORE_PAST(store->rows[i] + v * LANES, factor * sums[2 * i + v]);
     } else if (store->last < LANES) {
         if (store->base)
             KERNELS(tile_store)(height, vectors, sums, store, true, true);
@@ -100,24 +97,23 @@ KERNEL_INLINE void KERNELS(tile_put)(const int height, const int vectors, const 
     }
 }
 
-KERNEL_INLINE void KERNELS(register_tile)(const int height, const int vectors, int64_t kc, const float *a, const float *b, int64_t ldb,
-                                          const GemmStore *store, const float *next, int64_t next_step)
+KERNEL_INLINE void KERNELS(register_tile)(const int height, const int vectors, int64_t kc, const float *a, const float *b, int64_t ldb, const GemmStore *store, const float *next,
+                                          int64_t next_step)
 {
     Vec sums[2 * HEIGHT];
-    UNROLL for (int i = 0; i < height; i++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            sums[2 * i + v] = VEC_ALL(0);
+    UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < vectors; v++) sums[2 * i + v] = VEC_ALL(0);
     for (int64_t k = 0; k < kc; k++, a += height, b += ldb, next += next_step) {
         Vec right[2];
-        UNROLL for (int v = 0; v < vectors; v++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
             memcpy(&right[v], b + v * LANES, sizeof(Vec));
             if (v * LANES % 16 == 0) /* one for each cache line */
                 __builtin_prefetch(next + v * LANES, 0, 2);
         }
-        UNROLL for (int i = 0; i < height; i++) {
+        UNROLL for (int i = 0; i < height; i++)
+        {
             Vec left = VEC_ALL(a[i]);
-            UNROLL for (int v = 0; v < vectors; v++)
-                sums[2 * i + v] = VEC_FMA(left, right[v], sums[2 * i + v]);
+            UNROLL for (int v = 0; v < vectors; v++) sums[2 * i + v] = VEC_FMA(left, right[v], sums[2 * i + v]);
         }
     }
     KERNELS(tile_put)(height, vectors, sums, store);
@@ -127,30 +123,27 @@ KERNEL_INLINE void KERNELS(rows_tile)(const int height, const int vectors, int64
 {
     Vec sums[2 * ROWS_HEIGHT];
     const float *left[ROWS_HEIGHT];
-    UNROLL for (int i = 0; i < height; i++) {
+    UNROLL for (int i = 0; i < height; i++)
+    {
         left[i] = a[i];
-        UNROLL for (int v = 0; v < vectors; v++)
-            sums[2 * i + v] = VEC_ALL(0);
+        UNROLL for (int v = 0; v < vectors; v++) sums[2 * i + v] = VEC_ALL(0);
     }
     int64_t k = 0;
     for (; k + ROWS_STEP <= kc; k += ROWS_STEP, b += ROWS_STEP * ldb) {
         Vec right[2 * ROWS_STEP];
-        UNROLL for (int q = 0; q < ROWS_STEP; q++)
-            UNROLL for (int v = 0; v < vectors; v++)
-                memcpy(&right[2 * q + v], b + q * ldb + v * LANES, sizeof(Vec));
-        UNROLL for (int i = 0; i < height; i++)
-            UNROLL for (int q = 0; q < ROWS_STEP; q++) {
-                const Vec value = VEC_ALL(left[i][k + q]);
-                UNROLL for (int v = 0; v < vectors; v++)
-                    sums[2 * i + v] = VEC_FMA(value, right[2 * q + v], sums[2 * i + v]);
-            }
+        UNROLL for (int q = 0; q < ROWS_STEP; q++) UNROLL for (int v = 0; v < vectors; v++) memcpy(&right[2 * q + v], b + q * ldb + v * LANES, sizeof(Vec));
+        UNROLL for (int i = 0; i < height; i++) UNROLL for (int q = 0; q < ROWS_STEP; q++)
+        {
+            const Vec value = VEC_ALL(left[i][k + q]);
+            UNROLL for (int v = 0; v < vectors; v++) sums[2 * i + v] = VEC_FMA(value, right[2 * q + v], sums[2 * i + v]);
+        }
     }
     for (; k < kc; k++, b += ldb)
-        UNROLL for (int v = 0; v < vectors; v++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
             Vec right;
             memcpy(&right, b + v * LANES, sizeof right);
-            UNROLL for (int i = 0; i < height; i++)
-                sums[2 * i + v] = VEC_FMA(VEC_ALL(left[i][k]), right, sums[2 * i + v]);
+            UNROLL for (int i = 0; i < height; i++) sums[2 * i + v] = VEC_FMA(VEC_ALL(left[i][k]), right, sums[2 * i + v]);
         }
     KERNELS(tile_put)(height, vectors, sums, store);
 }
@@ -159,30 +152,26 @@ KERNEL_INLINE void KERNELS(rows_tile)(const int height, const int vectors, int64
 KERNEL_INLINE void KERNELS(turned_tile)(const int height, const int vectors, int64_t kc, const float *a, const float *b, int64_t stride, const GemmStore *store)
 {
     Vec sums[2 * TURNED_HEIGHT];
-    UNROLL for (int i = 0; i < height; i++)
-        UNROLL for (int v = 0; v < vectors; v++)
-            sums[2 * i + v] = VEC_ALL(0);
+    UNROLL for (int i = 0; i < height; i++) UNROLL for (int v = 0; v < vectors; v++) sums[2 * i + v] = VEC_ALL(0);
     int64_t k = 0;
     for (; k + 4 <= kc; k += 4, a += 4 * height, b += 4) {
         Vec right[2][4];
-        UNROLL for (int v = 0; v < vectors; v++)
-            KERNELS(turn)(b + v * LANES * stride, stride, right[v]);
-        UNROLL for (int q = 0; q < 4; q++)
-            UNROLL for (int i = 0; i < height; i++) {
-                const Vec left = VEC_ALL(a[q * height + i]);
-                UNROLL for (int v = 0; v < vectors; v++)
-                    sums[2 * i + v] = VEC_FMA(left, right[v][q], sums[2 * i + v]);
-            }
+        UNROLL for (int v = 0; v < vectors; v++) KERNELS(turn)(b + v * LANES * stride, stride, right[v]);
+        UNROLL for (int q = 0; q < 4; q++) UNROLL for (int i = 0; i < height; i++)
+        {
+            const Vec left = VEC_ALL(a[q * height + i]);
+            UNROLL for (int v = 0; v < vectors; v++) sums[2 * i + v] = VEC_FMA(left, right[v][q], sums[2 * i + v]);
+        }
     }
     for (; k < kc; k++, a += height, b++)
-        UNROLL for (int v = 0; v < vectors; v++) {
+        UNROLL for (int v = 0; v < vectors; v++)
+        {
             float values[LANES];
             Vec right;
             for (int lane = 0; lane < LANES; lane++)
                 values[lane] = b[(v * LANES + lane) * stride];
             memcpy(&right, values, sizeof right);
-            UNROLL for (int i = 0; i < height; i++)
-                sums[2 * i + v] = VEC_FMA(VEC_ALL(a[i]), right, sums[2 * i + v]);
+            UNROLL for (int i = 0; i < height; i++) sums[2 * i + v] = VEC_FMA(VEC_ALL(a[i]), right, sums[2 * i + v]);
         }
     KERNELS(tile_put)(height, vectors, sums, store);
 }
@@ -193,11 +182,11 @@ KERNEL_FUNCTION void KERNELS(wide)(int64_t kc, const float *a, const float *b, i
 {
     Vec sums[GEMM_WIDE_VECTORS];
     (void)next, (void)next_step;
-    UNROLL for (int v = 0; v < GEMM_WIDE_VECTORS; v++)
-        sums[v] = VEC_ALL(0);
+    UNROLL for (int v = 0; v < GEMM_WIDE_VECTORS; v++) sums[v] = VEC_ALL(0);
     for (int64_t k = 0; k < kc; k++, b += ldb) {
         const Vec left = VEC_ALL(a[k]);
-        UNROLL for (int v = 0; v < GEMM_WIDE_VECTORS; v++) {
+        UNROLL for (int v = 0; v < GEMM_WIDE_VECTORS; v++)
+        {
             Vec right;
             memcpy(&right, b + v * LANES, sizeof right);
             if (v * LANES % 16 == 0)
@@ -208,29 +197,37 @@ KERNEL_FUNCTION void KERNELS(wide)(int64_t kc, const float *a, const float *b, i
     KERNELS(tile_put)(1, GEMM_WIDE_VECTORS, sums, store);
 }
 
-#define KERNEL_OF(height, vectors)                                                                                                                 \
-    KERNEL_FUNCTION void KERNELS(kernel_##height##_##vectors)(int64_t kc, const float *a, const float *b, int64_t ldb, const GemmStore *store,     \
-                                                              const float *next, int64_t next_step)                                                \
-    {                                                                                                                                              \
-        KERNELS(register_tile)(height, vectors, kc, a, b, ldb, store, next, next_step);                                                            \
+#define KERNEL_OF(height, vectors)                                                                                                                                                 \
+    KERNEL_FUNCTION void KERNELS(kernel_##height##_##vectors)(int64_t kc, const float *a, const float *b, int64_t ldb, const GemmStore *store, const float *next,                  \
+                                                              int64_t next_step)                                                                                                   \
+    {                                                                                                                                                                              \
+        KERNELS(register_tile)(height, vectors, kc, a, b, ldb, store, next, next_step);                                                                                            \
     }
-#define ROWS_KERNEL_OF(height, vectors)                                                                                                            \
-    KERNEL_FUNCTION void KERNELS(rows_##height##_##vectors)(int64_t kc, const float *const *a, const float *b, int64_t ldb, const GemmStore *store) \
-    {                                                                                                                                              \
-        KERNELS(rows_tile)(height, vectors, kc, a, b, ldb, store);                                                                                 \
+#define ROWS_KERNEL_OF(height, vectors)                                                                                                                                            \
+    KERNEL_FUNCTION void KERNELS(rows_##height##_##vectors)(int64_t kc, const float *const *a, const float *b, int64_t ldb, const GemmStore *store)                                \
+    {                                                                                                                                                                              \
+        KERNELS(rows_tile)(height, vectors, kc, a, b, ldb, store);                                                                                                                 \
     }
-#define TURNED_KERNEL_OF(height, vectors)                                                                                                          \
-    KERNEL_FUNCTION void KERNELS(turned_##height##_##vectors)(int64_t kc, const float *a, const float *b, int64_t stride,                             \
-                                                              const GemmStore *store)                                                              \
-    {                                                                                                                                              \
-        KERNELS(turned_tile)(height, vectors, kc, a, b, stride, store);                                                                            \
+#define TURNED_KERNEL_OF(height, vectors)                                                                                                                                          \
+    KERNEL_FUNCTION void KERNELS(turned_##height##_##vectors)(int64_t kc, const float *a, const float *b, int64_t stride, const GemmStore *store)                                  \
+    {                                                                                                                                                                              \
+        KERNELS(turned_tile)(height, vectors, kc, a, b, stride, store);                                                                                                            \
     }
 #define KERNELS_OF(height) KERNEL_OF(height, 1) KERNEL_OF(height, 2)
-#define KERNEL_ROW(height) {KERNELS(kernel_##height##_1), KERNELS(kernel_##height##_2)}
+#define KERNEL_ROW(height)                                                                                                                                                         \
+    {                                                                                                                                                                              \
+        KERNELS(kernel_##height##_1), KERNELS(kernel_##height##_2)                                                                                                                 \
+    }
 #define ROWS_KERNELS_OF(height) ROWS_KERNEL_OF(height, 1) ROWS_KERNEL_OF(height, 2)
-#define ROWS_KERNEL_ROW(height) {KERNELS(rows_##height##_1), KERNELS(rows_##height##_2)}
+#define ROWS_KERNEL_ROW(height)                                                                                                                                                    \
+    {                                                                                                                                                                              \
+        KERNELS(rows_##height##_1), KERNELS(rows_##height##_2)                                                                                                                     \
+    }
 #define TURNED_KERNELS_OF(height) TURNED_KERNEL_OF(height, 1) TURNED_KERNEL_OF(height, 2)
-#define TURNED_KERNEL_ROW(height) {KERNELS(turned_##height##_1), KERNELS(turned_##height##_2)}
+#define TURNED_KERNEL_ROW(height)                                                                                                                                                  \
+    {                                                                                                                                                                              \
+        KERNELS(turned_##height##_1), KERNELS(turned_##height##_2)                                                                                                                 \
+    }
 
 KERNELS_OF(1)
 KERNELS_OF(2)
@@ -323,12 +320,9 @@ KERNEL_INLINE void KERNELS(turn_rows)(const float *const *from, int groups, int6
             __builtin_prefetch(from[8 * g + i] + ahead + k, 0, 2);
         for (int64_t q = k; q < k + count; q += 4, to += 4 * padded) {
             Oct s[4], x[4];
-            UNROLL for (int i = 0; i < 4; i++) {
-                s[i] = OCT_LOAD(from[8 * g + i] + q, from[8 * g + i + 4] + q);
-            }
+            UNROLL for (int i = 0; i < 4; i++) { s[i] = OCT_LOAD(from[8 * g + i] + q, from[8 * g + i + 4] + q); }
             KERNELS(transpose)(s, x);
-            UNROLL for (int i = 0; i < 4; i++)
-                memcpy(to + i * padded, &x[i], sizeof(Oct));
+            UNROLL for (int i = 0; i < 4; i++) memcpy(to + i * padded, &x[i], sizeof(Oct));
         }
     }
 }
@@ -381,8 +375,7 @@ KERNEL_INLINE void KERNELS(copy_rows)(const GemmSide *side, const GemmPanel *pan
     const int64_t padded = panel->padded, inner = side->inner, kc = panel->kc;
     const float *base = side->base + panel->first + panel->k0 * inner;
     if (!side->k_index && width == padded) {
-        _Pragma("GCC unroll 4") for (int64_t k = 0; k < kc; k++, dst += padded, base += inner)
-            KERNELS(copy_row)(dst, base, width, part);
+        _Pragma("GCC unroll 4") for (int64_t k = 0; k < kc; k++, dst += padded, base += inner) KERNELS(copy_row)(dst, base, width, part);
         return;
     }
     for (int64_t k = 0; k < kc; k++, dst += padded) {
@@ -443,9 +436,16 @@ KERNEL_FUNCTION void KERNELS(pack)(const GemmSide *side, const GemmPanel *panel,
         KERNELS(scale)(side, panel, dst);
 }
 
-static const GemmKernels KERNELS(set) = {
-    .name = KERNEL_NAME, .height = HEIGHT, .lanes = LANES, .kernel = KERNELS(table), .rows_kernel = KERNELS(rows_table),
-    .turned_kernel = KERNELS(turned_table), .turned_height = TURNED_HEIGHT,
-    .wide = KERNELS(wide), .drain = KERNELS(drain), .pack = KERNELS(pack), .merge = KERNELS(merge)};
+static const GemmKernels KERNELS(set) = {.name = KERNEL_NAME,
+                                         .height = HEIGHT,
+                                         .lanes = LANES,
+                                         .kernel = KERNELS(table),
+                                         .rows_kernel = KERNELS(rows_table),
+                                         .turned_kernel = KERNELS(turned_table),
+                                         .turned_height = TURNED_HEIGHT,
+                                         .wide = KERNELS(wide),
+                                         .drain = KERNELS(drain),
+                                         .pack = KERNELS(pack),
+                                         .merge = KERNELS(merge)};
 
 const GemmKernels *KERNELS(gemm_kernels)(void) { return &KERNELS(set); }

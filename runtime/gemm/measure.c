@@ -22,8 +22,19 @@ double bfm_gemm_measure_engine(BfmPool *pool, BfmGemmEngine engine, double secon
         return 0;
     for (int64_t i = 0; i < (int64_t)3 * SIZE * SIZE; i++)
         memory[i] = (float)(i % 64) / 64;
-    BfmGemm product = {.m = SIZE, .n = SIZE, .k = SIZE, .a = memory, .a_row = SIZE, .a_col = 1, .b = memory + SIZE * SIZE, .b_row = SIZE, .b_col = 1,
-                       .c = memory + 2 * SIZE * SIZE, .c_row = SIZE, .c_col = 1, .alpha = 1};
+    BfmGemm product = {.m = SIZE,
+                       .n = SIZE,
+                       .k = SIZE,
+                       .a = memory,
+                       .a_row = SIZE,
+                       .a_col = 1,
+                       .b = memory + SIZE * SIZE,
+                       .b_row = SIZE,
+                       .b_col = 1,
+                       .c = memory + 2 * SIZE * SIZE,
+                       .c_row = SIZE,
+                       .c_col = 1,
+                       .alpha = 1};
     double begin = now(), best = 0;
     for (int runs = 0; runs < 2 || now() - begin < seconds; runs++) {
         double start = now();

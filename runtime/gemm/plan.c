@@ -17,8 +17,7 @@ const GemmKernels *gemm_kernels(BfmGemmEngine engine)
         if (fma)
             return gemm_kernels_avx2();
         __attribute__((fallthrough));
-    case BFM_GEMM_PORTABLE:
-        break;
+    case BFM_GEMM_PORTABLE: break;
     }
 #else
     (void)engine;
@@ -41,15 +40,29 @@ static bool roles_exchange(const BfmGemm *product, const GemmKernels *kernels)
 
 GemmJob gemm_job_init(const BfmGemm *product, const GemmKernels *kernels)
 {
-    GemmSide a = {.base = product->a, .outer = product->a_row, .inner = product->a_col, .rows = product->a_rows, .k_index = product->k_a,
-                  .scale = product->a_scale, .scale_stride = product->a_scale_stride};
+    GemmSide a = {.base = product->a,
+                  .outer = product->a_row,
+                  .inner = product->a_col,
+                  .rows = product->a_rows,
+                  .k_index = product->k_a,
+                  .scale = product->a_scale,
+                  .scale_stride = product->a_scale_stride};
     GemmSide b = {.base = product->b, .outer = product->b_col, .inner = product->b_row, .k_index = product->k_b};
     bool exchange = roles_exchange(product, kernels);
     return (GemmJob){
-        .left = exchange ? b : a, .right = exchange ? a : b,
-        .m = exchange ? product->n : product->m, .n = exchange ? product->m : product->n, .k = product->k,
-        .c = product->c, .c_row = exchange ? product->c_col : product->c_row, .c_column = exchange ? product->c_row : product->c_col,
-        .c_rows = product->c_rows, .alpha = product->alpha, .base = product->accumulate ? product->c : product->addend, .k_chunk = product->k,
-        .packed = product->b_packed, .left_packed = product->a_packed,
+        .left = exchange ? b : a,
+        .right = exchange ? a : b,
+        .m = exchange ? product->n : product->m,
+        .n = exchange ? product->m : product->n,
+        .k = product->k,
+        .c = product->c,
+        .c_row = exchange ? product->c_col : product->c_row,
+        .c_column = exchange ? product->c_row : product->c_col,
+        .c_rows = product->c_rows,
+        .alpha = product->alpha,
+        .base = product->accumulate ? product->c : product->addend,
+        .k_chunk = product->k,
+        .packed = product->b_packed,
+        .left_packed = product->a_packed,
     };
 }

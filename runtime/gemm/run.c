@@ -7,9 +7,9 @@
 #include "gemm/kernel.h"
 #include "memory/buffer.h"
 
-static const double TILE_FLOP = 4e6;               /* less than this in a tile is not worth a task of its own */
-static const int64_t PACKED_FLOATS = 2 << 20;      /* space for right operands packed once */
-static const double PAST_BYTES = 32 << 20;         /* results of a run that no cache keeps until they are read */
+static const double TILE_FLOP = 4e6;          /* less than this in a tile is not worth a task of its own */
+static const int64_t PACKED_FLOATS = 2 << 20; /* space for right operands packed once */
+static const double PAST_BYTES = 32 << 20;    /* results of a run that no cache keeps until they are read */
 enum { TILES_WANTED = 32, PACK_COLUMNS = 256 };
 
 typedef struct Run {

@@ -71,8 +71,8 @@ static bool panel_wide(const GemmKernels *kernels, const GemmJob *job, int64_t c
     return job->m == 1 && right_is_plain(&job->right) && !job->packed && job->c_column == 1 && columns >= GEMM_WIDE_VECTORS * kernels->lanes;
 }
 
-static RightPanel right_panel(const GemmKernels *kernels, const GemmJob *job, int64_t column, int64_t end, int64_t k0, int64_t kc, int64_t chunk,
-                              int64_t row_panels, float *scratch)
+static RightPanel right_panel(const GemmKernels *kernels, const GemmJob *job, int64_t column, int64_t end, int64_t k0, int64_t kc, int64_t chunk, int64_t row_panels,
+                              float *scratch)
 {
     const bool wide = panel_wide(kernels, job, end - column);
     int width = (int)gemm_min(end - column, (wide ? GEMM_WIDE_VECTORS : 2) * kernels->lanes);
@@ -130,7 +130,10 @@ static void register_tile(const GemmKernels *kernels, const GemmJob *job, const 
             base[i] = place < 0 || !first ? scratch->waste : first + offset;
         }
     }
-    const GemmStore store = {.rows = through, .base = direct && first ? base : NULL, .alpha = direct ? job->alpha : 1, .past = job->past && right->width == padded,
+    const GemmStore store = {.rows = through,
+                             .base = direct && first ? base : NULL,
+                             .alpha = direct ? job->alpha : 1,
+                             .past = job->past && right->width == padded,
                              .last = direct ? kernels->lanes - (padded - right->width) : kernels->lanes};
     if (right->turned) {
         kernels->turned_kernel[height - 1][right->vectors - 1](kc, left, right->at, right->row, &store);

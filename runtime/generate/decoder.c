@@ -12,8 +12,8 @@ struct BfmDecoder {
     const BfmPlan *plan;
     BfmInstance *instance;
     int64_t batch, length, position;
-    int result;          /* output */
-    void **states;       /* [formals] own memory, NULL where it is not a state of the decoder */
+    int result;                /* output */
+    void **states;             /* [formals] own memory, NULL where it is not a state of the decoder */
     int32_t *tokens, *segment; /* [batch, length] */
     float step;
 };
@@ -110,10 +110,7 @@ void bfm_decoder_free(BfmDecoder *decoder)
     free(decoder);
 }
 
-bool bfm_decoder_owns(const BfmDecoder *decoder, int formal)
-{
-    return decoder->states[formal] != NULL || bfm_plan_formals(decoder->plan)[formal].kind == BFM_PORT_INPUT;
-}
+bool bfm_decoder_owns(const BfmDecoder *decoder, int formal) { return decoder->states[formal] != NULL || bfm_plan_formals(decoder->plan)[formal].kind == BFM_PORT_INPUT; }
 
 void bfm_decoder_set_formal(BfmDecoder *decoder, int formal, void *memory) { bfm_instance_set_formal(decoder->instance, formal, memory); }
 

@@ -91,8 +91,7 @@ static bool ends_with_replacement(BfmText text) { return text.bytes >= 3 && memc
 bool bfm_text_stream_push(BfmTextStream *stream, int32_t id, BfmBytes *text, BfmError *error)
 {
     BfmBytes before = {0}, after = {0};
-    bool ok = ids_append(&stream->ids, &id, 1, error) && decode_first(stream, stream->shown, &before, error) &&
-              decode_first(stream, stream->ids.count, &after, error);
+    bool ok = ids_append(&stream->ids, &id, 1, error) && decode_first(stream, stream->shown, &before, error) && decode_first(stream, stream->ids.count, &after, error);
     const bool continues = ok && after.length >= before.length && (before.length == 0 || memcmp(before.data, after.data, before.length) == 0);
     const size_t from = continues ? before.length : before.length < after.length ? before.length : after.length;
     const BfmText news = {ok && after.data ? after.data + from : "", ok ? after.length - from : 0};

@@ -9,7 +9,7 @@
 
 struct BfmTensors {
     const BfmModel *model;
-    float **data;        /* [tensor_count] */
+    float **data; /* [tensor_count] */
     int64_t *elements;
 };
 

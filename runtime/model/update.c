@@ -15,10 +15,10 @@ enum { FORMAL_W, FORMAL_G, FORMAL_RATE, FORMAL_STEP, FORMAL_STATES };
 typedef struct Slot {
     const BfmModelUpdate *update;
     BfmUpdate *run;
-    bool own;            /* it was made for this slot */
+    bool own; /* it was made for this slot */
     int64_t elements;
-    int gradient;        /* output of the backward entry */
-    float **states;      /* [update->state_count] */
+    int gradient;            /* output of the backward entry */
+    float **states;          /* [update->state_count] */
     void **formals, **homes; /* of the entry's plan: states and tensors that updates read, results */
 } Slot;
 
@@ -26,8 +26,8 @@ struct BfmUpdater {
     BfmTensors *tensors;
     const BfmModel *model;
     BfmPool *pool;
-    Slot *slots;         /* [model->update_count] */
-    float rate, step;    /* what the entries read */
+    Slot *slots;           /* [model->update_count] */
+    float rate, step;      /* what the entries read */
     BfmInstance *schedule; /* NULL: none */
     float schedule_step;
 };
@@ -180,8 +180,13 @@ static bool slot_apply(const Slot *slot, void *from, double scale, int64_t step,
 {
     const int64_t *extent = slot->update->extent;
     slot->formals[FORMAL_G] = from;
-    const BfmUpdateCall call = {.symbols = {1, 1, 0, 1, extent[0], extent[1], extent[2], 1, 1, 1, 1, 1}, .leading = SYMBOL_S0, .formals = slot->formals,
-                                .homes = slot->homes, .scaled = FORMAL_G, .scale = (float)scale, .step = (uint64_t)step};
+    const BfmUpdateCall call = {.symbols = {1, 1, 0, 1, extent[0], extent[1], extent[2], 1, 1, 1, 1, 1},
+                                .leading = SYMBOL_S0,
+                                .formals = slot->formals,
+                                .homes = slot->homes,
+                                .scaled = FORMAL_G,
+                                .scale = (float)scale,
+                                .step = (uint64_t)step};
     return bfm_update_run(slot->run, &call, error);
 }
 
@@ -223,7 +228,7 @@ bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmEr
 /* Every state: of layers as "layer/PATH", of the optimiser as "optimizer/PATH". */
 typedef struct States {
     BfmTensorTarget *targets;
-    char **names;        /* of the targets */
+    char **names; /* of the targets */
     int64_t count;
 } States;
 

@@ -183,7 +183,7 @@ BfmPool *bfm_pool_new(int threads)
     }
     memset(pool, 0, sizeof *pool);
     pool->workers = workers;
-    pool->spins = wanted <= cpus ? SPINS : 0; /* spinning takes the CPU from the thread that is waited for */
+    pool->spins = wanted <= cpus ? SPINS : 0;    /* spinning takes the CPU from the thread that is waited for */
     pool->threads = workers_start(pool, wanted); /* no worker reads this before the first run */
     return pool;
 }

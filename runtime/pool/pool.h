@@ -12,9 +12,9 @@ typedef void BfmTask(void *ctx, int64_t index, int worker);
 /* threads counts the caller; 0 means as many as the CPU affinity and the cgroup's quota allow. Fewer threads are started when the system
    refuses more (see bfm_pool_threads). NULL when memory is exhausted. Make the pool after a fork, never before: threads do not survive it. */
 BfmPool *bfm_pool_new(int threads);
-void bfm_pool_free(BfmPool *pool);           /* NULL is allowed; no run may be in progress */
-int bfm_pool_threads(const BfmPool *pool);   /* including the caller; 1 for NULL */
-int bfm_pool_available_cpus(void);           /* what bfm_pool_new(0) uses, at least 1 */
+void bfm_pool_free(BfmPool *pool);         /* NULL is allowed; no run may be in progress */
+int bfm_pool_threads(const BfmPool *pool); /* including the caller; 1 for NULL */
+int bfm_pool_available_cpus(void);         /* what bfm_pool_new(0) uses, at least 1 */
 
 /* Calls task(ctx, i, worker) once for every i in [0, tasks), tasks < 2^40, and returns when all are done; worker is in [0, threads) and no two
    tasks run at once with the same worker. Everything written before the call is visible to the tasks, everything they write is visible after it.

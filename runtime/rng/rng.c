@@ -4,15 +4,9 @@
 
 #include <math.h>
 
-BfmRng bfm_rng_init(uint64_t seed, uint64_t stream, uint64_t step)
-{
-    return (BfmRng){.key = bfm_philox_key(seed, stream), .step = step};
-}
+BfmRng bfm_rng_init(uint64_t seed, uint64_t stream, uint64_t step) { return (BfmRng){.key = bfm_philox_key(seed, stream), .step = step}; }
 
-void bfm_rng_words(BfmRng rng, uint64_t index, uint32_t words[4])
-{
-    bfm_philox_words(rng.key, rng.step, index, words);
-}
+void bfm_rng_words(BfmRng rng, uint64_t index, uint32_t words[4]) { bfm_philox_words(rng.key, rng.step, index, words); }
 
 uint32_t bfm_rng_u32(BfmRng rng, uint64_t index)
 {

@@ -7,7 +7,7 @@
 
 /* What a draw belongs to. */
 typedef struct BfmRng {
-    uint64_t key;  /* of (seed, stream) */
+    uint64_t key; /* of (seed, stream) */
     uint64_t step;
 } BfmRng;
 
@@ -18,10 +18,10 @@ BfmRng bfm_rng_init(uint64_t seed, uint64_t stream, uint64_t step);
 void bfm_rng_words(BfmRng rng, uint64_t index, uint32_t words[4]);
 uint32_t bfm_rng_u32(BfmRng rng, uint64_t index);
 uint64_t bfm_rng_u64(BfmRng rng, uint64_t index);
-double bfm_rng_uniform(BfmRng rng, uint64_t index);        /* [0, 1), multiples of 2^-53 */
-float bfm_rng_uniform_f32(BfmRng rng, uint64_t index);     /* [0, 1), multiples of 2^-24: bfm_rng_uniform rounded down, so that `u < p` agrees
+double bfm_rng_uniform(BfmRng rng, uint64_t index);    /* [0, 1), multiples of 2^-53 */
+float bfm_rng_uniform_f32(BfmRng rng, uint64_t index); /* [0, 1), multiples of 2^-24: bfm_rng_uniform rounded down, so that `u < p` agrees
                                                               between f32 and f64 engines that both use this one */
-double bfm_rng_normal(BfmRng rng, uint64_t index);         /* mean 0, variance 1; Box and Muller 1958, the cosine branch */
+double bfm_rng_normal(BfmRng rng, uint64_t index);     /* mean 0, variance 1; Box and Muller 1958, the cosine branch */
 
 /* out[i] = the draw at first + i, for i < count. */
 void bfm_rng_fill_uniform(BfmRng rng, uint64_t first, int64_t count, float *out);

@@ -33,19 +33,13 @@ static Ratio apply(int64_t code, Ratio a, Ratio b)
         Wide left = (Wide)a.num * b.den, right = (Wide)b.num * a.den, sum;
         return __builtin_add_overflow(left, right, &sum) ? no_ratio : ratio(sum, (Wide)a.den * b.den);
     }
-    case BFM_DIM_MUL:
-        return ratio((Wide)a.num * b.num, (Wide)a.den * b.den);
-    case BFM_DIM_MIN:
-        return less ? a : b;
-    case BFM_DIM_MAX:
-        return less ? b : a;
-    case BFM_DIM_CEIL:
-        return (Ratio){ratio_floor(a) + (a.den != 1), 1};
-    case BFM_DIM_FLOOR:
-        return (Ratio){ratio_floor(a), 1};
+    case BFM_DIM_MUL: return ratio((Wide)a.num * b.num, (Wide)a.den * b.den);
+    case BFM_DIM_MIN: return less ? a : b;
+    case BFM_DIM_MAX: return less ? b : a;
+    case BFM_DIM_CEIL: return (Ratio){ratio_floor(a) + (a.den != 1), 1};
+    case BFM_DIM_FLOOR: return (Ratio){ratio_floor(a), 1};
     case BFM_DIM_NUMBER:
-    case BFM_DIM_SYMBOL:
-        break;
+    case BFM_DIM_SYMBOL: break;
     }
     return no_ratio;
 }

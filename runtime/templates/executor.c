@@ -113,8 +113,8 @@ static bool counts_check(const BfmInstance *instance, BfmError *error)
     for (uint64_t i = 0; i < instance->plan->buffers.count; i++) {
         int64_t count = instance->dims[buffers[i].count];
         if (count < 0 || count > elements_limit)
-            return bfm_error_set(error, BFM_ERROR_INPUT, "%s would have %lld elements: choose a smaller batch or length",
-                                 bfm_plan_text(instance->plan, buffers[i].name), (long long)count);
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s would have %lld elements: choose a smaller batch or length", bfm_plan_text(instance->plan, buffers[i].name),
+                                 (long long)count);
     }
     return true;
 }
@@ -253,15 +253,9 @@ void *bfm_instance_formal(const BfmInstance *instance, int formal) { return inst
 void *bfm_instance_output(const BfmInstance *instance, int output) { return instance->memory[output_buffer(instance, output)]; }
 int64_t bfm_instance_dim(const BfmInstance *instance, int slot) { return instance->dims[slot]; }
 
-int64_t bfm_instance_formal_count(const BfmInstance *instance, int formal)
-{
-    return instance->dims[bfm_plan_buffers(instance->plan)[formal_buffer(instance, formal)].count];
-}
+int64_t bfm_instance_formal_count(const BfmInstance *instance, int formal) { return instance->dims[bfm_plan_buffers(instance->plan)[formal_buffer(instance, formal)].count]; }
 
-int64_t bfm_instance_output_count(const BfmInstance *instance, int output)
-{
-    return instance->dims[bfm_plan_buffers(instance->plan)[output_buffer(instance, output)].count];
-}
+int64_t bfm_instance_output_count(const BfmInstance *instance, int output) { return instance->dims[bfm_plan_buffers(instance->plan)[output_buffer(instance, output)].count]; }
 
 int bfm_plan_find_formal(const BfmPlan *plan, const char *path)
 {
@@ -367,8 +361,8 @@ static double now(void)
 static bool kernel_run(BfmInstance *instance, int position, BfmError *error)
 {
     static bool (*const runners[BFM_KERNEL_KINDS])(const KernelRun *) = {
-        [BFM_KERNEL_MAP] = kernel_map,         [BFM_KERNEL_GEMM] = kernel_gemm,     [BFM_KERNEL_ORDER] = kernel_order,
-        [BFM_KERNEL_TOP] = kernel_top,         [BFM_KERNEL_STREAM] = kernel_stream, [BFM_KERNEL_STREAM_GRAD] = kernel_stream_grad,
+        [BFM_KERNEL_MAP] = kernel_map, [BFM_KERNEL_GEMM] = kernel_gemm,     [BFM_KERNEL_ORDER] = kernel_order,
+        [BFM_KERNEL_TOP] = kernel_top, [BFM_KERNEL_STREAM] = kernel_stream, [BFM_KERNEL_STREAM_GRAD] = kernel_stream_grad,
     };
     const BfmPlanKernel *kernel = &bfm_plan_kernels(instance->plan)[position];
     double start = instance->seconds ? now() : 0;

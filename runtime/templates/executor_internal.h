@@ -19,17 +19,17 @@ struct BfmInstance {
     BfmGemmEngine engine;
     bool bound;
     int64_t symbols[BFM_PLAN_SYMBOLS];
-    int64_t *dims;            /* [dims] values of the slots */
-    int64_t *laid;            /* [buffers] elements for which each was given its place in the arena */
-    void **memory;            /* [buffers] where each is */
-    bool *external;           /* [buffers] memory of the caller */
-    bool pointers_changed;    /* codes' arguments are to be filled again */
+    int64_t *dims;         /* [dims] values of the slots */
+    int64_t *laid;         /* [buffers] elements for which each was given its place in the arena */
+    void **memory;         /* [buffers] where each is */
+    bool *external;        /* [buffers] memory of the caller */
+    bool pointers_changed; /* codes' arguments are to be filled again */
     CodeArgs *codes;
-    void **code_buffers;      /* storage behind codes */
+    void **code_buffers; /* storage behind codes */
     int64_t *code_dims;
     char *arena;
     size_t arena_bytes, total_bytes;
-    void *scratch;            /* of kernels that need memory of their own; grows */
+    void *scratch; /* of kernels that need memory of their own; grows */
     size_t scratch_bytes;
     double *seconds;
 };
@@ -38,7 +38,7 @@ struct BfmInstance {
 typedef struct KernelRun {
     BfmInstance *instance;
     const BfmPlanKernel *kernel;
-    const CodeArgs *codes;    /* of this kernel */
+    const CodeArgs *codes; /* of this kernel */
     BfmError *error;
 } KernelRun;
 

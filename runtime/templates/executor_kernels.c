@@ -6,10 +6,7 @@
 
 /* ---- products ------------------------------------------------------------------------------------------------------------- */
 
-static const float *operand_at(const BfmInstance *instance, int32_t buffer, int32_t base)
-{
-    return (const float *)instance->memory[buffer] + dim_slot(instance, base, 0);
-}
+static const float *operand_at(const BfmInstance *instance, int32_t buffer, int32_t base) { return (const float *)instance->memory[buffer] + dim_slot(instance, base, 0); }
 
 /* The product of the first batch, without gathers. */
 static BfmGemm gemm_first(const BfmInstance *instance, const BfmPlanGemm *gemm)
@@ -193,8 +190,7 @@ bool kernel_order(const KernelRun *run)
 {
     const BfmPlanOrder *order = kernel_record(run);
     const BfmInstance *instance = run->instance;
-    bfm_order(instance->memory[order->keys], instance->dims[order->count], instance->dims[order->key_count], instance->memory[order->perm],
-              instance->memory[order->offsets]);
+    bfm_order(instance->memory[order->keys], instance->dims[order->count], instance->dims[order->key_count], instance->memory[order->perm], instance->memory[order->offsets]);
     return true;
 }
 

@@ -14,12 +14,12 @@ static bool slot_inside(int32_t slot, uint64_t total) { return slot == -1 || (sl
 static bool sections_check(const BfmPlan *plan)
 {
     const size_t total = plan->bytes;
-    return section_inside(plan->dims, sizeof(BfmPlanDim), total) && section_inside(plan->dim_code, sizeof(int64_t), total)
-           && section_inside(plan->functions, sizeof(uint32_t), total) && section_inside(plan->buffers, sizeof(BfmPlanBuffer), total)
-           && section_inside(plan->codes, sizeof(BfmPlanCode), total) && section_inside(plan->kernels, sizeof(BfmPlanKernel), total)
-           && section_inside(plan->formals, sizeof(BfmPlanPort), total) && section_inside(plan->outputs, sizeof(BfmPlanPort), total)
-           && section_inside(plan->ints, sizeof(int32_t), total) && section_inside(plan->streams, sizeof(uint64_t), total)
-           && section_inside(plan->text, 1, total) && plan->text.count > 0 && bfm_plan_text(plan, (uint32_t)plan->text.count - 1)[0] == '\0';
+    return section_inside(plan->dims, sizeof(BfmPlanDim), total) && section_inside(plan->dim_code, sizeof(int64_t), total) &&
+           section_inside(plan->functions, sizeof(uint32_t), total) && section_inside(plan->buffers, sizeof(BfmPlanBuffer), total) &&
+           section_inside(plan->codes, sizeof(BfmPlanCode), total) && section_inside(plan->kernels, sizeof(BfmPlanKernel), total) &&
+           section_inside(plan->formals, sizeof(BfmPlanPort), total) && section_inside(plan->outputs, sizeof(BfmPlanPort), total) &&
+           section_inside(plan->ints, sizeof(int32_t), total) && section_inside(plan->streams, sizeof(uint64_t), total) && section_inside(plan->text, 1, total) &&
+           plan->text.count > 0 && bfm_plan_text(plan, (uint32_t)plan->text.count - 1)[0] == '\0';
 }
 
 static bool buffers_check(const BfmPlan *plan)
@@ -40,8 +40,8 @@ static bool codes_check(const BfmPlan *plan)
 {
     for (uint64_t i = 0; i < plan->codes.count; i++) {
         const BfmPlanCode *code = &bfm_plan_codes(plan)[i];
-        if (code->function < 0 || (uint64_t)code->function >= plan->functions.count || !range_inside(code->buffers, code->buffer_count, plan->ints.count)
-            || !range_inside(code->dims, code->dim_count, plan->ints.count) || !range_inside(code->streams, code->stream_count, plan->streams.count))
+        if (code->function < 0 || (uint64_t)code->function >= plan->functions.count || !range_inside(code->buffers, code->buffer_count, plan->ints.count) ||
+            !range_inside(code->dims, code->dim_count, plan->ints.count) || !range_inside(code->streams, code->stream_count, plan->streams.count))
             return false;
         for (int b = 0; b < code->buffer_count; b++) {
             if (!slot_inside(bfm_plan_ints(plan)[code->buffers + b], plan->buffers.count))
@@ -60,18 +60,13 @@ static bool codes_check(const BfmPlan *plan)
 static int32_t record_fields(int32_t kind)
 {
     switch ((BfmKernelKind)kind) {
-    case BFM_KERNEL_GEMM:
-        return sizeof(BfmPlanGemm) / sizeof(int32_t);
-    case BFM_KERNEL_ORDER:
-        return sizeof(BfmPlanOrder) / sizeof(int32_t);
-    case BFM_KERNEL_TOP:
-        return sizeof(BfmPlanTop) / sizeof(int32_t);
+    case BFM_KERNEL_GEMM: return sizeof(BfmPlanGemm) / sizeof(int32_t);
+    case BFM_KERNEL_ORDER: return sizeof(BfmPlanOrder) / sizeof(int32_t);
+    case BFM_KERNEL_TOP: return sizeof(BfmPlanTop) / sizeof(int32_t);
     case BFM_KERNEL_STREAM:
-    case BFM_KERNEL_STREAM_GRAD:
-        return sizeof(BfmPlanStream) / sizeof(int32_t);
+    case BFM_KERNEL_STREAM_GRAD: return sizeof(BfmPlanStream) / sizeof(int32_t);
     case BFM_KERNEL_MAP:
-    case BFM_KERNEL_KINDS:
-        break;
+    case BFM_KERNEL_KINDS: break;
     }
     return 0;
 }
@@ -80,10 +75,10 @@ static bool kernels_check(const BfmPlan *plan)
 {
     for (uint64_t i = 0; i < plan->kernels.count; i++) {
         const BfmPlanKernel *kernel = &bfm_plan_kernels(plan)[i];
-        if (kernel->label >= plan->text.count || kernel->kind < 0 || kernel->kind >= BFM_KERNEL_KINDS || !range_inside(kernel->codes, kernel->code_count, plan->codes.count)
-            || !slot_inside(kernel->record, plan->ints.count) || !slot_inside(kernel->parallel, plan->dims.count) || !slot_inside(kernel->fill_buffer, plan->buffers.count)
-            || !range_inside(kernel->results, kernel->result_count, plan->ints.count) || !slot_inside(kernel->flops, plan->dims.count)
-            || !slot_inside(kernel->bytes, plan->dims.count))
+        if (kernel->label >= plan->text.count || kernel->kind < 0 || kernel->kind >= BFM_KERNEL_KINDS || !range_inside(kernel->codes, kernel->code_count, plan->codes.count) ||
+            !slot_inside(kernel->record, plan->ints.count) || !slot_inside(kernel->parallel, plan->dims.count) || !slot_inside(kernel->fill_buffer, plan->buffers.count) ||
+            !range_inside(kernel->results, kernel->result_count, plan->ints.count) || !slot_inside(kernel->flops, plan->dims.count) ||
+            !slot_inside(kernel->bytes, plan->dims.count))
             return false;
         const int32_t fields = record_fields(kernel->kind);
         if (fields > 0 && !range_inside(kernel->record, fields, plan->ints.count))
@@ -95,8 +90,8 @@ static bool kernels_check(const BfmPlan *plan)
 static bool ports_check(const BfmPlan *plan, const BfmPlanPort *ports, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
-        if (ports[i].name >= plan->text.count || ports[i].buffer < 0 || (uint64_t)ports[i].buffer >= plan->buffers.count
-            || !range_inside(ports[i].shape, ports[i].rank, plan->ints.count) || !slot_inside(ports[i].bound, plan->dims.count))
+        if (ports[i].name >= plan->text.count || ports[i].buffer < 0 || (uint64_t)ports[i].buffer >= plan->buffers.count ||
+            !range_inside(ports[i].shape, ports[i].rank, plan->ints.count) || !slot_inside(ports[i].bound, plan->dims.count))
             return false;
     }
     return true;
@@ -109,8 +104,8 @@ bool bfm_plan_check(const void *bytes, size_t size, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_INPUT, "no compiled program: the header is missing");
     if (plan->version != BFM_PLAN_VERSION || plan->header_bytes != sizeof *plan)
         return bfm_error_set(error, BFM_ERROR_INPUT, "a compiled program of version %u, expected %d: build it again", plan->version, BFM_PLAN_VERSION);
-    if (plan->bytes != size || !sections_check(plan) || !buffers_check(plan) || !codes_check(plan) || !kernels_check(plan)
-        || !ports_check(plan, bfm_plan_formals(plan), plan->formals.count) || !ports_check(plan, bfm_plan_outputs(plan), plan->outputs.count))
+    if (plan->bytes != size || !sections_check(plan) || !buffers_check(plan) || !codes_check(plan) || !kernels_check(plan) ||
+        !ports_check(plan, bfm_plan_formals(plan), plan->formals.count) || !ports_check(plan, bfm_plan_outputs(plan), plan->outputs.count))
         return bfm_error_set(error, BFM_ERROR_INPUT, "a damaged compiled program: build it again");
     return true;
 }

@@ -9,7 +9,8 @@ StreamView stream_view(const Stream *stream, const BfmPlanStreamOperand *operand
 {
     const BfmInstance *instance = stream->run->instance;
     StreamView view = {.at = (float *)instance->memory[operand->buffer] + dim_slot(instance, operand->base, 0),
-                       .step = dim_slot(instance, operand->step, 0), .inner = dim_slot(instance, operand->inner, 0)};
+                       .step = dim_slot(instance, operand->step, 0),
+                       .inner = dim_slot(instance, operand->inner, 0)};
     for (int i = 0; i < BFM_STREAM_BATCHES; i++)
         view.batch[i] = dim_slot(instance, operand->batch[i], 0);
     return view;
@@ -87,11 +88,11 @@ void stream_scores(const Stream *stream, const StreamBlock *block, const StreamP
 /* A column operand packed block by block beforehand, where several blocks of rows read it. Batches that it does not depend on share it. */
 typedef struct PackedColumns {
     StreamView view;
-    bool transposed;               /* columns are the columns of the right operand (k), else its rows (values) */
-    int64_t width;                 /* the operand's other extent: depth or width */
+    bool transposed; /* columns are the columns of the right operand (k), else its rows (values) */
+    int64_t width;   /* the operand's other extent: depth or width */
     int64_t batches, batch_step[BFM_STREAM_BATCHES];
     int64_t block_floats;
-    float *at;                     /* [batches][chunk blocks][block_floats] */
+    float *at; /* [batches][chunk blocks][block_floats] */
 } PackedColumns;
 
 /* Statistics of the rows of a block: maximum so far and sum of exponentials below it. */
@@ -108,7 +109,7 @@ typedef struct Forward {
     int64_t chunk, first_block, end_block; /* blocks of columns of this pass, at most `chunk` */
     RowState *states;                      /* one per task: carried from pass to pass */
     char *scratch;
-    size_t scratch_bytes;                  /* of one worker */
+    size_t scratch_bytes; /* of one worker */
 } Forward;
 
 enum { CHUNK_FLOATS = 1 << 22 }; /* packed at a time, more only if one block of every batch is more */

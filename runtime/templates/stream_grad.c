@@ -7,23 +7,23 @@
 #include <string.h>
 
 enum {
-    GRAD_TASKS = 16,                /* groups are made until there are so many tasks */
-    GRAD_GROUPS = 8,                /* of one kind */
-    GRAD_COPY_FLOATS = 1 << 26,     /* of all copies of one sink */
-    GRAD_PACKED_FLOATS = 1 << 22,   /* of row operands packed beforehand, for one worker */
-    GRAD_TOTAL_FLOATS = 1 << 20,    /* of the copies of one total for batches that it sums */
+    GRAD_TASKS = 16,              /* groups are made until there are so many tasks */
+    GRAD_GROUPS = 8,              /* of one kind */
+    GRAD_COPY_FLOATS = 1 << 26,   /* of all copies of one sink */
+    GRAD_PACKED_FLOATS = 1 << 22, /* of row operands packed beforehand, for one worker */
+    GRAD_TOTAL_FLOATS = 1 << 20,  /* of the copies of one total for batches that it sums */
 };
 
 typedef struct Sink {
     StreamView operand, out;
-    int64_t width, elements;        /* elements of the whole output */
-    float *copies;                  /* of groups 1 …, each of `elements`; NULL = one group */
-    float *memory;                  /* the output */
+    int64_t width, elements; /* elements of the whole output */
+    float *copies;           /* of groups 1 …, each of `elements`; NULL = one group */
+    float *memory;           /* the output */
 } Sink;
 
 typedef struct Total {
     StreamView out;
-    int64_t elements, lanes;        /* of the whole output; tasks' batches that meet in one element */
+    int64_t elements, lanes; /* of the whole output; tasks' batches that meet in one element */
     float *copies, *memory;
 } Total;
 
@@ -33,14 +33,14 @@ typedef struct Backward {
     int64_t slope_width[BFM_STREAM_USES];
     Sink sinks[BFM_STREAM_SINKS];
     Total totals[BFM_STREAM_TOTALS];
-    unsigned shared;                /* bits: batch axes that are looped over inside a task */
+    unsigned shared; /* bits: batch axes that are looped over inside a task */
     int64_t col_groups, row_groups, batches, inner_batches;
     bool probabilities;
-    bool packed_rows;               /* row operands of a task are packed once for all its columns */
-    int64_t group_rows;             /* blocks of rows of the largest row group */
+    bool packed_rows;   /* row operands of a task are packed once for all its columns */
+    int64_t group_rows; /* blocks of rows of the largest row group */
     int64_t q_floats, k_floats, left_floats[BFM_STREAM_USES], right_floats[BFM_STREAM_USES], sink_floats[BFM_STREAM_SINKS]; /* one block packed */
     char *scratch;
-    size_t scratch_bytes;           /* of one worker */
+    size_t scratch_bytes; /* of one worker */
 } Backward;
 
 /* Operands of one task, packed: those of rows [group_rows] blocks each, those of columns one block. NULL: not packed. */
@@ -89,12 +89,9 @@ static void slopes_make(const Backward *backward, const StreamBlock *block, cons
 static const float *sink_tile(const BfmPlanStreamSink *sink, float *const *tiles)
 {
     switch ((BfmSinkSource)sink->source) {
-    case BFM_SINK_OF_RAW:
-        return tiles[BFM_TILE_RAW_GRAD];
-    case BFM_SINK_OF_SCORE:
-        return tiles[BFM_TILE_SCORE_GRAD];
-    case BFM_SINK_OF_PROBABILITY:
-        return tiles[TILE_PROBABILITY];
+    case BFM_SINK_OF_RAW: return tiles[BFM_TILE_RAW_GRAD];
+    case BFM_SINK_OF_SCORE: return tiles[BFM_TILE_SCORE_GRAD];
+    case BFM_SINK_OF_PROBABILITY: return tiles[TILE_PROBABILITY];
     }
     return NULL;
 }
@@ -153,8 +150,7 @@ static void totals_add(const Backward *backward, const StreamBlock *block, float
     }
 }
 
-static void block_run(const Backward *backward, const StreamBlock *block, const TaskPacked *task, float *const *tiles, int64_t col_group, int64_t row_group,
-                      float *gemm_scratch)
+static void block_run(const Backward *backward, const StreamBlock *block, const TaskPacked *task, float *const *tiles, int64_t col_group, int64_t row_group, float *gemm_scratch)
 {
     const Stream *stream = &backward->stream;
     const BfmPlanStream *plan = stream->plan;
@@ -321,10 +317,7 @@ static void piece_run(void *ctx, int64_t index, int worker)
     }
 }
 
-static int64_t sink_groups(const Backward *backward, int number)
-{
-    return backward->stream.plan->sinks[number].by_column ? backward->row_groups : backward->col_groups;
-}
+static int64_t sink_groups(const Backward *backward, int number) { return backward->stream.plan->sinks[number].by_column ? backward->row_groups : backward->col_groups; }
 
 static Pieces pieces_of(const Backward *backward, int output)
 {
@@ -410,8 +403,8 @@ static void totals_init(Backward *backward)
     const BfmInstance *instance = stream->run->instance;
     for (int t = 0; t < plan->total_count; t++) {
         int32_t buffer = plan->totals[t].out.buffer;
-        backward->totals[t] = (Total){.out = stream_view(stream, &plan->totals[t].out), .memory = instance->memory[buffer],
-                                      .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count]};
+        backward->totals[t] = (Total){
+            .out = stream_view(stream, &plan->totals[t].out), .memory = instance->memory[buffer], .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count]};
         if (backward->totals[t].elements * lanes_of(backward, plan->totals[t].kept) > GRAD_TOTAL_FLOATS)
             backward->shared |= ~(unsigned)plan->totals[t].kept & ((1u << plan->batch_count) - 1);
     }
@@ -432,8 +425,11 @@ static void backward_init(Backward *backward)
     for (int s = 0; s < plan->sink_count; s++) {
         const BfmPlanStreamSink *sink = &plan->sinks[s];
         int32_t buffer = sink->out.buffer;
-        backward->sinks[s] = (Sink){.operand = stream_view(stream, &sink->operand), .out = stream_view(stream, &sink->out), .width = instance->dims[sink->width],
-                                    .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count], .memory = instance->memory[buffer]};
+        backward->sinks[s] = (Sink){.operand = stream_view(stream, &sink->operand),
+                                    .out = stream_view(stream, &sink->out),
+                                    .width = instance->dims[sink->width],
+                                    .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count],
+                                    .memory = instance->memory[buffer]};
         kept &= (unsigned)sink->kept;
         backward->probabilities = backward->probabilities || sink->source == BFM_SINK_OF_PROBABILITY;
     }

@@ -55,20 +55,10 @@ static void add_both(const StreamBlock *block, const float *tile, float *out, in
 void stream_total_add(BfmTotalAlong along, const StreamBlock *block, int64_t rows, const float *tile, float *out, int64_t step, int64_t inner)
 {
     switch (along) {
-    case BFM_TOTAL_NEITHER:
-        add_all(block, tile, out);
-        break;
-    case BFM_TOTAL_ROWS:
-        add_rows(block, tile, out, step);
-        break;
-    case BFM_TOTAL_COLUMNS:
-        add_columns(block, tile, out, step);
-        break;
-    case BFM_TOTAL_DIFFERENCES:
-        add_differences(block, rows, tile, out, step);
-        break;
-    case BFM_TOTAL_BOTH:
-        add_both(block, tile, out, step, inner);
-        break;
+    case BFM_TOTAL_NEITHER: add_all(block, tile, out); break;
+    case BFM_TOTAL_ROWS: add_rows(block, tile, out, step); break;
+    case BFM_TOTAL_COLUMNS: add_columns(block, tile, out, step); break;
+    case BFM_TOTAL_DIFFERENCES: add_differences(block, rows, tile, out, step); break;
+    case BFM_TOTAL_BOTH: add_both(block, tile, out, step, inner); break;
     }
 }

@@ -11,7 +11,9 @@ enum {
     PIECE_ELEMENTS = 1 << 14, /* of the largest formal: what a plan of some tensors touches then fits into a core's cache */
     PIECE_ALIGNED = 16,       /* items, so that every piece begins at a cache line */
     COPY_ELEMENTS = 1 << 16,
-    SUM_ELEMENTS = 1 << 16, SUM_LANES = 16, SUM_PARTS = 1024,
+    SUM_ELEMENTS = 1 << 16,
+    SUM_LANES = 16,
+    SUM_PARTS = 1024,
 };
 
 /* An instance for pieces of one size, and memory for a scaled formal. */
@@ -28,8 +30,8 @@ struct BfmUpdate {
     const BfmFunction *functions;
     BfmPool *pool;
     int workers;
-    Place *places;            /* [workers + 1]: the last one for a piece of another size */
-    int64_t *dims;            /* [dims] values of the slots */
+    Place *places;              /* [workers + 1]: the last one for a piece of another size */
+    int64_t *dims;              /* [dims] values of the slots */
     int64_t *formals, *outputs; /* elements of each for one item; 0: the same for any number of items */
 };
 

@@ -10,10 +10,10 @@ typedef struct BfmUpdate BfmUpdate;
 
 typedef struct BfmUpdateCall {
     int64_t symbols[BFM_PLAN_SYMBOLS];
-    int leading;            /* which of them is s0 */
-    void *const *formals;   /* [formals] memory as for an instance of the whole */
-    void *const *homes;     /* [outputs] where results go, which may be a formal's memory; NULL = nowhere */
-    int scaled;             /* a formal of reals that is multiplied by `scale` first; -1 = none */
+    int leading;          /* which of them is s0 */
+    void *const *formals; /* [formals] memory as for an instance of the whole */
+    void *const *homes;   /* [outputs] where results go, which may be a formal's memory; NULL = nowhere */
+    int scaled;           /* a formal of reals that is multiplied by `scale` first; -1 = none */
     float scale;
     uint64_t seed, step;
 } BfmUpdateCall;

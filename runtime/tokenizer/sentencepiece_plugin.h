@@ -28,7 +28,7 @@ typedef struct SentencepiecePlugin {
 } SentencepiecePlugin;
 
 #define SENTENCEPIECE_PLUGIN_SYMBOL "bfm_sentencepiece_plugin"
-#define SENTENCEPIECE_PLUGIN_FILE "libbfm_sentencepiece.so"
+#define SENTENCEPIECE_PLUGIN_FILE   "libbfm_sentencepiece.so"
 
 #ifdef __cplusplus
 }

@@ -105,10 +105,7 @@ int64_t bfm_tokenizer_vocab(const BfmTokenizer *tokenizer) { return tokenizer->v
 
 uint64_t bfm_tokenizer_hash(const BfmTokenizer *tokenizer) { return tokenizer->hash; }
 
-bool bfm_tokenizer_encode(const BfmTokenizer *tokenizer, BfmText text, BfmIds *ids, BfmError *error)
-{
-    return tokenizer->kind->encode(tokenizer->handle, text, ids, error);
-}
+bool bfm_tokenizer_encode(const BfmTokenizer *tokenizer, BfmText text, BfmIds *ids, BfmError *error) { return tokenizer->kind->encode(tokenizer->handle, text, ids, error); }
 
 bool bfm_tokenizer_decode(const BfmTokenizer *tokenizer, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error)
 {
@@ -126,8 +123,7 @@ bool bfm_tokenizer_save(const BfmTokenizer *tokenizer, const char *folder, BfmEr
     json_t *object = json_pack("{s:i, s:s, s:I, s:s}", "schema", SCHEMA, "kind", tokenizer->kind->name, "vocab", (json_int_t)tokenizer->vocab, "hash", hash);
     bool saved = path && model_path && (object || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: out of memory", path));
     if (saved && tokenizer->model.length > 0)
-        saved = json_object_set_new(object, "model", json_string(MODEL_NAME)) == 0 &&
-                bfm_atomic_write(model_path, tokenizer->model.data, tokenizer->model.length, error);
+        saved = json_object_set_new(object, "model", json_string(MODEL_NAME)) == 0 && bfm_atomic_write(model_path, tokenizer->model.data, tokenizer->model.length, error);
     saved = saved && bfm_json_write(path, object, error);
     json_decref(object);
     free(path);
@@ -165,8 +161,8 @@ static BfmTokenizer *load_object(const json_t *object, const char *path, const c
     }
     BfmTokenizer *tokenizer = load_kind(kind, folder, kind->train != NULL, error);
     if (tokenizer && (tokenizer->hash != hash || tokenizer->vocab != vocab)) {
-        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s: describes another tokenizer than the one found (vocab %" PRId64 ", found %" PRId64 "); pack the text again", path,
-                            vocab, tokenizer->vocab);
+        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s: describes another tokenizer than the one found (vocab %" PRId64 ", found %" PRId64 "); pack the text again", path, vocab,
+                            tokenizer->vocab);
         bfm_tokenizer_free(tokenizer);
         tokenizer = NULL;
     }

@@ -33,8 +33,7 @@ static const SentencepiecePlugin *load_plugin(BfmError *error)
         if (plugin && plugin->version == SENTENCEPIECE_PLUGIN_VERSION)
             return plugin;
     }
-    (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT,
-                        "this bfmc was built without SentencePiece; install libsentencepiece-dev and g++ and build again, or use --tokenizer byte");
+    (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "this bfmc was built without SentencePiece; install libsentencepiece-dev and g++ and build again, or use --tokenizer byte");
     return NULL;
 }
 
@@ -132,5 +131,4 @@ static bool sentencepiece_train(const BfmText *texts, int64_t count, int64_t voc
     return plugin && finished(plugin->train(vocab, next_text, &source, take_text, &sink, reason), &sink, "learn from the text", reason, error);
 }
 
-const TokenizerKind bfm_tokenizer_sentencepiece = {"sentencepiece",      sentencepiece_open,   sentencepiece_close,
-                                                   sentencepiece_encode, sentencepiece_decode, sentencepiece_train};
+const TokenizerKind bfm_tokenizer_sentencepiece = {"sentencepiece", sentencepiece_open, sentencepiece_close, sentencepiece_encode, sentencepiece_decode, sentencepiece_train};

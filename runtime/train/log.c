@@ -24,9 +24,7 @@ static Line classify(const char *line, size_t length, int64_t through_step)
 {
     json_t *record = json_loadb(line, length, 0, NULL);
     const json_t *step = json_object_get(record, "step");
-    Line kind = !json_is_object(record)                                                                  ? LINE_BROKEN
-                : through_step >= 0 && json_is_integer(step) && json_integer_value(step) > through_step ? LINE_LATER
-                                                                                                         : LINE_KEEP;
+    Line kind = !json_is_object(record) ? LINE_BROKEN : through_step >= 0 && json_is_integer(step) && json_integer_value(step) > through_step ? LINE_LATER : LINE_KEEP;
     json_decref(record);
     return kind;
 }
@@ -66,8 +64,8 @@ static bool truncate_tail(BfmLog *log, int64_t through_step, BfmError *error)
     size_t size = file.size;
     bool found = kept_bytes((const char *)file.data, size, through_step, log->path, &kept, error);
     bfm_mapped_file_close(&file); /* before the file shrinks under the mapping */
-    return found && (kept == size || ftruncate(log->descriptor, (off_t)kept) == 0 ||
-                     bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be truncated: %s", log->path, strerror(errno)));
+    return found &&
+           (kept == size || ftruncate(log->descriptor, (off_t)kept) == 0 || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be truncated: %s", log->path, strerror(errno)));
 }
 
 BfmLog *bfm_log_open(const char *path, int64_t through_step, BfmError *error)
@@ -110,8 +108,7 @@ static bool write_all(const BfmLog *log, const char *data, size_t size, BfmError
         if (written <= 0) {
             int code = errno;
             bool repaired = done == 0 || ftruncate(log->descriptor, start) == 0; /* half a line must not stand before the next one */
-            return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be written: %s%s", log->path, strerror(code),
-                                 repaired ? "" : "; its last line is partial");
+            return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be written: %s%s", log->path, strerror(code), repaired ? "" : "; its last line is partial");
         }
         done += (size_t)written;
     }

@@ -17,7 +17,8 @@
 #include <string.h>
 
 /* What `check` does with the text, for every model in it. Codes E01xx are about text alone: their examples are only parsed. */
-static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *text, bool parse_only) {
+static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *text, bool parse_only)
+{
     if (parse_only) {
         parse_file(arena, interner, diags, "example.bfm", text, strlen(text));
         return;
@@ -25,7 +26,8 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
     const LowerOptions options = {.mode = MODE_TRAIN};
     Module *module = module_load_text(arena, interner, diags, BFM_SOURCE_DIR "/stdlib", "example.bfm", text, strlen(text));
     assert_non_null(module);
-    if (diag_errors(diags) > 0) return;
+    if (diag_errors(diags) > 0)
+        return;
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
     const Lowered **models = ARENA_ARRAY(arena, const Lowered *, items->count + 1);
     int count = 0;
@@ -33,28 +35,35 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
     for (int i = 0; i < items->count; i++)
         if (items->kids[i]->kind == NODE_MODEL) {
             const Lowered *lowered = lower_model(module, items->kids[i], &options);
-            if (lowered) models[count++] = lowered;
+            if (lowered)
+                models[count++] = lowered;
             const Verdict verdict = lowered ? verdict_of(arena, lowered) : (Verdict){.step_count = 0};
-            if (lowered) verdict_warn(module, lowered, &verdict);
-            if (lowered) requirements_warn(module, lowered, 4, 16);
+            if (lowered)
+                verdict_warn(module, lowered, &verdict);
+            if (lowered)
+                requirements_warn(module, lowered, 4, 16);
         }
     groups_warn_all(module, models, count);
 }
 
 /* A line of source or carets: blanks and digits, then `|`; or a gap. */
-static bool is_excerpt(const char *line) {
-    if (strncmp(line, "...", 3) == 0) return true;
+static bool is_excerpt(const char *line)
+{
+    if (strncmp(line, "...", 3) == 0)
+        return true;
     return line[strspn(line, " 0123456789")] == '|';
 }
 
 /* What the library's own lines look like is not the matter of these texts: of a place in stdlib only the file stays, and gutters have no width. */
-static void strip(const char *printed, Str *out) {
+static void strip(const char *printed, Str *out)
+{
     bool library = false;
     for (const char *line = printed; *line;) {
         size_t length = strcspn(line, "\n");
         const char *place = memmem(line, length, BFM_SOURCE_DIR "/", strlen(BFM_SOURCE_DIR "/"));
         bool excerpt = is_excerpt(line), arrow = memmem(line, length, "--> ", 4) || memmem(line, length, "::: ", 4);
-        if (!excerpt) library = false;
+        if (!excerpt)
+            library = false;
         if (place && arrow) {
             library = true;
             place += strlen(BFM_SOURCE_DIR "/");
@@ -72,9 +81,11 @@ static void strip(const char *printed, Str *out) {
     }
 }
 
-static char *read_golden(const char *path) {
+static char *read_golden(const char *path)
+{
     FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
+    if (!file)
+        return NULL;
     char *text = calloc(1, 1 << 16);
     size_t length = fread(text, 1, (1 << 16) - 1, file);
     text[length] = '\0';
@@ -82,7 +93,8 @@ static char *read_golden(const char *path) {
     return text;
 }
 
-static bool same_as_golden(DiagCode code, const char *printed) {
+static bool same_as_golden(DiagCode code, const char *printed)
+{
     char path[512];
     snprintf(path, sizeof path, "%s/tests/error/golden/%s.txt", BFM_SOURCE_DIR, diag_name(code));
     if (getenv("BFM_UPDATE")) {
@@ -94,19 +106,23 @@ static bool same_as_golden(DiagCode code, const char *printed) {
     }
     char *golden = read_golden(path);
     bool same = golden && strcmp(golden, printed) == 0;
-    if (!same) print_error("%s is\n%s\n-- printed is --\n%s\n", path, golden ? golden : "(absent)", printed);
+    if (!same)
+        print_error("%s is\n%s\n-- printed is --\n%s\n", path, golden ? golden : "(absent)", printed);
     free(golden);
     return same;
 }
 
-static bool gives(const Diagnostics *diags, DiagCode code) {
+static bool gives(const Diagnostics *diags, DiagCode code)
+{
     for (int i = 0; i < diag_count(diags); i++)
-        if (diag_get(diags, i)->code == code) return true;
+        if (diag_get(diags, i)->code == code)
+            return true;
     return false;
 }
 
 /* Whether the row holds; what is wrong goes to stderr. */
-static bool row_holds(DiagCode code, bool good) {
+static bool row_holds(DiagCode code, bool good)
+{
     Arena *arena = arena_new();
     Interner *interner = interner_new();
     Diagnostics *diags = diagnostics_new();
@@ -117,7 +133,8 @@ static bool row_holds(DiagCode code, bool good) {
     strip(str_text(&text), &printed);
     str_free(&text);
     bool holds = good ? diag_count(diags) == 0 : gives(diags, code) && same_as_golden(code, str_text(&printed));
-    if (!holds) print_error("%s: the %s example\n%s\ngives\n%s\n", diag_name(code), good ? "good" : "bad", diag_example(code, good), str_text(&printed));
+    if (!holds)
+        print_error("%s: the %s example\n%s\ngives\n%s\n", diag_name(code), good ? "good" : "bad", diag_example(code, good), str_text(&printed));
     str_free(&printed);
     diagnostics_free(diags);
     interner_free(interner);
@@ -125,19 +142,22 @@ static bool row_holds(DiagCode code, bool good) {
     return holds;
 }
 
-static void test_examples(void **state) {
+static void test_examples(void **state)
+{
     (void)state;
     int failures = 0;
     for (int i = 0; i < DIAG_COUNT; i++) {
         DiagCode code = (DiagCode)i;
-        if (!*diag_example(code, false)) continue; /* a file of 16 MiB is no example: test_large */
+        if (!*diag_example(code, false))
+            continue; /* a file of 16 MiB is no example: test_large */
         failures += !row_holds(code, false);
         failures += !row_holds(code, true);
     }
     assert_int_equal(failures, 0);
 }
 
-static void test_large(void **state) {
+static void test_large(void **state)
+{
     (void)state;
     Arena *arena = arena_new();
     Interner *interner = interner_new();
@@ -154,7 +174,8 @@ static void test_large(void **state) {
     arena_free(arena);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {cmocka_unit_test(test_examples), cmocka_unit_test(test_large)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

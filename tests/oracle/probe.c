@@ -23,7 +23,7 @@
 
 typedef struct Command {
     const EngineKind *kind;
-    bool wide;           /* numbers are double */
+    bool wide; /* numbers are double */
     int threads;
     const char *library;
 } Command;
@@ -38,11 +38,11 @@ typedef struct Probe {
     Diagnostics *diags;
     BfmSafetensors *file;
     Engine *engine;
-    Lowered *lowered, *plain;   /* plain: without the derivative, for difference quotients */
+    Lowered *lowered, *plain; /* plain: without the derivative, for difference quotients */
     Store *store;
     Executable *executable, *quotient;
     int64_t batch, length, runs;
-    double step;                /* the input `step`, in either width */
+    double step; /* the input `step`, in either width */
     float narrow_step;
     Tensors results;
     BfmError error;
@@ -158,8 +158,8 @@ static bool run(Probe *probe, const Lowered *lowered, Executable *executable, in
 
 static void keep(Probe *probe, const char *name, int rank, const int64_t *shape, const void *data, int64_t elements)
 {
-    BfmTensor tensor = {.name = name, .dtype = probe->command->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank,
-                        .data = arena_memdup(probe->arena, data, (size_t)elements * width(probe))};
+    BfmTensor tensor = {
+        .name = name, .dtype = probe->command->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank, .data = arena_memdup(probe->arena, data, (size_t)elements * width(probe))};
     for (int i = 0; i < rank; i++)
         tensor.shape[i] = shape[i];
     vec_push(&probe->results, tensor);
@@ -201,7 +201,8 @@ static void keep_outputs(Probe *probe, int64_t number)
         int64_t shape[BFM_TENSOR_MAX_RANK] = {0};
         for (int i = 0; i < tensor->rank; i++)
             shape[i] = dim_eval(tensor->extent[i], &env);
-        keep(probe, name, entry ? entry->rank : tensor->rank, entry ? entry->shape : shape, executable_output(probe->executable, o), executable_output_elements(probe->executable, o));
+        keep(probe, name, entry ? entry->rank : tensor->rank, entry ? entry->shape : shape, executable_output(probe->executable, o),
+             executable_output_elements(probe->executable, o));
     }
     keep_number(probe, arena_printf(probe->arena, "%lld/loss", (long long)number), loss);
     if (probe->lowered->cross_entropy >= 0)
@@ -305,8 +306,8 @@ static bool carry_out(Probe *probe)
         keep_outputs(probe, i);
         commit(probe);
     }
-    return bfm_safetensors_write(arena_printf(probe->arena, "%s/out.%s.safetensors", probe->folder, probe->command->kind->name), probe->results.items, probe->results.count,
-                                 NULL, 0, NULL, &probe->error);
+    return bfm_safetensors_write(arena_printf(probe->arena, "%s/out.%s.safetensors", probe->folder, probe->command->kind->name), probe->results.items, probe->results.count, NULL,
+                                 0, NULL, &probe->error);
 }
 
 static bool one_case(const Command *command, const char *folder)

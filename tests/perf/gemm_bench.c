@@ -107,10 +107,19 @@ static void bench(BfmPool *pool, const Shape *s, BfmGemmEngine engine)
     for (int64_t i = 0; i < s->count * (a + b + c); i++)
         memory[i] = (float)(i % 251) / 251 - 0.5f;
     for (int64_t i = 0; i < s->count; i++)
-        products[i] = (BfmGemm){.m = s->m, .n = s->n, .k = s->k, .alpha = 1,
-                                .a = memory + i * a, .a_row = s->ta ? 1 : s->k, .a_col = s->ta ? s->m : 1,
-                                .b = memory + s->count * a + i * b, .b_row = s->tb ? 1 : s->n, .b_col = s->tb ? s->k : 1,
-                                .c = memory + s->count * (a + b) + i * c, .c_row = s->n, .c_col = 1};
+        products[i] = (BfmGemm){.m = s->m,
+                                .n = s->n,
+                                .k = s->k,
+                                .alpha = 1,
+                                .a = memory + i * a,
+                                .a_row = s->ta ? 1 : s->k,
+                                .a_col = s->ta ? s->m : 1,
+                                .b = memory + s->count * a + i * b,
+                                .b_row = s->tb ? 1 : s->n,
+                                .b_col = s->tb ? s->k : 1,
+                                .c = memory + s->count * (a + b) + i * c,
+                                .c_row = s->n,
+                                .c_col = 1};
     float *packed_a = bfm_buffer_new((size_t)bfm_gemm_packed_a_floats(s->m, s->k) * sizeof(float));
     float *packed_b = bfm_buffer_new((size_t)bfm_gemm_packed_b_floats(s->k, s->n) * sizeof(float));
     if (!packed_a || !packed_b)

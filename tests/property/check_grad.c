@@ -9,7 +9,7 @@
 
 typedef struct Slope {
     double value;
-    bool smooth;     /* two steps agree: no kink nearby */
+    bool smooth; /* two steps agree: no kink nearby */
     const char *error;
 } Slope;
 

@@ -69,10 +69,7 @@ bool tape_replay(void *user, const Unit *unit, int tensor, Value *value)
 
 /* ---- checks ---- */
 
-static Check failed(const char *message)
-{
-    return (Check){CHECK_FAILED, message};
-}
+static Check failed(const char *message) { return (Check){CHECK_FAILED, message}; }
 
 static Check compare_outputs(const Case *test, const Unit *unit, const Value *found, double tolerance)
 {

@@ -6,7 +6,7 @@
 
 typedef struct Path {
     const char *name;
-    bool before, after;  /* opt_simplify in that phase */
+    bool before, after; /* opt_simplify in that phase */
     bool prologues, grad;
 } Path;
 

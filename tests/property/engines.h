@@ -24,11 +24,11 @@ typedef struct Check {
 
 typedef Check CheckFn(const Case *test);
 
-Check check_text(const Case *test);   /* print, read, print is the identity; the program read back gives the same values; the copy's hash is equal */
-Check check_interp(const Case *test); /* f32 agrees with f64 within rounding, where both take the same integers */
-Check check_jit(const Case *test);    /* generated code against the interpreter, operation by operation */
-Check check_grad(const Case *test);   /* the differentiator against finite differences */
-Check check_opt(const Case *test);    /* the passes: values and gradients with and without them */
+Check check_text(const Case *test);     /* print, read, print is the identity; the program read back gives the same values; the copy's hash is equal */
+Check check_interp(const Case *test);   /* f32 agrees with f64 within rounding, where both take the same integers */
+Check check_jit(const Case *test);      /* generated code against the interpreter, operation by operation */
+Check check_grad(const Case *test);     /* the differentiator against finite differences */
+Check check_opt(const Case *test);      /* the passes: values and gradients with and without them */
 Check check_backward(const Case *test); /* generated code of the derivative: the same, streams found before differentiation */
 Check check_compiled(const Case *test); /* generated code: every operation by itself, scheduled, simplified and scheduled */
 
@@ -41,8 +41,8 @@ typedef struct Tape {
     Arena *arena;
     Value *items;
     int count, capacity, next;
-    int changed;           /* elements that replaying changed */
-    bool broken;           /* another run asked for something else */
+    int changed; /* elements that replaying changed */
+    bool broken; /* another run asked for something else */
 } Tape;
 bool tape_record(void *user, const Unit *unit, int tensor, Value *value);
 bool tape_replay(void *user, const Unit *unit, int tensor, Value *value);

@@ -14,15 +14,9 @@ uint64_t gen_next(Generator *gen)
     return z ^ (z >> 31);
 }
 
-int gen_below(Generator *gen, int limit)
-{
-    return (int)(gen_next(gen) % (uint64_t)limit);
-}
+int gen_below(Generator *gen, int limit) { return (int)(gen_next(gen) % (uint64_t)limit); }
 
-bool gen_chance(Generator *gen, int percent)
-{
-    return gen_below(gen, 100) < percent;
-}
+bool gen_chance(Generator *gen, int percent) { return gen_below(gen, 100) < percent; }
 
 Symbol gen_name(Generator *gen, const char *stem)
 {
@@ -49,15 +43,9 @@ Dim gen_extent(Generator *gen)
     return dim_int(dims, sizes[gen_below(gen, 8)]);
 }
 
-int64_t gen_large(const Generator *gen, Dim dim)
-{
-    return dim_eval(dim, &gen->large);
-}
+int64_t gen_large(const Generator *gen, Dim dim) { return dim_eval(dim, &gen->large); }
 
-bool gen_positive(const Generator *gen, Dim dim)
-{
-    return dim_proves_nonnegative(dim_sub(gen->program->dims, dim, dim_int(gen->program->dims, 1)));
-}
+bool gen_positive(const Generator *gen, Dim dim) { return dim_proves_nonnegative(dim_sub(gen->program->dims, dim, dim_int(gen->program->dims, 1))); }
 
 int gen_pick(Generator *gen, ElemType type, int rank, Dim bound, bool total)
 {
@@ -65,8 +53,7 @@ int gen_pick(Generator *gen, ElemType type, int rank, Dim bound, bool total)
     for (int i = 0, seen = 0; i < gen->known.count; i++) {
         const Known *known = &gen->known.items[i];
         const Tensor *tensor = &gen->unit->tensors[known->tensor];
-        if (tensor->type != type || (rank >= 0 && tensor->rank != rank) || (bound && tensor->bound != bound) ||
-            (total && (known->partial >= 0 || known->infinite)))
+        if (tensor->type != type || (rank >= 0 && tensor->rank != rank) || (bound && tensor->bound != bound) || (total && (known->partial >= 0 || known->infinite)))
             continue;
         seen++;
         if (gen_below(gen, seen) == 0 || gen_chance(gen, 25))
@@ -113,10 +100,7 @@ int draft_index(Draft *draft, Dim extent, bool fresh)
     return op_index(&draft->b, gen_name(gen, "i"), extent);
 }
 
-static Affine constant(const Draft *draft, int64_t value)
-{
-    return affine_const(draft->gen->program, dim_int(draft->gen->program->dims, value));
-}
+static Affine constant(const Draft *draft, int64_t value) { return affine_const(draft->gen->program, dim_int(draft->gen->program->dims, value)); }
 
 /* i - c or i + c, with the condition that keeps it inside. */
 static Affine shifted(Draft *draft, int index, Dim extent)
@@ -281,20 +265,11 @@ bool draft_read(Draft *draft, int known, Sized *value)
 
 /* ---- values ---- */
 
-static Sized unary(Draft *draft, ExprKind kind, Sized a, double size)
-{
-    return (Sized){expr_op(&draft->b, kind, a.expr, -1, -1), size};
-}
+static Sized unary(Draft *draft, ExprKind kind, Sized a, double size) { return (Sized){expr_op(&draft->b, kind, a.expr, -1, -1), size}; }
 
-static Sized binary(Draft *draft, ExprKind kind, Sized a, Sized b, double size)
-{
-    return (Sized){expr_op(&draft->b, kind, a.expr, b.expr, -1), size};
-}
+static Sized binary(Draft *draft, ExprKind kind, Sized a, Sized b, double size) { return (Sized){expr_op(&draft->b, kind, a.expr, b.expr, -1), size}; }
 
-static Sized number(Draft *draft, double value)
-{
-    return (Sized){expr_const(&draft->b, value), fabs(value)};
-}
+static Sized number(Draft *draft, double value) { return (Sized){expr_const(&draft->b, value), fabs(value)}; }
 
 Sized draft_bounded(Draft *draft, Sized value)
 {
@@ -315,8 +290,7 @@ static Sized leaf(Draft *draft, const Sized *leaves, int count)
     if (kind == 1 && b->op.index_count > 0) {
         const int index = gen_below(gen, b->op.index_count);
         const Sized at = {expr_pos(b, index), (double)gen_large(gen, b->op.indices[index].extent)};
-        return gen_chance(gen, 50) ? unary(draft, EXPR_SIN, at, 1)
-                                   : (Sized){expr_op(b, EXPR_MOD, at.expr, expr_const(b, 3), -1), 2};
+        return gen_chance(gen, 50) ? unary(draft, EXPR_SIN, at, 1) : (Sized){expr_op(b, EXPR_MOD, at.expr, expr_const(b, 3), -1), 2};
     }
     if (kind == 2)
         return binary(draft, EXPR_DIV, number(draft, 2), (Sized){expr_dim(b, dim_symbol(gen->program->dims, gen_chance(gen, 50) ? DIM_B : DIM_L)), 1}, 2);
@@ -329,10 +303,7 @@ static Sized leaf(Draft *draft, const Sized *leaves, int count)
 }
 
 /* 1.5 + a value within ±1: for what must stay away from 0. */
-static Sized above_zero(Draft *draft, Sized a)
-{
-    return binary(draft, EXPR_ADD, number(draft, 1.5), unary(draft, EXPR_SIN, a, 1), 2.5);
-}
+static Sized above_zero(Draft *draft, Sized a) { return binary(draft, EXPR_ADD, number(draft, 1.5), unary(draft, EXPR_SIN, a, 1), 2.5); }
 
 static Sized choice(Draft *draft, Sized a, Sized b)
 {
@@ -355,9 +326,14 @@ Sized draft_expr(Draft *draft, int depth, const Sized *leaves, int count)
     if (kind < 14) {
         const Sized b = draft_bounded(draft, draft_expr(draft, depth - 1, leaves, count));
         switch (kind) {
-        case 0: case 1: case 2: return binary(draft, EXPR_ADD, a, b, a.size + b.size);
+        case 0:
+        case 1:
+        case 2: return binary(draft, EXPR_ADD, a, b, a.size + b.size);
         case 3: return binary(draft, EXPR_SUB, a, b, a.size + b.size);
-        case 4: case 5: case 6: case 7: return binary(draft, EXPR_MUL, a, b, a.size * b.size);
+        case 4:
+        case 5:
+        case 6:
+        case 7: return binary(draft, EXPR_MUL, a, b, a.size * b.size);
         case 8: return binary(draft, EXPR_DIV, a, above_zero(draft, b), 2 * a.size);
         case 9: return (Sized){expr_op(&draft->b, EXPR_FMA, a.expr, b.expr, leaf(draft, leaves, count).expr), a.size * b.size + 3};
         case 10: return binary(draft, EXPR_MAX, a, b, fmax(a.size, b.size));
@@ -367,7 +343,8 @@ Sized draft_expr(Draft *draft, int depth, const Sized *leaves, int count)
         }
     }
     switch (kind) {
-    case 14: case 15: return unary(draft, EXPR_TANH, a, 1);
+    case 14:
+    case 15: return unary(draft, EXPR_TANH, a, 1);
     case 16: return unary(draft, EXPR_SIGMOID, a, 1);
     case 17: return unary(draft, EXPR_EXP, unary(draft, EXPR_SIN, a, 1), 2.8);
     case 18: return unary(draft, EXPR_LOG, above_zero(draft, a), 1);

@@ -19,10 +19,10 @@ typedef struct Generator {
     Unit *unit;
     uint64_t state;
     RandomOptions options;
-    DimEnv large;  /* the largest bindings, to keep sizes down */
+    DimEnv large; /* the largest bindings, to keep sizes down */
     VEC(Known) known;
     int names;
-    int depth;     /* of calls */
+    int depth; /* of calls */
 } Generator;
 
 typedef struct Draft {

@@ -6,10 +6,7 @@
 
 enum { LEAVES_MAX = 4 };
 
-static Sized number(Draft *draft, double value)
-{
-    return (Sized){expr_const(&draft->b, value), fabs(value)};
-}
+static Sized number(Draft *draft, double value) { return (Sized){expr_const(&draft->b, value), fabs(value)}; }
 
 /* Up to `count` values read anywhere. */
 static int read_some(Draft *draft, int count, Sized *leaves)
@@ -147,8 +144,8 @@ static void pattern_integers(Generator *gen)
     if (gen_chance(gen, 50) || count == 0) {
         if (indices == 0)
             return;
-        const int sum = expr_op(b, EXPR_ADD, expr_op(b, EXPR_MUL, expr_pos(b, gen_below(gen, indices)), expr_const(b, 1 + gen_below(gen, 5)), -1),
-                                expr_pos(b, gen_below(gen, indices)), -1);
+        const int sum =
+            expr_op(b, EXPR_ADD, expr_op(b, EXPR_MUL, expr_pos(b, gen_below(gen, indices)), expr_const(b, 1 + gen_below(gen, 5)), -1), expr_pos(b, gen_below(gen, indices)), -1);
         body = expr_op(b, EXPR_MOD, sum, expr_dim(b, bound), -1);
     } else {
         /* Shifted: the sigmoid of 0 or of the logarithm of a fraction is a fraction, whose multiple may be a whole number but for the last digit. */
@@ -365,7 +362,8 @@ static int new_bias(Generator *gen, Bias bias, Dim rows, Dim columns)
 {
     const Dim distances = dim_add(gen->program->dims, rows, columns), one = dim_int(gen->program->dims, 1), five = dim_int(gen->program->dims, 5);
     switch (bias) {
-    case BIAS_NONE: case BIAS_COUNT: break;
+    case BIAS_NONE:
+    case BIAS_COUNT: break;
     case BIAS_SCALE: return new_param(gen, 1, &one);
     case BIAS_ROW: return new_param(gen, 1, &rows);
     case BIAS_COLUMN: return new_param(gen, 1, &columns);
@@ -386,7 +384,10 @@ static Sized biased(Draft *score, Sized s, Bias bias, int known, int buckets, co
     Affine distance = affine_sub(program, affine_index(program, at[0]), affine_index(program, at[1]));
     distance = affine_add(program, distance, affine_const(program, columns));
     Access access = access_new(program, score->gen->known.items[known].tensor, bias == BIAS_BOTH ? 2 : 1);
-    access.subs[0] = sub_affine(bias == BIAS_SCALE ? affine_const(program, dim_int(program->dims, 0)) : bias == BIAS_DISTANCE ? distance : affine_index(program, at[bias == BIAS_COLUMN]), 1);
+    access.subs[0] = sub_affine(bias == BIAS_SCALE      ? affine_const(program, dim_int(program->dims, 0))
+                                : bias == BIAS_DISTANCE ? distance
+                                                        : affine_index(program, at[bias == BIAS_COLUMN]),
+                                1);
     if (bias == BIAS_BOTH)
         access.subs[1] = sub_index(program, at[1]);
     if (bias == BIAS_BUCKET) {
@@ -526,7 +527,7 @@ static void pattern_call(Generator *gen)
 
 void gen_operations(Generator *gen, int count)
 {
-    static void (*const patterns[])(Generator *) = {pattern_nest,     pattern_nest,  pattern_nest, pattern_nest, pattern_scatter, pattern_integers, pattern_recur, pattern_recur,
+    static void (*const patterns[])(Generator *) = {pattern_nest,     pattern_nest,     pattern_nest, pattern_nest, pattern_scatter, pattern_integers, pattern_recur, pattern_recur,
                                                     pattern_contract, pattern_contract, pattern_top,  pattern_rows, pattern_stream,  pattern_call,     pattern_top,   pattern_nest};
     const int wanted = gen->unit->op_count + count;
     for (int tries = 0; gen->unit->op_count < wanted && tries < 20 * count; tries++)
@@ -548,8 +549,11 @@ static void add_formals(Generator *gen)
         const Dim bound = i == 3 ? dim_int(gen->program->dims, 1 + gen_below(gen, 5)) : NULL;
         if (elements > ELEMENTS_MAX)
             continue;
-        const int formal = unit_formal(gen->unit, gen_name(gen, bound ? "choice" : i == 2 ? "w" : "x"), bound ? T_INT : T_REAL, i == 2 ? TENSOR_PARAM : TENSOR_INPUT, rank,
-                                       extents, bound);
+        const int formal = unit_formal(gen->unit,
+                                       gen_name(gen, bound    ? "choice"
+                                                     : i == 2 ? "w"
+                                                              : "x"),
+                                       bound ? T_INT : T_REAL, i == 2 ? TENSOR_PARAM : TENSOR_INPUT, rank, extents, bound);
         (void)known_push(gen, (Known){.tensor = formal, .size = 1.5, .partial = -1});
     }
 }

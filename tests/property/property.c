@@ -13,13 +13,8 @@ typedef struct Engine {
 } Engine;
 
 static const Engine engines[] = {
-    {"text", check_text, false},
-    {"interp", check_interp, false},
-    {"grad", check_grad, true},
-    {"jit", check_jit, false},
-    {"opt", check_opt, false},
-    {"compiled", check_compiled, false},
-    {"backward", check_backward, true},
+    {"text", check_text, false}, {"interp", check_interp, false},     {"grad", check_grad, true},         {"jit", check_jit, false},
+    {"opt", check_opt, false},   {"compiled", check_compiled, false}, {"backward", check_backward, true},
 };
 enum { ENGINE_COUNT = sizeof engines / sizeof *engines };
 

@@ -25,18 +25,18 @@ typedef struct Front {
 
 static inline Front front_new(void) { return (Front){arena_new(), interner_new(), diagnostics_new()}; }
 
-static inline void front_free(Front *front) {
+static inline void front_free(Front *front)
+{
     arena_free(front->arena);
     interner_free(front->interner);
     diagnostics_free(front->diags);
 }
 
-static inline Node *front_parse(Front *front, const char *text) {
-    return parse_file(front->arena, front->interner, front->diags, "test.bfm", text, strlen(text));
-}
+static inline Node *front_parse(Front *front, const char *text) { return parse_file(front->arena, front->interner, front->diags, "test.bfm", text, strlen(text)); }
 
 /* The parse, which must give no error; shows them if it does. */
-static inline Node *front_good(Front *front, const char *text) {
+static inline Node *front_good(Front *front, const char *text)
+{
     Node *file = front_parse(front, text);
     if (diag_count(front->diags) > 0) {
         Str out = {0};
@@ -50,9 +50,11 @@ static inline Node *front_good(Front *front, const char *text) {
 }
 
 /* The contents of a file, malloc'd; NULL if it cannot be read. */
-static inline char *front_read(const char *path) {
+static inline char *front_read(const char *path)
+{
     FILE *file = fopen(path, "rb");
-    if (!file) return NULL;
+    if (!file)
+        return NULL;
     char *text = calloc(1, 1 << 20);
     size_t length = fread(text, 1, (1 << 20) - 1, file);
     text[length] = '\0';

@@ -20,24 +20,27 @@ typedef struct Sketch {
     Arena *arena;
     Interner *interner;
     Program *program;
-    Unit *unit;     /* under construction */
-    OpBuilder op;   /* under construction */
+    Unit *unit;   /* under construction */
+    OpBuilder op; /* under construction */
 } Sketch;
 
-static inline Sketch sketch_new(void) {
+static inline Sketch sketch_new(void)
+{
     Sketch s = {.arena = arena_new(), .interner = interner_new()};
     s.program = program_new(s.arena, s.interner);
     s.unit = s.program->main = unit_new(s.program, intern(s.interner, "main"));
     return s;
 }
 
-static inline void sketch_free(Sketch *s) {
+static inline void sketch_free(Sketch *s)
+{
     interner_free(s->interner);
     arena_free(s->arena);
 }
 
 /* "4", "b", "l", "2b" */
-static inline Dim sketch_dim(Sketch *s, const char **text) {
+static inline Dim sketch_dim(Sketch *s, const char **text)
+{
     char *end;
     long value = strtol(*text, &end, 10);
     Dim dim = dim_int(s->program->dims, end == *text ? 1 : value);
@@ -48,7 +51,8 @@ static inline Dim sketch_dim(Sketch *s, const char **text) {
 }
 
 /* name, shape "2,b,3"; bound > 0 makes it an integer tensor. */
-static inline int sketch_tensor(Sketch *s, const char *name, const char *shape, TensorRole role, int bound) {
+static inline int sketch_tensor(Sketch *s, const char *name, const char *shape, TensorRole role, int bound)
+{
     Dim extent[8];
     int rank = 0;
     for (const char *at = shape; *at; at += *at == ',')
@@ -62,12 +66,14 @@ static inline int sketch_tensor(Sketch *s, const char *name, const char *shape, 
 static inline int param(Sketch *s, const char *name, const char *shape) { return sketch_tensor(s, name, shape, TENSOR_PARAM, 0); }
 static inline int input(Sketch *s, const char *name, const char *shape) { return sketch_tensor(s, name, shape, TENSOR_INPUT, 0); }
 static inline int local(Sketch *s, const char *name, const char *shape) { return sketch_tensor(s, name, shape, TENSOR_LOCAL, 0); }
-static inline int integers(Sketch *s, const char *name, const char *shape, int bound, bool formal) {
+static inline int integers(Sketch *s, const char *name, const char *shape, int bound, bool formal)
+{
     return sketch_tensor(s, name, shape, formal ? TENSOR_INPUT : TENSOR_LOCAL, bound);
 }
 
 /* Indices "i:3 j:l" */
-static inline void begin(Sketch *s, OpKind kind, Reducer reducer, const char *indices) {
+static inline void begin(Sketch *s, OpKind kind, Reducer reducer, const char *indices)
+{
     s->op = op_begin(s->unit, kind);
     s->op.op.reducer = reducer;
     for (const char *at = indices; *at;) {
@@ -79,7 +85,8 @@ static inline void begin(Sketch *s, OpKind kind, Reducer reducer, const char *in
     }
 }
 
-static inline int index_named(Sketch *s, const char **text) {
+static inline int index_named(Sketch *s, const char **text)
+{
     size_t length = 0;
     while ((*text)[length] >= 'a' && (*text)[length] <= 'z')
         length++;
@@ -93,7 +100,8 @@ static inline int index_named(Sketch *s, const char **text) {
 }
 
 /* "i", "l-s", "2-i", "3" */
-static inline Affine sketch_affine(Sketch *s, const char **text) {
+static inline Affine sketch_affine(Sketch *s, const char **text)
+{
     Program *p = s->program;
     Affine sum = affine_const(p, dim_int(p->dims, 0));
     while (**text && !strchr(",)/", **text)) {
@@ -106,7 +114,8 @@ static inline Affine sketch_affine(Sketch *s, const char **text) {
 }
 
 /* Subscripts "i,l-s,@7(g,p)/2": affine, or the value of integer tensor 7 over 2 axes. */
-static inline Access at_text(Sketch *s, int tensor, const char **text) {
+static inline Access at_text(Sketch *s, int tensor, const char **text)
+{
     Access access = access_new(s->program, tensor, 8);
     access.count = 0;
     while (**text && **text != ')') {
@@ -131,7 +140,8 @@ static inline Access at_text(Sketch *s, int tensor, const char **text) {
     return access;
 }
 
-__attribute__((format(printf, 3, 4))) static inline Access at(Sketch *s, int tensor, const char *format, ...) {
+__attribute__((format(printf, 3, 4))) static inline Access at(Sketch *s, int tensor, const char *format, ...)
+{
     char text[256];
     va_list args;
     va_start(args, format);
@@ -151,7 +161,8 @@ static inline int add(Sketch *s, int a, int b) { return bin(s, EXPR_ADD, a, b); 
 static inline void cond(Sketch *s, const char *affine) { op_cond(&s->op, sketch_affine(s, &affine)); }
 
 /* Ends the operation: out[subs] (+)= body. */
-static inline int end(Sketch *s, int out, const char *subs, int body) {
+static inline int end(Sketch *s, int out, const char *subs, int body)
+{
     s->op.op.body = body;
     s->op.op.out = at(s, out, "%s", subs);
     return op_finish(&s->op);
@@ -160,7 +171,8 @@ static inline int end(Sketch *s, int out, const char *subs, int body) {
 static inline void output(Sketch *s, const char *name, OutputKind kind, int tensor) { (void)unit_output(s->unit, intern(s->interner, name), kind, tensor); }
 
 /* loss sum= T[…]·(1 + 0.1·flat position) over all elements: every element's adjoint differs. */
-static inline void loss_of(Sketch *s, int tensor, const char *indices, const char *subs) {
+static inline void loss_of(Sketch *s, int tensor, const char *indices, const char *subs)
+{
     int loss = local(s, "loss", "");
     begin(s, OP_NEST, REDUCE_SUM, indices);
     int weight = num(s, 1);
@@ -173,12 +185,14 @@ static inline void loss_of(Sketch *s, int tensor, const char *indices, const cha
 
 /* ---- running ---------------------------------------------------------------------------------------------------------------- */
 
-static inline double sketch_random(uint64_t *state) {
+static inline double sketch_random(uint64_t *state)
+{
     *state = *state * 6364136223846793005u + 1442695040888963407u;
     return (double)(*state >> 11) / 9007199254740992.0;
 }
 
-static inline InterpContext sketch_context(void) {
+static inline InterpContext sketch_context(void)
+{
     InterpContext context = {.precision = INTERP_F64, .seed = 7, .step = 3};
     context.env.value[DIM_B] = 2;
     context.env.value[DIM_L] = 3;
@@ -186,7 +200,8 @@ static inline InterpContext sketch_context(void) {
 }
 
 /* Formals: reals in [0.2, 1.2) with varied signs if `signs`, integers anywhere below their bound and sometimes none. */
-static inline Value *sketch_formals(Sketch *s, const Unit *unit, bool signs, uint64_t seed) {
+static inline Value *sketch_formals(Sketch *s, const Unit *unit, bool signs, uint64_t seed)
+{
     InterpContext context = sketch_context();
     Value *formals = ARENA_ARRAY(s->arena, Value, unit->formal_count + 1);
     for (int f = 0; f < unit->formal_count; f++) {
@@ -206,7 +221,8 @@ static inline Value *sketch_formals(Sketch *s, const Unit *unit, bool signs, uin
     return formals;
 }
 
-static inline Value *sketch_run(Sketch *s, const Unit *unit, const Value *formals) {
+static inline Value *sketch_run(Sketch *s, const Unit *unit, const Value *formals)
+{
     InterpContext context = sketch_context();
     Value *results = ARENA_ARRAY(s->arena, Value, unit->output_count + 1);
     const char *error = interp_run(s->arena, unit, &context, formals, results, NULL);

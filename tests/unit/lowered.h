@@ -21,13 +21,15 @@ typedef struct Loaded {
     Module *module;
 } Loaded;
 
-static inline void loaded_free(Loaded *loaded) {
+static inline void loaded_free(Loaded *loaded)
+{
     arena_free(loaded->arena);
     interner_free(loaded->interner);
     diagnostics_free(loaded->diags);
 }
 
-static inline void loaded_fail(const Loaded *loaded, const char *text) {
+static inline void loaded_fail(const Loaded *loaded, const char *text)
+{
     Str out = {0};
     diag_print(loaded->diags, &out, false);
     print_error("%s\n%s\n", text, str_text(&out));
@@ -35,35 +37,43 @@ static inline void loaded_fail(const Loaded *loaded, const char *text) {
     fail();
 }
 
-static inline Loaded loaded_text(const char *text) {
+static inline Loaded loaded_text(const char *text)
+{
     Loaded loaded = {arena_new(), interner_new(), diagnostics_new(), NULL};
     loaded.module = module_load_text(loaded.arena, loaded.interner, loaded.diags, BFM_SOURCE_DIR "/stdlib", "test.bfm", text, strlen(text));
-    if (diag_errors(loaded.diags) > 0) loaded_fail(&loaded, text);
+    if (diag_errors(loaded.diags) > 0)
+        loaded_fail(&loaded, text);
     return loaded;
 }
 
-static inline Loaded loaded_file(const char *path) {
+static inline Loaded loaded_file(const char *path)
+{
     Loaded loaded = {arena_new(), interner_new(), diagnostics_new(), NULL};
     const char *message = NULL;
     loaded.module = module_load(loaded.arena, loaded.interner, loaded.diags, BFM_SOURCE_DIR "/stdlib", path, &message);
-    if (!loaded.module || diag_errors(loaded.diags) > 0) loaded_fail(&loaded, path);
+    if (!loaded.module || diag_errors(loaded.diags) > 0)
+        loaded_fail(&loaded, path);
     return loaded;
 }
 
 /* The model of that name, NULL: the last one. */
-static inline Lowered *lowered_model(const Loaded *loaded, const char *name, Mode mode) {
+static inline Lowered *lowered_model(const Loaded *loaded, const char *name, Mode mode)
+{
     const Node *items = loaded->module->files[0].root->kids[FILE_ITEMS], *model = NULL;
     for (int i = 0; i < list_count(items); i++)
-        if (list_at(items, i)->kind == NODE_MODEL && (!name || !strcmp(list_at(items, i)->name, name))) model = list_at(items, i);
+        if (list_at(items, i)->kind == NODE_MODEL && (!name || !strcmp(list_at(items, i)->name, name)))
+            model = list_at(items, i);
     assert_non_null(model);
     const LowerOptions options = {.mode = mode};
     Lowered *lowered = lower_model(loaded->module, model, &options);
-    if (!lowered) loaded_fail(loaded, name ? name : "the model");
+    if (!lowered)
+        loaded_fail(loaded, name ? name : "the model");
     return lowered;
 }
 
 /* A model of d 16 around some lines. */
-static inline Loaded loaded_lines(const char *lines) {
+static inline Loaded loaded_lines(const char *lines)
+{
     Str text = {0};
     str_printf(&text, "use std.layers\nuse std.routers\nmodel m {\n    vocab = 11\n    context = 8\n    embed(d = 16)\n    %s\n    head(tied = false)\n}\n", lines);
     Loaded loaded = loaded_text(str_text(&text));
@@ -72,10 +82,12 @@ static inline Loaded loaded_lines(const char *lines) {
 }
 
 /* The unit that the n-th call of the model is of. */
-static inline const Unit *lowered_call(const Lowered *lowered, int n) {
+static inline const Unit *lowered_call(const Lowered *lowered, int n)
+{
     const Unit *unit = lowered->program->main;
     for (int i = 0; i < unit->op_count; i++)
-        if (unit->ops[i].kind == OP_CALL && n-- == 0) return unit->ops[i].callee;
+        if (unit->ops[i].kind == OP_CALL && n-- == 0)
+            return unit->ops[i].callee;
     fail_msg("the model has fewer calls");
     return NULL;
 }

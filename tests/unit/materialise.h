@@ -31,13 +31,13 @@ typedef struct Materialise {
     Codegen *codegen;
     const InterpContext *context;
     VEC(OpCode) codes;
-    VEC(uint32_t *) guarded;   /* allocations, each GUARD_WORDS + words + GUARD_WORDS */
+    VEC(uint32_t *) guarded; /* allocations, each GUARD_WORDS + words + GUARD_WORDS */
     VEC(int64_t) guarded_words;
-    uint64_t cut;              /* state of the random cuts of ranges; 0: one call for all */
-    const void *kept;          /* what a SET extends */
-    bool check;                /* each operation's result, against the interpreter given this engine's own operands */
-    int64_t checked;           /* elements so far */
-    char message[512];         /* "" = fine */
+    uint64_t cut;      /* state of the random cuts of ranges; 0: one call for all */
+    const void *kept;  /* what a SET extends */
+    bool check;        /* each operation's result, against the interpreter given this engine's own operands */
+    int64_t checked;   /* elements so far */
+    char message[512]; /* "" = fine */
 } Materialise;
 
 static inline void *guarded_new(Materialise *m, int64_t words)
@@ -199,8 +199,7 @@ static inline int64_t first_difference(const Value *expected, const Value *found
 }
 
 /* The operation alone, as a callee whose path is `path` (draws depend on it), on this engine's operands. */
-static inline const char *interpret_alone(Materialise *m, Arena *arena, const Unit *unit, const Op *op, const char *path, void **tensors,
-                                          InterpPrecision precision, Value *result)
+static inline const char *interpret_alone(Materialise *m, Arena *arena, const Unit *unit, const Op *op, const char *path, void **tensors, InterpPrecision precision, Value *result)
 {
     const KernelCode *code = code_for(m, op);
     int count = 0, *formals = ARENA_ARRAY(arena, int, code->buffer_count + 1);
@@ -240,7 +239,12 @@ static inline void check_operation(Materialise *m, const Unit *unit, const Op *o
     m->checked += found.count;
     if ((message || at >= 0) && !m->message[0])
         (void)snprintf(m->message, sizeof m->message, "%s: %s[%" PRId64 "] is %.9g, expected %.9g %s", unit->name, unit->tensors[op->out.tensor].name, at,
-                       at < 0 ? 0 : found.real ? found.real[at] : found.integer[at], at < 0 ? 0 : expected.real ? expected.real[at] : expected.integer[at],
+                       at < 0       ? 0
+                       : found.real ? found.real[at]
+                                    : found.integer[at],
+                       at < 0          ? 0
+                       : expected.real ? expected.real[at]
+                                       : expected.integer[at],
                        message ? message : "");
     arena_free(arena);
 }

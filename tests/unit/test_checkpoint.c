@@ -259,12 +259,9 @@ static void failed_writes_keep_the_old_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(checkpoint_reads_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(list_and_prune, setup, teardown),
-        cmocka_unit_test_setup_teardown(damage_is_named_and_passed_over, setup, teardown),
-        cmocka_unit_test(differences_are_named),
-        cmocka_unit_test_setup_teardown(loading_names_the_tensor, setup, teardown),
-        cmocka_unit_test_setup_teardown(killed_writers_leave_whole_checkpoints, setup, teardown),
+        cmocka_unit_test_setup_teardown(checkpoint_reads_back, setup, teardown),           cmocka_unit_test_setup_teardown(list_and_prune, setup, teardown),
+        cmocka_unit_test_setup_teardown(damage_is_named_and_passed_over, setup, teardown), cmocka_unit_test(differences_are_named),
+        cmocka_unit_test_setup_teardown(loading_names_the_tensor, setup, teardown),        cmocka_unit_test_setup_teardown(killed_writers_leave_whole_checkpoints, setup, teardown),
         cmocka_unit_test_setup_teardown(failed_writes_keep_the_old_file, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -9,8 +9,6 @@
 
 #include <unistd.h>
 
-
-
 typedef struct World {
     Arena *arena;
     Interner *interner;
@@ -37,13 +35,13 @@ static Symbol name(World *w, const char *text) { return intern(w->interner, text
 
 static int tensor(World *w, const char *text, ElemType type, bool formal, int rank, const Dim *extents, Dim bound)
 {
-    return formal ? unit_formal(w->unit, name(w, text), type, TENSOR_INPUT, rank, extents, bound)
-                  : unit_tensor(w->unit, name(w, text), type, TENSOR_LOCAL, rank, extents, bound);
+    return formal ? unit_formal(w->unit, name(w, text), type, TENSOR_INPUT, rank, extents, bound) : unit_tensor(w->unit, name(w, text), type, TENSOR_LOCAL, rank, extents, bound);
 }
-#define EXTENTS(...) (int)(sizeof((const Dim[]){__VA_ARGS__}) / sizeof(Dim)), (const Dim[]){__VA_ARGS__}
-#define REAL(w, text, formal, ...) tensor(w, text, T_REAL, formal, EXTENTS(__VA_ARGS__), NULL)
+#define EXTENTS(...)                                                                                                                                                               \
+    (int)(sizeof((const Dim[]){__VA_ARGS__}) / sizeof(Dim)), (const Dim[]) { __VA_ARGS__ }
+#define REAL(w, text, formal, ...)       tensor(w, text, T_REAL, formal, EXTENTS(__VA_ARGS__), NULL)
 #define INT(w, text, formal, bound, ...) tensor(w, text, T_INT, formal, EXTENTS(__VA_ARGS__), bound)
-#define ACCESS(w, t, ...) access_indices((w)->program, t, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]){__VA_ARGS__})
+#define ACCESS(w, t, ...)                access_indices((w)->program, t, (int)(sizeof((const int[]){__VA_ARGS__}) / sizeof(int)), (const int[]){__VA_ARGS__})
 
 static int binary(OpBuilder *ob, ExprKind kind, int a, int b) { return expr_op(ob, kind, a, b, -1); }
 static int unary(OpBuilder *ob, ExprKind kind, int a) { return expr_op(ob, kind, a, -1, -1); }
@@ -88,8 +86,8 @@ static void compare(const Unit *unit, const Value *expected, const Value *got, c
         for (int64_t i = 0; i < got[t].count; i++) {
             bool equal = unit->tensors[t].type == T_INT ? expected[t].integer[i] == got[t].integer[i] : near(expected[t].real[i], got[t].real[i]);
             if (!equal)
-                fail_msg("%s: %s[%" PRId64 "] is %g, not %g", how, unit->tensors[t].name, i,
-                         got[t].integer ? got[t].integer[i] : got[t].real[i], expected[t].integer ? expected[t].integer[i] : expected[t].real[i]);
+                fail_msg("%s: %s[%" PRId64 "] is %g, not %g", how, unit->tensors[t].name, i, got[t].integer ? got[t].integer[i] : got[t].real[i],
+                         expected[t].integer ? expected[t].integer[i] : expected[t].real[i]);
         }
 }
 
@@ -118,7 +116,12 @@ static Value *run_once(World *w, const CodegenOptions *options, const InterpCont
 
 static void check(World *w, int64_t b, int64_t l)
 {
-    static const struct { const char *how; CodegenOptions options; uint64_t cut; bool bits; } runs[] = {
+    static const struct {
+        const char *how;
+        CodegenOptions options;
+        uint64_t cut;
+        bool bits;
+    } runs[] = {
         {"level 2", {.level = 2}, 0, true},
         {"level 2, cut", {.level = 2}, 7, true},
         {"level 0", {.level = 0}, 3, true},
@@ -494,7 +497,8 @@ static void test_wide_recur(void **state)
     for (int variant = 0; variant < 4; variant++) {
         World w = world_new();
         Dim b = batch(&w), l = length(&w), m = dim(&w, 67), n = dim(&w, 71);
-        int a = REAL(&w, "a", true, b, l), k = REAL(&w, "k", true, b, l, m), v = REAL(&w, "v", true, b, l, n), first = REAL(&w, "first", true, m, n), s = REAL(&w, "s", false, b, l, m, n);
+        int a = REAL(&w, "a", true, b, l), k = REAL(&w, "k", true, b, l, m), v = REAL(&w, "v", true, b, l, n), first = REAL(&w, "first", true, m, n),
+            s = REAL(&w, "s", false, b, l, m, n);
         OpBuilder ob = op_begin(w.unit, OP_RECUR);
         int i = op_index(&ob, name(&w, "i"), b), t = op_index(&ob, name(&w, "t"), l), e = op_index(&ob, name(&w, "e"), m), f = op_index(&ob, name(&w, "f"), n);
         ob.op.scan_count = 1;
@@ -704,10 +708,10 @@ static void test_print(void **state)
 int main(int argument_count, char **arguments)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_map), cmocka_unit_test(test_map_domain), cmocka_unit_test(test_extend), cmocka_unit_test(test_gather), cmocka_unit_test(test_guard),
-        cmocka_unit_test(test_reduce), cmocka_unit_test(test_triangle), cmocka_unit_test(test_contract), cmocka_unit_test(test_scatter),
-        cmocka_unit_test(test_scatter_affine), cmocka_unit_test(test_recur), cmocka_unit_test(test_wide_recur), cmocka_unit_test(test_top), cmocka_unit_test(test_draw),
-        cmocka_unit_test(test_scalars), cmocka_unit_test(test_sharing), cmocka_unit_test(test_tile), cmocka_unit_test(test_print),
+        cmocka_unit_test(test_map),     cmocka_unit_test(test_map_domain), cmocka_unit_test(test_extend),   cmocka_unit_test(test_gather),  cmocka_unit_test(test_guard),
+        cmocka_unit_test(test_reduce),  cmocka_unit_test(test_triangle),   cmocka_unit_test(test_contract), cmocka_unit_test(test_scatter), cmocka_unit_test(test_scatter_affine),
+        cmocka_unit_test(test_recur),   cmocka_unit_test(test_wide_recur), cmocka_unit_test(test_top),      cmocka_unit_test(test_draw),    cmocka_unit_test(test_scalars),
+        cmocka_unit_test(test_sharing), cmocka_unit_test(test_tile),       cmocka_unit_test(test_print),
     };
     if (argument_count > 1)
         cmocka_set_test_filter(arguments[1]);

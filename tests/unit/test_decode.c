@@ -25,7 +25,7 @@ typedef struct Case {
     const char *message;
     BfmSafetensors *weights; /* NULL: drawn */
     int64_t batch, length;
-    int32_t *tokens;         /* [batch, length] */
+    int32_t *tokens; /* [batch, length] */
 } Case;
 
 static void case_derive(Case *it)
@@ -324,7 +324,8 @@ static void check(Case it)
 
 static void test_golden(void **state)
 {
-    static const char *const names[] = {"dense_rope", "dense_untied", "norms_wirings", "top2_token", "structure", "factored", "glam", "positions", "primer", "soft_hash", "top1_topk"};
+    static const char *const names[] = {"dense_rope", "dense_untied", "norms_wirings", "top2_token", "structure", "factored",
+                                        "glam",       "positions",    "primer",        "soft_hash",  "top1_topk"};
     (void)state;
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         print_message("  %s\n", names[i]);
@@ -355,7 +356,8 @@ static void test_long(void **state)
 {
     (void)state;
     check(case_text("use std.layers\nuse std.routers\nmodel m {\n    vocab = 40\n    context = 300\n    embed(d = 24)\n    attention(heads = 2, head_dim = 12)\n"
-                    "    moe(experts = 4, hidden = 20, router = top2(capacity = 1))\n    ffn(hidden = 40, act = geglu)\n    head()\n}\n", 1, 300));
+                    "    moe(experts = 4, hidden = 20, router = top2(capacity = 1))\n    ffn(hidden = 40, act = geglu)\n    head()\n}\n",
+                    1, 300));
 }
 
 /* What a command asks before it decodes: effects, then a decoder. */

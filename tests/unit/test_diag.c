@@ -3,20 +3,23 @@
 
 #include <jansson.h>
 
-static Span span(int file, const char *text, const char *part) {
+static Span span(int file, const char *text, const char *part)
+{
     const char *at = strstr(text, part);
     assert_non_null(at);
     return (Span){file, (uint32_t)(at - text), (uint32_t)(at - text + (ptrdiff_t)strlen(part))};
 }
 
-static void assert_printed(const Diagnostics *diags, const char *expected) {
+static void assert_printed(const Diagnostics *diags, const char *expected)
+{
     Str out = {0};
     diag_print(diags, &out, false);
     assert_string_equal(str_text(&out), expected);
     str_free(&out);
 }
 
-static void test_text(void **state) {
+static void test_text(void **state)
+{
     (void)state;
     Diagnostics *diags = diagnostics_new();
     const char *text = "model m {\n    vocab = 61\n\té: ffn()\n}\n";
@@ -41,7 +44,8 @@ static void test_text(void **state) {
     diagnostics_free(diags);
 }
 
-static void test_order_and_repeats(void **state) {
+static void test_order_and_repeats(void **state)
+{
     (void)state;
     Diagnostics *diags = diagnostics_new();
     const char *text = "a\nb\n";
@@ -63,7 +67,8 @@ static void test_order_and_repeats(void **state) {
 }
 
 /* Spans that end past their line, at the end of the file, or outside it, print without reading beyond the text. */
-static void test_edges(void **state) {
+static void test_edges(void **state)
+{
     (void)state;
     Diagnostics *diags = diagnostics_new();
     const char *text = "ab\ncd";
@@ -77,7 +82,8 @@ static void test_edges(void **state) {
     diagnostics_free(diags);
 }
 
-static void test_json(void **state) {
+static void test_json(void **state)
+{
     (void)state;
     Front front = front_new();
     front_parse(&front, "block \"b\" {}\nmodel m { vocab = 61x }\n");
@@ -106,7 +112,8 @@ static void test_json(void **state) {
     diagnostics_free(none);
 }
 
-static void test_color(void **state) {
+static void test_color(void **state)
+{
     (void)state;
     Front front = front_new();
     front_parse(&front, "}");
@@ -117,14 +124,17 @@ static void test_color(void **state) {
     front_free(&front);
 }
 
-static bool has_code(const Diagnostics *diags, DiagCode code) {
+static bool has_code(const Diagnostics *diags, DiagCode code)
+{
     for (int i = 0; i < diag_count(diags); i++)
-        if (diag_get(diags, i)->code == code) return true;
+        if (diag_get(diags, i)->code == code)
+            return true;
     return false;
 }
 
 /* The catalogue is complete and in form; codes of the front end (E01xx) come from their bad example and not from their good one. */
-static void test_catalogue(void **state) {
+static void test_catalogue(void **state)
+{
     (void)state;
     for (int i = 0; i < DIAG_COUNT; i++) {
         DiagCode code = (DiagCode)i, found;
@@ -132,10 +142,12 @@ static void test_catalogue(void **state) {
         assert_true(diag_find(name, &found) && found == code);
         assert_true(strlen(name) == 5 && (name[0] == (diag_severity(code) == SEVERITY_ERROR ? 'E' : 'W')));
         assert_true(*diag_title(code) && *diag_explanation(code));
-        if (strncmp(name, "E01", 3) != 0 || !*diag_example(code, false)) continue;
+        if (strncmp(name, "E01", 3) != 0 || !*diag_example(code, false))
+            continue;
         Front front = front_new();
         front_parse(&front, diag_example(code, false));
-        if (!has_code(front.diags, code)) print_error("%s is not given by its example\n", name);
+        if (!has_code(front.diags, code))
+            print_error("%s is not given by its example\n", name);
         assert_true(has_code(front.diags, code));
         front_free(&front);
         front = front_new();
@@ -146,10 +158,11 @@ static void test_catalogue(void **state) {
     assert_false(diag_find("E9999", &code));
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text), cmocka_unit_test(test_order_and_repeats), cmocka_unit_test(test_edges),
-        cmocka_unit_test(test_json), cmocka_unit_test(test_color),             cmocka_unit_test(test_catalogue),
+        cmocka_unit_test(test_text),  cmocka_unit_test(test_order_and_repeats), cmocka_unit_test(test_edges), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_color), cmocka_unit_test(test_catalogue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -93,9 +93,31 @@ static void substitution(void **state)
 static void proofs(void **state)
 {
     (void)state;
-    static const char *const yes[] = {"0", "b - 1", "l^2 - l", "b*l - b - l + 1", "l - p - 1", "p", "ceil(l/4) - l/4", "l - floor(l/2)", "ceil(l/4)",
-                                      "ceil(l/4) - 1", "floor(l/4) + 1 - l/4", "l - min(l, 7)", "7 - min(l, 7)", "max(l, 7) - 7", "min(l, 7) - 1",
-                                      "l/4 + 1 - ceil(l/4)", "l/4 + 3/4 - ceil(l/4)", "l - ceil(l/4)", "floor(l/4)", "4*ceil(b*l/4) - b*l", "s0*s1 - s0", "n - 1", "l - n", "l - p - n", "l*n - n*n - n*p"};
+    static const char *const yes[] = {"0",
+                                      "b - 1",
+                                      "l^2 - l",
+                                      "b*l - b - l + 1",
+                                      "l - p - 1",
+                                      "p",
+                                      "ceil(l/4) - l/4",
+                                      "l - floor(l/2)",
+                                      "ceil(l/4)",
+                                      "ceil(l/4) - 1",
+                                      "floor(l/4) + 1 - l/4",
+                                      "l - min(l, 7)",
+                                      "7 - min(l, 7)",
+                                      "max(l, 7) - 7",
+                                      "min(l, 7) - 1",
+                                      "l/4 + 1 - ceil(l/4)",
+                                      "l/4 + 3/4 - ceil(l/4)",
+                                      "l - ceil(l/4)",
+                                      "floor(l/4)",
+                                      "4*ceil(b*l/4) - b*l",
+                                      "s0*s1 - s0",
+                                      "n - 1",
+                                      "l - n",
+                                      "l - p - n",
+                                      "l*n - n*n - n*p"};
     static const char *const no[] = {"-1", "b - 2", "l - b", "p - 1", "l/4 - ceil(l/4)", "min(l, 7) - 2", "l - p - 2", "floor(l/4) - 1", "n - 2", "n - p", "l - p - n - 1"};
     for (size_t i = 0; i < sizeof yes / sizeof *yes; i++)
         if (!dim_proves_nonnegative(read(yes[i])))

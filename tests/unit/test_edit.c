@@ -19,7 +19,8 @@ static const char BLOCK[] = "block b(d: width = 8) {\n"
 
 static Node *number(Front *front, int64_t value) { return ast_number(front->arena, rational_int(value)); }
 
-static void assert_text(const Node *node, const char *expected) {
+static void assert_text(const Node *node, const char *expected)
+{
     Str out = {0};
     ast_print(node, &out);
     assert_string_equal(str_text(&out), expected);
@@ -27,15 +28,18 @@ static void assert_text(const Node *node, const char *expected) {
 }
 
 /* The value at a path as text, "-" where it is not given. */
-static void assert_value(Node *root, const char *path, const char *expected) {
+static void assert_value(Node *root, const char *path, const char *expected)
+{
     Str out = {0};
     Node *value = bfm_ast_get(root, path);
-    if (value) ast_print_flat(value, &out);
+    if (value)
+        ast_print_flat(value, &out);
     assert_string_equal(value ? str_text(&out) : "-", expected);
     str_free(&out);
 }
 
-static void test_get(void **state) {
+static void test_get(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, BLOCK);
@@ -60,15 +64,32 @@ static void test_get(void **state) {
     front_free(&front);
 }
 
-static void test_set(void **state) {
+static void test_set(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, "block b(d: width) { f(hidden = 3)  g(router = s) }\nmodel m { vocab = 61  b() }\nrecipe r { seed = 1 }\n");
-    struct { const char *path; int64_t value; BfmAstStatus status; } cases[] = {
-        {"b.f_0.hidden", 5, BFM_AST_OK}, {"b.f_0.heads", 2, BFM_AST_OK}, {"b.g_0.router.capacity", 1, BFM_AST_OK}, {"b.d", 16, BFM_AST_OK},
-        {"m.vocab", 62, BFM_AST_OK},     {"m.context", 24, BFM_AST_OK},  {"r.seed", 7, BFM_AST_OK},                {"r.batch", 8, BFM_AST_OK},
-        {"b.f_0.norm", 0, BFM_AST_OK},   {"b.h_0.hidden", 5, BFM_AST_NO_SUCH_PATH}, {"x.y", 1, BFM_AST_NO_SUCH_PATH}, {"b.f_0", 1, BFM_AST_NOT_AN_ATTRIBUTE},
-        {"b.f_0.hidden.x", 1, BFM_AST_NO_SUCH_PATH}, {"b.e", 1, BFM_AST_NO_SUCH_PATH}, {"", 1, BFM_AST_NO_SUCH_PATH}, {"b.f_0.", 1, BFM_AST_NOT_AN_ATTRIBUTE},
+    struct {
+        const char *path;
+        int64_t value;
+        BfmAstStatus status;
+    } cases[] = {
+        {"b.f_0.hidden", 5, BFM_AST_OK},
+        {"b.f_0.heads", 2, BFM_AST_OK},
+        {"b.g_0.router.capacity", 1, BFM_AST_OK},
+        {"b.d", 16, BFM_AST_OK},
+        {"m.vocab", 62, BFM_AST_OK},
+        {"m.context", 24, BFM_AST_OK},
+        {"r.seed", 7, BFM_AST_OK},
+        {"r.batch", 8, BFM_AST_OK},
+        {"b.f_0.norm", 0, BFM_AST_OK},
+        {"b.h_0.hidden", 5, BFM_AST_NO_SUCH_PATH},
+        {"x.y", 1, BFM_AST_NO_SUCH_PATH},
+        {"b.f_0", 1, BFM_AST_NOT_AN_ATTRIBUTE},
+        {"b.f_0.hidden.x", 1, BFM_AST_NO_SUCH_PATH},
+        {"b.e", 1, BFM_AST_NO_SUCH_PATH},
+        {"", 1, BFM_AST_NO_SUCH_PATH},
+        {"b.f_0.", 1, BFM_AST_NOT_AN_ATTRIBUTE},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         assert_int_equal(bfm_ast_set(front.arena, front.interner, file, cases[i].path, number(&front, cases[i].value)), cases[i].status);
@@ -84,7 +105,8 @@ static void test_set(void **state) {
 }
 
 /* The default of a definition's attribute. */
-static void test_set_default(void **state) {
+static void test_set_default(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, "fn g(x) = x\nlayer f(x[b, l, d]; heads: count, act: fn = g, t[b, l] = 0) -> [b, l, d] { return y[b, l, o] = act(x[b, l, o]) }\n");
@@ -99,15 +121,18 @@ static void test_set_default(void **state) {
     front_free(&front);
 }
 
-static void assert_lines(Front *front, Node *root, const char *path, const char *expected) {
+static void assert_lines(Front *front, Node *root, const char *path, const char *expected)
+{
     Node *lines[16];
     const char *labels[16], *text = "";
     int count = bfm_ast_lines(front->arena, root, path, lines, labels, 16);
-    for (int i = 0; i < count; i++) text = arena_printf(front->arena, "%s%s%s", text, i ? " " : "", labels[i]);
+    for (int i = 0; i < count; i++)
+        text = arena_printf(front->arena, "%s%s%s", text, i ? " " : "", labels[i]);
     assert_string_equal(text, expected);
 }
 
-static void test_lines(void **state) {
+static void test_lines(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, BLOCK);
@@ -119,7 +144,8 @@ static void test_lines(void **state) {
     front_free(&front);
 }
 
-static void test_structure(void **state) {
+static void test_structure(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, BLOCK);
@@ -158,7 +184,8 @@ static void test_structure(void **state) {
     front_free(&front);
 }
 
-static void test_settings_stay(void **state) {
+static void test_settings_stay(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, "model m { vocab = 61  f()  g() }\n");
@@ -168,7 +195,8 @@ static void test_settings_stay(void **state) {
 }
 
 /* A copy shares nothing that can change with what it was copied from. */
-static void test_clone(void **state) {
+static void test_clone(void **state)
+{
     (void)state;
     Front front = front_new(), other = front_new();
     Node *file = front_good(&front, BLOCK), *twin = bfm_ast_clone(front.arena, file), *import = node_import(other.arena, other.interner, file);
@@ -185,15 +213,18 @@ static void test_clone(void **state) {
     front_free(&other);
 }
 
-static void test_status_texts(void **state) {
+static void test_status_texts(void **state)
+{
     (void)state;
-    for (int status = BFM_AST_OK; status <= BFM_AST_OVERLAP; status++) assert_string_not_equal(bfm_ast_status_text((BfmAstStatus)status), "unknown status");
+    for (int status = BFM_AST_OK; status <= BFM_AST_OVERLAP; status++)
+        assert_string_not_equal(bfm_ast_status_text((BfmAstStatus)status), "unknown status");
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_get),           cmocka_unit_test(test_set), cmocka_unit_test(test_set_default),   cmocka_unit_test(test_lines),        cmocka_unit_test(test_structure),
-        cmocka_unit_test(test_settings_stay), cmocka_unit_test(test_clone), cmocka_unit_test(test_status_texts),
+        cmocka_unit_test(test_get),       cmocka_unit_test(test_set),           cmocka_unit_test(test_set_default), cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_structure), cmocka_unit_test(test_settings_stay), cmocka_unit_test(test_clone),       cmocka_unit_test(test_status_texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

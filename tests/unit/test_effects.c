@@ -5,15 +5,18 @@
 
 #include "lower/verdict.h"
 
-static void assert_effect(const char *what, Effect effect, const char *expected) {
+static void assert_effect(const char *what, Effect effect, const char *expected)
+{
     Str text = {0};
     effect_print(effect, &text);
-    if (strcmp(str_text(&text), expected)) fail_msg("%s: %s, expected %s", what, str_text(&text), expected);
+    if (strcmp(str_text(&text), expected))
+        fail_msg("%s: %s, expected %s", what, str_text(&text), expected);
     str_free(&text);
 }
 
 /* The effect of the first output of the sketch's unit; it is checked by brute force too. */
-static void assert_sketch(Sketch *s, int tensor, const char *expected) {
+static void assert_sketch(Sketch *s, int tensor, const char *expected)
+{
     output(s, "y", OUTPUT_RESULT, tensor);
     assert_null(program_verify(s->program));
     const ProgramEffects *effects = effects_analyse(s->arena, s->program);
@@ -24,7 +27,8 @@ static void assert_sketch(Sketch *s, int tensor, const char *expected) {
 
 /* ---- single operations ---- */
 
-static void test_past(void **state) {
+static void test_past(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     const int x = input(&s, "x", "b,l"), y = local(&s, "y", "b,l");
@@ -34,7 +38,8 @@ static void test_past(void **state) {
     assert_sketch(&s, y, "own [-inf, 0], cross empty, ext {}");
 }
 
-static void test_window(void **state) {
+static void test_window(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     const int x = input(&s, "x", "b,l"), w = param(&s, "w", "3"), y = local(&s, "y", "b,l");
@@ -44,7 +49,8 @@ static void test_window(void **state) {
     assert_sketch(&s, y, "own [-2, 0], cross empty, ext {}");
 }
 
-static void test_strict_past_and_future(void **state) {
+static void test_strict_past_and_future(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l"), y = local(&s, "y", "b,l");
@@ -61,7 +67,8 @@ static void test_strict_past_and_future(void **state) {
     assert_sketch(&s, y, "own [-inf, 1], cross empty, ext {l}");
 }
 
-static void test_whole_axis_and_rows(void **state) {
+static void test_whole_axis_and_rows(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l"), y = local(&s, "y", "b");
@@ -79,21 +86,29 @@ static void test_whole_axis_and_rows(void **state) {
     assert_sketch(&s, y, "own [0, 0], cross [0, 0], ext {b}");
 }
 
-static void test_reversed(void **state) {
+static void test_reversed(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     const int x = input(&s, "x", "b,l"), y = local(&s, "y", "b,l");
     begin(&s, OP_NEST, REDUCE_SET, "b:b i:l");
-    Affine back = affine_sub(s.program, affine_const(s.program, dim_sub(s.program->dims, dim_symbol(s.program->dims, DIM_L), dim_int(s.program->dims, 1))), affine_index(s.program, 1));
+    Affine back =
+        affine_sub(s.program, affine_const(s.program, dim_sub(s.program->dims, dim_symbol(s.program->dims, DIM_L), dim_int(s.program->dims, 1))), affine_index(s.program, 1));
     Access access = at(&s, x, "b,i");
     access.subs[1] = sub_affine(back, 1);
     (void)end(&s, y, "b,i", expr_read(&s.op, access));
     assert_sketch(&s, y, "own [-inf, inf], cross empty, ext {l}");
 }
 
-static void test_recurrences(void **state) {
+static void test_recurrences(void **state)
+{
     (void)state;
-    static const struct { const char *indices; int scan[3], count; bool reverse; const char *effect; } cases[] = {
+    static const struct {
+        const char *indices;
+        int scan[3], count;
+        bool reverse;
+        const char *effect;
+    } cases[] = {
         {"b:b i:l c:2", {1}, 1, false, "own [-inf, 0], cross empty, ext {}"},
         {"b:b i:l c:2", {1, 2}, 2, false, "own [-inf, 0], cross empty, ext {}"},
         {"b:b i:l c:2", {2, 1}, 2, false, "own [-inf, inf], cross empty, ext {l}"},
@@ -119,7 +134,8 @@ static void test_recurrences(void **state) {
     }
 }
 
-static void test_ranking(void **state) {
+static void test_ranking(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l"), best = integers(&s, "best", "b,2", 1, false), y = local(&s, "y", "b,l");
@@ -134,11 +150,12 @@ static void test_ranking(void **state) {
 }
 
 /* An integer that is an index under a guard counts as that index; the guard's own effect stays. */
-static void test_guarded_index(void **state) {
+static void test_guarded_index(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
-    int x = input(&s, "x", "b,l"), gate = input(&s, "gate", "b,l"), sum = local(&s, "sum", "b,l"), token = integers(&s, "token", "b,l", 1, false), copy = integers(&s, "copy", "b,l", 1, false),
-        y = local(&s, "y", "b,l");
+    int x = input(&s, "x", "b,l"), gate = input(&s, "gate", "b,l"), sum = local(&s, "sum", "b,l"), token = integers(&s, "token", "b,l", 1, false),
+        copy = integers(&s, "copy", "b,l", 1, false), y = local(&s, "y", "b,l");
     s.unit->tensors[token].bound = s.unit->tensors[copy].bound = dim_symbol(s.program->dims, DIM_L);
     begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l s:3");
     cond(&s, "i-s");
@@ -154,7 +171,8 @@ static void test_guarded_index(void **state) {
 }
 
 /* One past the end of the axis is none: where that is depends on the length. */
-static void test_integer_beyond_its_bound(void **state) {
+static void test_integer_beyond_its_bound(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int w = param(&s, "w", "9"), token = integers(&s, "token", "l", 1, false), y = local(&s, "y", "l");
@@ -168,7 +186,8 @@ static void test_integer_beyond_its_bound(void **state) {
 }
 
 /* Distances stored from 0: the shift by the length is no dependence; reading the size itself is. */
-static void test_shifted_axis(void **state) {
+static void test_shifted_axis(void **state)
+{
     (void)state;
     for (int plain = 0; plain < 2; plain++) {
         Sketch s = sketch_new();
@@ -189,7 +208,8 @@ static void test_shifted_axis(void **state) {
 }
 
 /* A row axis and a position axis addressed together; an index that is too long for the inner axis may not pass for a position. */
-static void test_joined_axes(void **state) {
+static void test_joined_axes(void **state)
+{
     (void)state;
     for (int joined = 0; joined < 2; joined++) {
         Sketch s = sketch_new();
@@ -207,7 +227,8 @@ static void test_joined_axes(void **state) {
 
 /* ---- calls ---- */
 
-static void test_composition(void **state) {
+static void test_composition(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     Unit *window = s.unit;
@@ -234,7 +255,8 @@ static void test_composition(void **state) {
 }
 
 /* What a caller passes without an axis of positions may still have been made of all of them. */
-static void test_whole_argument(void **state) {
+static void test_whole_argument(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     Unit *inner = s.unit;
@@ -260,10 +282,13 @@ static void test_whole_argument(void **state) {
 
 /* ---- the library ---- */
 
-static void test_layers(void **state) {
+static void test_layers(void **state)
+{
     (void)state;
     static const char *const local = "own [0, 0], cross empty, ext {}", *const past = "own [-inf, 0], cross empty, ext {}", *const all = "own [-inf, inf], cross empty, ext {l}";
-    const struct { const char *line, *effect; } cases[] = {
+    const struct {
+        const char *line, *effect;
+    } cases[] = {
         {"rms_norm()", local},
         {"layer_norm()", local},
         {"ffn(hidden = 8, act = geglu)", local},
@@ -298,21 +323,26 @@ static void test_layers(void **state) {
         const ProgramEffects *effects = effects_analyse(loaded.arena, lowered->program);
         const Unit *unit = lowered_call(lowered, 1);
         for (int o = 0; o < unit->output_count; o++)
-            if (unit->outputs[o].kind == OUTPUT_RESULT) assert_effect(cases[k].line, effects_of(effects, unit)->outputs[o], cases[k].effect);
+            if (unit->outputs[o].kind == OUTPUT_RESULT)
+                assert_effect(cases[k].line, effects_of(effects, unit)->outputs[o], cases[k].effect);
         perturb_unit(loaded.arena, unit, effects, 2, 5, k);
         loaded_free(&loaded);
     }
 }
 
-static Effect model_effect(const Loaded *loaded, Mode mode) {
+static Effect model_effect(const Loaded *loaded, Mode mode)
+{
     const Lowered *lowered = lowered_model(loaded, "m", mode);
     const ProgramEffects *effects = effects_analyse(loaded->arena, lowered->program);
     return effects_of(effects, lowered->program->main)->outputs[lowered->result];
 }
 
-static void test_models(void **state) {
+static void test_models(void **state)
+{
     (void)state;
-    static const struct { const char *lines, *effect; } cases[] = {
+    static const struct {
+        const char *lines, *effect;
+    } cases[] = {
         {"ffn()\n parallel { ffn() | low_rank(rank = 2) }\n at 1/2 { ffn() }\n repeat 2 shared { ffn() }", "own [0, 0], cross empty, ext {}"},
         {"parallel { ffn() | attention(heads = 2) }", "own [-inf, 0], cross empty, ext {}"},
         {"at 3/4 { moe(experts = 4, router = top2()) }", "own [-inf, 0], cross empty, ext {}"},
@@ -331,7 +361,8 @@ static void test_models(void **state) {
 }
 
 /* The way to the leak ends in the definition that makes it. */
-static void test_path(void **state) {
+static void test_path(void **state)
+{
     (void)state;
     Loaded loaded = loaded_lines("ffn()\n attention(heads = 2)\n moe(experts = 4, router = expert_choice(group = sequence))\n ffn()");
     const Lowered *lowered = lowered_model(&loaded, "m", MODE_TRAIN);
@@ -347,7 +378,8 @@ static void test_path(void **state) {
     loaded_free(&loaded);
 }
 
-static void assert_words(const char *lines, Mode mode, const char *brief, const char *words, bool leaky) {
+static void assert_words(const char *lines, Mode mode, const char *brief, const char *words, bool leaky)
+{
     Loaded loaded = loaded_lines(lines);
     const Lowered *lowered = lowered_model(&loaded, "m", mode);
     const Verdict verdict = verdict_of(loaded.arena, lowered);
@@ -364,28 +396,31 @@ static void assert_words(const char *lines, Mode mode, const char *brief, const 
     loaded_free(&loaded);
 }
 
-static void test_words(void **state) {
+static void test_words(void **state)
+{
     (void)state;
     assert_words("ffn()", MODE_TRAIN, "token-local", "token-local: every position for itself; rows do not see each other; the length does not matter", false);
     assert_words("attention(heads = 2)", MODE_TRAIN, "causal", "causal: no position sees a later one; rows do not see each other; the length does not matter", false);
     assert_words("moe(experts = 4, router = expert_choice(group = position))", MODE_TRAIN, "token-local, other rows",
                  "token-local: every position for itself; depends on the other rows of the batch; the length does not matter", false);
-    assert_words("moe(experts = 4, router = expert_choice(group = sequence))", MODE_TRAIN, "future, length",
-                 "reads the future; rows do not see each other; depends on the length", true);
+    assert_words("moe(experts = 4, router = expert_choice(group = sequence))", MODE_TRAIN, "future, length", "reads the future; rows do not see each other; depends on the length",
+                 true);
     assert_words("moe(experts = 4, router = expert_threshold())", MODE_EVAL, "token-local",
                  "token-local: every position for itself; rows do not see each other; the length does not matter", false);
 }
 
 /* ---- random programs ---- */
 
-static void test_random_programs(void **state) {
+static void test_random_programs(void **state)
+{
     (void)state;
     int told = 0;
     for (uint64_t seed = 1; seed <= 400; seed++) {
         Sketch s = sketch_new();
         perturb_random_program(&s, seed);
         const char *wrong = program_verify(s.program);
-        if (wrong) fail_msg("seed %d: %s", (int)seed, wrong);
+        if (wrong)
+            fail_msg("seed %d: %s", (int)seed, wrong);
         told += perturb_unit(s.arena, s.program->main, effects_analyse(s.arena, s.program), 3, 4, seed);
         sketch_free(&s);
     }
@@ -393,12 +428,27 @@ static void test_random_programs(void **state) {
     assert_true(told > 10000);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_past), cmocka_unit_test(test_window), cmocka_unit_test(test_strict_past_and_future), cmocka_unit_test(test_whole_axis_and_rows),
-        cmocka_unit_test(test_reversed), cmocka_unit_test(test_recurrences), cmocka_unit_test(test_ranking), cmocka_unit_test(test_guarded_index),
-        cmocka_unit_test(test_integer_beyond_its_bound), cmocka_unit_test(test_shifted_axis), cmocka_unit_test(test_joined_axes), cmocka_unit_test(test_composition),
-        cmocka_unit_test(test_whole_argument), cmocka_unit_test(test_layers), cmocka_unit_test(test_models), cmocka_unit_test(test_path), cmocka_unit_test(test_words), cmocka_unit_test(test_random_programs),
+        cmocka_unit_test(test_past),
+        cmocka_unit_test(test_window),
+        cmocka_unit_test(test_strict_past_and_future),
+        cmocka_unit_test(test_whole_axis_and_rows),
+        cmocka_unit_test(test_reversed),
+        cmocka_unit_test(test_recurrences),
+        cmocka_unit_test(test_ranking),
+        cmocka_unit_test(test_guarded_index),
+        cmocka_unit_test(test_integer_beyond_its_bound),
+        cmocka_unit_test(test_shifted_axis),
+        cmocka_unit_test(test_joined_axes),
+        cmocka_unit_test(test_composition),
+        cmocka_unit_test(test_whole_argument),
+        cmocka_unit_test(test_layers),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_path),
+        cmocka_unit_test(test_words),
+        cmocka_unit_test(test_random_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,8 +70,8 @@ static void check_run(const Check *check, const BfmGemm *product, BfmGemmEngine 
     bfm_pool_free(pool);
     for (int64_t i = 0; i < check->c_count; i++)
         if (memcmp(&check->c[i], &check->expected[i], sizeof(float)) != 0)
-            fail_msg("%s, %d threads, %lld x %lld x %lld: C at %lld is %a, expected %a", bfm_gemm_engine_name(engine), threads, (long long)product->m,
-                     (long long)product->n, (long long)product->k, (long long)i, (double)check->c[i], (double)check->expected[i]);
+            fail_msg("%s, %d threads, %lld x %lld x %lld: C at %lld is %a, expected %a", bfm_gemm_engine_name(engine), threads, (long long)product->m, (long long)product->n,
+                     (long long)product->k, (long long)i, (double)check->c[i], (double)check->expected[i]);
 }
 
 /* The same product from operands packed beforehand, and with nothing else left of them. */
@@ -113,9 +113,9 @@ static void check_product(BfmGemm product, int64_t c_count)
 static void shapes_and_transposes(void **state)
 {
     (void)state;
-    const int64_t shapes[][3] = {{1, 1, 1},    {1, 40, 3},   {14, 32, 17},  {15, 33, 256}, {7, 5, 257},    {64, 64, 64},   {29, 100, 300}, {130, 70, 40},
-                                 {200, 16, 20}, {300, 8, 33}, {90, 500, 70}, {3, 200, 600}, {64, 31, 1025}, {350, 260, 520}, {50, 1, 64},    {33, 47, 0},
-                                 {300, 1, 70},  {1, 300, 90},  {150, 24, 530}, {5, 130, 66}};
+    const int64_t shapes[][3] = {{1, 1, 1},     {1, 40, 3},    {14, 32, 17}, {15, 33, 256}, {7, 5, 257},    {64, 64, 64},   {29, 100, 300},
+                                 {130, 70, 40}, {200, 16, 20}, {300, 8, 33}, {90, 500, 70}, {3, 200, 600},  {64, 31, 1025}, {350, 260, 520},
+                                 {50, 1, 64},   {33, 47, 0},   {300, 1, 70}, {1, 300, 90},  {150, 24, 530}, {5, 130, 66}};
     for (size_t s = 0; s < sizeof shapes / sizeof shapes[0]; s++) {
         int64_t m = shapes[s][0], n = shapes[s][1], k = shapes[s][2];
         float *a = random_new(1, m * k + 1), *b = random_new(2, k * n + 1), *d = random_new(3, (m + 3) * (n + 3));
@@ -161,7 +161,8 @@ static void gathers_and_scales(void **state)
         check_product(product, (N + 1) * (100 + M));
     }
     float *d = random_new(6, (N + 1) * (100 + M));
-    BfmGemm added = {.m = M, .n = N, .k = K, .a = a, .a_row = SPREAD, .a_col = 1, .b = b, .b_row = SPREAD, .b_col = 1, .c_rows = c_rows, .c_row = N + 1, .c_col = 1, .alpha = 1, .addend = d};
+    BfmGemm added = {
+        .m = M, .n = N, .k = K, .a = a, .a_row = SPREAD, .a_col = 1, .b = b, .b_row = SPREAD, .b_col = 1, .c_rows = c_rows, .c_row = N + 1, .c_col = 1, .alpha = 1, .addend = d};
     check_product(added, (N + 1) * (100 + M));
     bfm_buffer_free(d);
     BfmGemm strided = {.m = M, .n = N, .k = K, .a = a, .a_row = 0, .a_col = 3, .b = b, .b_row = 5, .b_col = 2, .c_row = 2 * N, .c_col = 2, .alpha = 2};
@@ -180,8 +181,20 @@ static void batches(void **state)
     int64_t row = 0;
     for (int g = 0; g < COUNT; g++) {
         int64_t rows = g % 7 == 2 ? 0 : g % 5 * 4 + g % 3;
-        products[g] = (BfmGemm){.m = rows, .n = WIDTH, .k = INNER, .a = a + row * INNER, .a_row = INNER, .a_col = 1, .b = b + g * INNER * WIDTH, .b_row = WIDTH,
-                                .b_col = 1, .c = c + row * WIDTH, .c_row = WIDTH, .c_col = 1, .alpha = 1, .accumulate = 1};
+        products[g] = (BfmGemm){.m = rows,
+                                .n = WIDTH,
+                                .k = INNER,
+                                .a = a + row * INNER,
+                                .a_row = INNER,
+                                .a_col = 1,
+                                .b = b + g * INNER * WIDTH,
+                                .b_row = WIDTH,
+                                .b_col = 1,
+                                .c = c + row * WIDTH,
+                                .c_row = WIDTH,
+                                .c_col = 1,
+                                .alpha = 1,
+                                .accumulate = 1};
         row += rows;
     }
     assert_true(row <= ROWS);
@@ -226,7 +239,8 @@ static void large_results(void **state)
 {
     (void)state;
     enum { M = 2900, N = 2960, K = 5 };
-    float *a = random_new(10, M * K), *b = random_new(11, K * N), *c = bfm_buffer_new(sizeof(float) * M * N), *d = bfm_buffer_new(sizeof(float) * M * N), *scratch = bfm_buffer_new(bfm_gemm_block_scratch());
+    float *a = random_new(10, M * K), *b = random_new(11, K * N), *c = bfm_buffer_new(sizeof(float) * M * N), *d = bfm_buffer_new(sizeof(float) * M * N),
+          *scratch = bfm_buffer_new(bfm_gemm_block_scratch());
     BfmGemm product = {.m = M, .n = N, .k = K, .a = a, .a_row = K, .a_col = 1, .b = b, .b_row = N, .b_col = 1, .c = c, .c_row = N, .c_col = 1, .alpha = 0.5f};
     for (int e = 0; e < ENGINE_COUNT; e++) {
         BfmPool *pool = bfm_pool_new(2);
@@ -282,9 +296,8 @@ static void measures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(shapes_and_transposes), cmocka_unit_test(gathers_and_scales), cmocka_unit_test(batches),
-        cmocka_unit_test(large_right_operands),  cmocka_unit_test(large_results),      cmocka_unit_test(openblas_agrees),
-        cmocka_unit_test(measures),
+        cmocka_unit_test(shapes_and_transposes), cmocka_unit_test(gathers_and_scales), cmocka_unit_test(batches),  cmocka_unit_test(large_right_operands),
+        cmocka_unit_test(large_results),         cmocka_unit_test(openblas_agrees),    cmocka_unit_test(measures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

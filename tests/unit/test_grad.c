@@ -3,7 +3,8 @@
 
 #include "grad/grad.h"
 
-static double losses(const Unit *unit, const Value *results, int count) {
+static double losses(const Unit *unit, const Value *results, int count)
+{
     double sum = 0;
     for (int o = 0; o < count; o++)
         if (unit->outputs[o].kind == OUTPUT_LOSS)
@@ -12,7 +13,8 @@ static double losses(const Unit *unit, const Value *results, int count) {
     return sum;
 }
 
-static void check_formal(Sketch *s, const Unit *unit, Value *formals, int f, const Value *gradient, int outputs) {
+static void check_formal(Sketch *s, const Unit *unit, Value *formals, int f, const Value *gradient, int outputs)
+{
     for (int64_t i = 0; i < formals[f].count; i++) {
         double *x = &formals[f].real[i], old = *x, h = 1e-6;
         *x = old + h;
@@ -27,7 +29,8 @@ static void check_formal(Sketch *s, const Unit *unit, Value *formals, int f, con
 }
 
 /* Differentiates main and compares every gradient; the values of other outputs must not change. */
-static void check_gradients(Sketch *s, bool signs) {
+static void check_gradients(Sketch *s, bool signs)
+{
     Unit *unit = s->program->main;
     int outputs = unit->output_count;
     Value *formals = sketch_formals(s, unit, signs, 11);
@@ -53,7 +56,8 @@ static void check_gradients(Sketch *s, bool signs) {
 }
 
 /* y[i] = row(x[i], w[i], v[i]) */
-static void check_scalar(ExprKind kind, bool signs) {
+static void check_scalar(ExprKind kind, bool signs)
+{
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "5"), w = param(s, "w", "5"), v = param(s, "v", "5"), y = local(s, "y", "5");
     begin(s, OP_NEST, REDUCE_SET, "i:5");
@@ -66,7 +70,8 @@ static void check_scalar(ExprKind kind, bool signs) {
     check_gradients(s, signs);
 }
 
-static void test_scalar_rows(void **state) {
+static void test_scalar_rows(void **state)
+{
     (void)state;
     for (int kind = EXPR_NEG; kind < EXPR_COUNT; kind++) {
         if (kind == EXPR_STOP || kind == EXPR_EXISTS || kind == EXPR_MOD) /* mod: 0 by ruling */
@@ -78,7 +83,8 @@ static void test_scalar_rows(void **state) {
     }
 }
 
-static void test_powers(void **state) {
+static void test_powers(void **state)
+{
     (void)state;
     double exponents[] = {1, 2, 3, -1, 0.5, -0.5, 0};
     for (int e = 0; e < 7; e++) {
@@ -92,7 +98,8 @@ static void test_powers(void **state) {
 }
 
 /* stop(x)·x has the derivative of a constant times x: compared with x̄ = value, by hand. */
-static void test_stop(void **state) {
+static void test_stop(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "3"), loss = local(s, "loss", "");
@@ -108,7 +115,8 @@ static void test_stop(void **state) {
 }
 
 /* Two layers, a residual, a row statistic. */
-static void test_contractions(void **state) {
+static void test_contractions(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "4,5"), v = param(s, "v", "5,4"), g = param(s, "g", "4");
@@ -130,7 +138,8 @@ static void test_contractions(void **state) {
 }
 
 /* Reducers with a causal condition and a guard. */
-static void check_reducer(Reducer reducer, bool scattered) {
+static void check_reducer(Reducer reducer, bool scattered)
+{
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "4,5"), w = param(s, "w", "5"), id = integers(s, "id", "4", 3, true), y = local(s, "y", scattered ? "3" : "4");
     begin(s, OP_NEST, reducer, "i:4 j:5");
@@ -148,7 +157,8 @@ static void check_reducer(Reducer reducer, bool scattered) {
     check_gradients(s, true);
 }
 
-static void test_reducers(void **state) {
+static void test_reducers(void **state)
+{
     (void)state;
     Reducer all[] = {REDUCE_SUM, REDUCE_MAX, REDUCE_MIN, REDUCE_LSE};
     for (int r = 0; r < 4; r++) {
@@ -158,7 +168,8 @@ static void test_reducers(void **state) {
 }
 
 /* Ties of max go to the lowest index. */
-static void test_ties(void **state) {
+static void test_ties(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "2,3"), loss = local(s, "loss", "");
@@ -174,7 +185,8 @@ static void test_ties(void **state) {
 }
 
 /* Gather through integers, none among them; spans; shifted and mirrored subscripts. */
-static void test_subscripts(void **state) {
+static void test_subscripts(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "3,4"), token = integers(s, "token", "7", 6, true), which = integers(s, "which", "7", 3, true);
@@ -194,7 +206,8 @@ static void test_subscripts(void **state) {
     check_gradients(s, true);
 }
 
-static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut, bool two, bool started) {
+static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut, bool two, bool started)
+{
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = param(s, "x", "2,3,4"), a = param(s, "a", "2,3,4"), start = param(s, "start", "2"), h = local(s, "h", "2,3,4");
     int id = integers(s, "id", "3,4", 2, true), scan[2] = {1, 2};
@@ -222,14 +235,16 @@ static void check_recur(bool reverse, bool exclusive, bool coefficient, bool cut
     check_gradients(s, true);
 }
 
-static void test_recurrences(void **state) {
+static void test_recurrences(void **state)
+{
     (void)state;
     for (int bits = 0; bits < 64; bits++)
         check_recur(bits & 1, bits & 2, bits & 4, bits & 8, bits & 16, bits & 32);
 }
 
 /* A unit y = tanh(x·w), rows of y, called twice with one weight, nested in another unit. */
-static Unit *inner_unit(Sketch *s) {
+static Unit *inner_unit(Sketch *s)
+{
     Unit *main = s->unit, *inner = s->unit = unit_new(s->program, intern(s->interner, "inner"));
     int x = input(s, "x", "b,4"), w = param(s, "w", "4,4"), unused = param(s, "unused", "2"), h = local(s, "h", "b,4"), y = local(s, "y", "b,4");
     (void)unused;
@@ -247,7 +262,8 @@ static Unit *inner_unit(Sketch *s) {
     return inner;
 }
 
-static void call(Sketch *s, Unit *callee, const char *path, int arg_count, const int *args, int result_count, const int *results) {
+static void call(Sketch *s, Unit *callee, const char *path, int arg_count, const int *args, int result_count, const int *results)
+{
     s->op = op_begin(s->unit, OP_CALL);
     s->op.op.callee = callee;
     s->op.op.path = intern(s->interner, path);
@@ -258,7 +274,8 @@ static void call(Sketch *s, Unit *callee, const char *path, int arg_count, const
     (void)op_finish(&s->op);
 }
 
-static Unit *outer_unit(Sketch *s, Unit *inner) {
+static Unit *outer_unit(Sketch *s, Unit *inner)
+{
     Unit *main = s->unit, *outer = s->unit = unit_new(s->program, intern(s->interner, "outer"));
     int x = input(s, "x", "b,4"), w = param(s, "w", "4,4"), u = param(s, "u", "2"), m = local(s, "m", "b,4"), y = local(s, "y", "b,4");
     int first = local(s, "first", ""), second = local(s, "second", ""), sum = local(s, "sum", "");
@@ -272,7 +289,8 @@ static Unit *outer_unit(Sketch *s, Unit *inner) {
     return outer;
 }
 
-static void test_calls(void **state) {
+static void test_calls(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     Unit *inner = inner_unit(s), *outer = outer_unit(s, inner);
@@ -289,7 +307,8 @@ static void test_calls(void **state) {
 }
 
 /* A result seeded from outside: the formal comes last. */
-static void test_seeds(void **state) {
+static void test_seeds(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = input(s, "x", "3"), y = local(s, "y", "3");
@@ -306,7 +325,8 @@ static void test_seeds(void **state) {
     sketch_free(s);
 }
 
-static void test_nothing(void **state) {
+static void test_nothing(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = input(s, "x", "3");
@@ -317,11 +337,12 @@ static void test_nothing(void **state) {
     sketch_free(s);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_scalar_rows), cmocka_unit_test(test_powers),      cmocka_unit_test(test_stop),        cmocka_unit_test(test_contractions),
-        cmocka_unit_test(test_reducers),    cmocka_unit_test(test_ties),        cmocka_unit_test(test_subscripts),  cmocka_unit_test(test_recurrences),
-        cmocka_unit_test(test_calls),       cmocka_unit_test(test_seeds),       cmocka_unit_test(test_nothing),
+        cmocka_unit_test(test_scalar_rows), cmocka_unit_test(test_powers), cmocka_unit_test(test_stop),       cmocka_unit_test(test_contractions),
+        cmocka_unit_test(test_reducers),    cmocka_unit_test(test_ties),   cmocka_unit_test(test_subscripts), cmocka_unit_test(test_recurrences),
+        cmocka_unit_test(test_calls),       cmocka_unit_test(test_seeds),  cmocka_unit_test(test_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

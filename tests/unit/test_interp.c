@@ -41,10 +41,7 @@ static Unit *program(Fixture *f, const char *text)
     return read->units[read->unit_count - 1];
 }
 
-static Value reals(Fixture *f, int64_t count, const double *values)
-{
-    return (Value){.count = count, .real = arena_memdup(f->arena, values, (size_t)count * sizeof *values)};
-}
+static Value reals(Fixture *f, int64_t count, const double *values) { return (Value){.count = count, .real = arena_memdup(f->arena, values, (size_t)count * sizeof *values)}; }
 
 static Value integers(Fixture *f, int64_t count, const int32_t *values)
 {
@@ -74,10 +71,12 @@ static void check_refused(Fixture *f, const char *text, const Value *formals, co
         fail_msg("%s", message ? message : "accepted");
 }
 
-#define LIST(...) (const double[]){__VA_ARGS__}
-#define INTS(...) (const int32_t[]){__VA_ARGS__}
+#define LIST(...)                                                                                                                                                                  \
+    (const double[]) { __VA_ARGS__ }
+#define INTS(...)                                                                                                                                                                  \
+    (const int32_t[]) { __VA_ARGS__ }
 #define UNIT(declarations, ops) "unit main@0 {\n" declarations ops "    output result y = y%1\n}\n"
-#define X_REAL(shape, result) "    input x%0: real" shape "\n    local y%1: " result "\n    formals 0\n"
+#define X_REAL(shape, result)   "    input x%0: real" shape "\n    local y%1: " result "\n    formals 0\n"
 
 static void reducers(void **state)
 {
@@ -115,11 +114,13 @@ static void affine_domains(void **state)
     Value x = reals(f, 6, LIST(1, 2, 3, 4, 5, 6));
     check(f, UNIT(X_REAL("[b, l]", "real[b, l]"), "    nest sum y%1[i$0, j$1]\n        over i$0 < b, j$1 < l, k$2 < l\n        where j$1 - k$2 >= 0\n        body x%0[i$0, k$2]\n"),
           &x, 6, LIST(1, 3, 6, 4, 9, 15));
-    check(f, UNIT(X_REAL("[b, l]", "real[b, l]"), /* a shifted read, and the range of the innermost index from two conditions */
-                  "    nest sum y%1[i$0, j$1]\n        over i$0 < b, j$1 < l, k$2 < 4\n        where j$1 - k$2 >= 0\n        where 1 - k$2 >= 0\n        body x%0[i$0, j$1 - k$2]\n"),
+    check(f,
+          UNIT(X_REAL("[b, l]", "real[b, l]"), /* a shifted read, and the range of the innermost index from two conditions */
+               "    nest sum y%1[i$0, j$1]\n        over i$0 < b, j$1 < l, k$2 < 4\n        where j$1 - k$2 >= 0\n        where 1 - k$2 >= 0\n        body x%0[i$0, j$1 - k$2]\n"),
           &x, 6, LIST(1, 3, 5, 4, 9, 11));
-    check(f, UNIT(X_REAL("[b, l]", "real[3]"), "    nest set y%1[j$0]\n        over j$0 < l\n        where 2*j$0 - 1 >= 0\n        where 5 - 3*j$0 >= 0\n        body x%0[1, j$0]\n"), &x, 3,
-          LIST(NAN, 5, NAN));
+    check(f,
+          UNIT(X_REAL("[b, l]", "real[3]"), "    nest set y%1[j$0]\n        over j$0 < l\n        where 2*j$0 - 1 >= 0\n        where 5 - 3*j$0 >= 0\n        body x%0[1, j$0]\n"),
+          &x, 3, LIST(NAN, 5, NAN));
     check(f, UNIT(X_REAL("[b, l]", "real[]"), "    nest sum y%1[]\n        over k$0 < b*l\n        body x%0[2:k$0]\n"), &x, 1, LIST(21));
     check(f, UNIT(X_REAL("[b, l]", "real[]"), "    nest set y%1[]\n        body mul(x%0[1, 2], dim(4*l))\n"), &x, 1, LIST(72));
 }
@@ -145,17 +146,20 @@ static void guards(void **state)
 {
     Fixture *f = *state;
     Value x = reals(f, 6, LIST(1, -2, 3, -4, 5, -6));
-    check(f, UNIT(X_REAL("[b, l]", "real[b]"), "    nest sum y%1[i$0]\n        over i$0 < b, j$1 < l\n        guard lt(0, x%0[i$0, j$1])\n        body x%0[i$0, j$1]\n"), &x, 2, LIST(4, 5));
-    check(f, UNIT(X_REAL("[b, l]", "real[b, l]"),
-                  "    recur y%1[i$0, j$1]\n        over i$0 < b, j$1 < l\n        scan j$1\n        guard lt(0, x%0[i$0, j$1])\n        body x%0[i$0, j$1]\n"), &x, 6,
-          LIST(1, 1, 4, 0, 5, 5));
+    check(f, UNIT(X_REAL("[b, l]", "real[b]"), "    nest sum y%1[i$0]\n        over i$0 < b, j$1 < l\n        guard lt(0, x%0[i$0, j$1])\n        body x%0[i$0, j$1]\n"), &x, 2,
+          LIST(4, 5));
+    check(f,
+          UNIT(X_REAL("[b, l]", "real[b, l]"),
+               "    recur y%1[i$0, j$1]\n        over i$0 < b, j$1 < l\n        scan j$1\n        guard lt(0, x%0[i$0, j$1])\n        body x%0[i$0, j$1]\n"),
+          &x, 6, LIST(1, 1, 4, 0, 5, 5));
 }
 
 static void recurrences(void **state)
 {
     Fixture *f = *state;
     Value x = reals(f, 6, LIST(1, 2, 3, 4, 5, 6));
-#define RECUR(scan, more) UNIT(X_REAL("[b, l]", "real[b, l]"), "    recur y%1[i$0, j$1]\n        over i$0 < b, j$1 < l\n        scan " scan "\n" more "        body x%0[i$0, j$1]\n")
+#define RECUR(scan, more)                                                                                                                                                          \
+    UNIT(X_REAL("[b, l]", "real[b, l]"), "    recur y%1[i$0, j$1]\n        over i$0 < b, j$1 < l\n        scan " scan "\n" more "        body x%0[i$0, j$1]\n")
     check(f, RECUR("j$1", ""), &x, 6, LIST(1, 3, 6, 4, 9, 15));
     check(f, RECUR("j$1 exclusive", ""), &x, 6, LIST(0, 1, 3, 0, 4, 9));
     check(f, RECUR("j$1 reverse", ""), &x, 6, LIST(6, 5, 3, 15, 11, 6));
@@ -166,9 +170,8 @@ static void recurrences(void **state)
     check(f, RECUR("j$1, i$0 reverse exclusive", ""), &x, 6, LIST(20, 14, 6, 16, 9, 0));
     check(f, RECUR("j$1", "        init x%0[i$0, 0]\n"), &x, 6, LIST(2, 4, 7, 8, 13, 19));
     check(f, RECUR("j$1", "        where j$1 - 1 >= 0\n"), &x, 6, LIST(0, 2, 5, 0, 5, 11));
-    check(f, UNIT(X_REAL("[b, l]", "real[b, l]"),
-                  "    recur y%1[i$0, j$1]\n        over i$0 < b, j$1 < l\n        scan j$1\n        body x%0[i$0, j$1]\n        factor 0.5\n"), &x, 6,
-          LIST(1, 2.5, 4.25, 4, 7, 9.5));
+    check(f, UNIT(X_REAL("[b, l]", "real[b, l]"), "    recur y%1[i$0, j$1]\n        over i$0 < b, j$1 < l\n        scan j$1\n        body x%0[i$0, j$1]\n        factor 0.5\n"), &x,
+          6, LIST(1, 2.5, 4.25, 4, 7, 9.5));
     /* a read outside its axis where the condition does not hold is no error */
     check(f, RECUR("j$1", "        where j$1 - 1 >= 0\n        guard lt(x%0[i$0, j$1 - 1], 4)\n"), &x, 6, LIST(0, 2, 5, 0, 0, 0));
 }
@@ -177,13 +180,17 @@ static void rankings(void **state)
 {
     Fixture *f = *state;
     Value x = reals(f, 6, LIST(1, 3, 3, NAN, 5, 6));
-    check(f, UNIT(X_REAL("[b, l]", "int(3)[b, 2]"), "    top y%1[i$0]\n        over i$0 < b, j$1 < l\n        rank 1 for 2\n        body x%0[i$0, j$1]\n"), &x, 4, LIST(1, 2, 2, 1));
+    check(f, UNIT(X_REAL("[b, l]", "int(3)[b, 2]"), "    top y%1[i$0]\n        over i$0 < b, j$1 < l\n        rank 1 for 2\n        body x%0[i$0, j$1]\n"), &x, 4,
+          LIST(1, 2, 2, 1));
     check(f, UNIT(X_REAL("[b, l]", "int(3)[b, 4]"), "    top y%1[i$0]\n        over i$0 < b, j$1 < l\n        rank 1 for 4\n        body x%0[i$0, j$1]\n"), &x, 8,
           LIST(1, 2, 0, -1, 2, 1, 0, -1));
     check(f, UNIT(X_REAL("[b, l]", "int(6)[3]"), "    top y%1[]\n        over i$0 < b, j$1 < l\n        rank 2 for 3\n        body x%0[i$0, j$1]\n"), &x, 3, LIST(5, 4, 1));
-    check(f, UNIT(X_REAL("[b, l]", "int(3)[b, 2]"),
-                  "    top y%1[i$0]\n        over i$0 < b, j$1 < l\n        rank 1 for 2\n        guard lt(x%0[i$0, j$1], 3)\n        body x%0[i$0, j$1]\n"), &x, 4, LIST(0, -1, -1, -1));
-    check(f, UNIT(X_REAL("[b, l]", "int(300)[2]"), "    top y%1[]\n        over i$0 < 300\n        rank 1 for 2\n        body mod(mul(pos(i$0), 7), 299)\n"), &x, 2, LIST(128, 256));
+    check(f,
+          UNIT(X_REAL("[b, l]", "int(3)[b, 2]"),
+               "    top y%1[i$0]\n        over i$0 < b, j$1 < l\n        rank 1 for 2\n        guard lt(x%0[i$0, j$1], 3)\n        body x%0[i$0, j$1]\n"),
+          &x, 4, LIST(0, -1, -1, -1));
+    check(f, UNIT(X_REAL("[b, l]", "int(300)[2]"), "    top y%1[]\n        over i$0 < 300\n        rank 1 for 2\n        body mod(mul(pos(i$0), 7), 299)\n"), &x, 2,
+          LIST(128, 256));
 }
 
 static void calls(void **state)
@@ -234,7 +241,8 @@ static void long_loops(void **state)
         for (int i = 0; i <= 300 * r + 5; i++)
             sums[r] += values[i];
     Value x = reals(f, COUNT, values);
-    check(f, UNIT(X_REAL("[1000]", "real[3]"), "    nest sum y%1[r$0]\n        over r$0 < 3, i$1 < 1000\n        where 300*r$0 - i$1 + 5 >= 0\n        body x%0[i$1]\n"), &x, 3, sums);
+    check(f, UNIT(X_REAL("[1000]", "real[3]"), "    nest sum y%1[r$0]\n        over r$0 < 3, i$1 < 1000\n        where 300*r$0 - i$1 + 5 >= 0\n        body x%0[i$1]\n"), &x, 3,
+          sums);
 }
 
 static bool force(void *user, const Unit *unit, int tensor, Value *value)
@@ -256,8 +264,9 @@ static void teacher_forcing(void **state)
 {
     Fixture *f = *state;
     Value x = reals(f, 3, LIST(1, 5, 3));
-    static const char *const text = "unit main@0 {\n    input x%0: real[l]\n    local y%1: real[]\n    local k%2: int(3)[1]\n    formals 0\n    top k%2[]\n        over i$0 < l\n        rank 1 for 1\n"
-                                    "        body x%0[i$0]\n    nest set y%1[]\n        body x%0[k%2[0]]\n    output result y = y%1\n}\n";
+    static const char *const text =
+        "unit main@0 {\n    input x%0: real[l]\n    local y%1: real[]\n    local k%2: int(3)[1]\n    formals 0\n    top k%2[]\n        over i$0 < l\n        rank 1 for 1\n"
+        "        body x%0[i$0]\n    nest set y%1[]\n        body x%0[k%2[0]]\n    output result y = y%1\n}\n";
     check(f, text, &x, 1, LIST(5));
     int count = 0;
     f->context.replay = force;
@@ -287,7 +296,7 @@ static void refusals(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {TEST(reducers), TEST(empty_domains), TEST(affine_domains), TEST(none_leaves_points_out), TEST(guards), TEST(recurrences), TEST(rankings),
-                                       TEST(calls), TEST(single_precision), TEST(long_loops), TEST(teacher_forcing), TEST(refusals)};
+    const struct CMUnitTest tests[] = {TEST(reducers), TEST(empty_domains),    TEST(affine_domains), TEST(none_leaves_points_out), TEST(guards),  TEST(recurrences), TEST(rankings),
+                                       TEST(calls),    TEST(single_precision), TEST(long_loops),     TEST(teacher_forcing),        TEST(refusals)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

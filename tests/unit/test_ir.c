@@ -113,51 +113,50 @@ static void copies(void **state)
     assert_false(op_uses_index(&b.op, copy, 0));
 }
 
-static const char *const sample =
-    "unit \"odd \\x22name\"@0 {\n"
-    "    input x%0: real[b, 3, 16]\n"
-    "    input \"w[2]\"%1: int(16)[b]\n"
-    "    local y%2: real[b, l]\n"
-    "    local z%3: real[b, l]\n"
-    "    local k%4: int(48)[b, 4]\n"
-    "    local s%5: real[]\n"
-    "    formals 0 1\n"
-    "    nest sum y%2[i$0, j$1]\n"
-    "        over i$0 < b, j$1 < l, e$2 < 48\n"
-    "        where i$0 - 2*j$1 + (l - 1) >= 0\n"
-    "        where (1/2*b)*e$2 - 3 >= 0\n"
-    "        let t0 = exp(x%0[i$0, 2:e$2])\n"
-    "        guard lt(t0, 0.1)\n"
-    "        body fma(t0, t0, select(exists(\"w[2]\"%1[i$0]), x%0[i$0, 1, \"w[2]\"%1[i$0]], mul(draw(keep, i$0 of b, 4 of 5), dim(b*l))))\n"
-    "    recur z%3[i$0, j$1]\n"
-    "        over i$0 < b, j$1 < l\n"
-    "        scan j$1 reverse exclusive\n"
-    "        init x%0[i$0, 0, 0]\n"
-    "        body pos(j$1)\n"
-    "        factor -0.5\n"
-    "    top k%4[i$0]\n"
-    "        over i$0 < b, c$1 < 3, e$2 < 16\n"
-    "        rank 2 for 4\n"
-    "        body x%0[i$0, c$1, e$2]\n"
-    "    nest lse s%5[]\n"
-    "        over i$0 < b\n"
-    "        body y%2[i$0, 0]\n"
-    "    output result y = y%2\n"
-    "    output metric m = s%5 merge mean\n"
-    "    output grad x = z%3 formal 0\n"
-    "}\n"
-    "unit main@1 {\n"
-    "    param x%0: real[b, 3, 16]\n"
-    "    input w%1: int(16)[b]\n"
-    "    local y%2: real[b, l]\n"
-    "    formals 0 1\n"
-    "    call \"odd \\x22name\"@0 as block.1(x%0, w%1) to (y%2, -, -)\n"
-    "    output result y = y%2\n"
-    "}\n"
-    "main @1\n"
-    "most l 64\n"
-    "binding param a.x normal 0 0.25 shape 2 3 16\n"
-    "binding input w shape 0\n";
+static const char *const sample = "unit \"odd \\x22name\"@0 {\n"
+                                  "    input x%0: real[b, 3, 16]\n"
+                                  "    input \"w[2]\"%1: int(16)[b]\n"
+                                  "    local y%2: real[b, l]\n"
+                                  "    local z%3: real[b, l]\n"
+                                  "    local k%4: int(48)[b, 4]\n"
+                                  "    local s%5: real[]\n"
+                                  "    formals 0 1\n"
+                                  "    nest sum y%2[i$0, j$1]\n"
+                                  "        over i$0 < b, j$1 < l, e$2 < 48\n"
+                                  "        where i$0 - 2*j$1 + (l - 1) >= 0\n"
+                                  "        where (1/2*b)*e$2 - 3 >= 0\n"
+                                  "        let t0 = exp(x%0[i$0, 2:e$2])\n"
+                                  "        guard lt(t0, 0.1)\n"
+                                  "        body fma(t0, t0, select(exists(\"w[2]\"%1[i$0]), x%0[i$0, 1, \"w[2]\"%1[i$0]], mul(draw(keep, i$0 of b, 4 of 5), dim(b*l))))\n"
+                                  "    recur z%3[i$0, j$1]\n"
+                                  "        over i$0 < b, j$1 < l\n"
+                                  "        scan j$1 reverse exclusive\n"
+                                  "        init x%0[i$0, 0, 0]\n"
+                                  "        body pos(j$1)\n"
+                                  "        factor -0.5\n"
+                                  "    top k%4[i$0]\n"
+                                  "        over i$0 < b, c$1 < 3, e$2 < 16\n"
+                                  "        rank 2 for 4\n"
+                                  "        body x%0[i$0, c$1, e$2]\n"
+                                  "    nest lse s%5[]\n"
+                                  "        over i$0 < b\n"
+                                  "        body y%2[i$0, 0]\n"
+                                  "    output result y = y%2\n"
+                                  "    output metric m = s%5 merge mean\n"
+                                  "    output grad x = z%3 formal 0\n"
+                                  "}\n"
+                                  "unit main@1 {\n"
+                                  "    param x%0: real[b, 3, 16]\n"
+                                  "    input w%1: int(16)[b]\n"
+                                  "    local y%2: real[b, l]\n"
+                                  "    formals 0 1\n"
+                                  "    call \"odd \\x22name\"@0 as block.1(x%0, w%1) to (y%2, -, -)\n"
+                                  "    output result y = y%2\n"
+                                  "}\n"
+                                  "main @1\n"
+                                  "most l 64\n"
+                                  "binding param a.x normal 0 0.25 shape 2 3 16\n"
+                                  "binding input w shape 0\n";
 
 static char *printed(const Program *program)
 {
@@ -185,10 +184,15 @@ static void text_round_trip(void **state)
 static void bad_text(void **state)
 {
     Fixture *f = *state;
-    static const char *const bad[] = {"unit", "unit a@1 {\n}", "unit a@0 {\n    input x%0: real[b\n", "unit a@0 {\n    local x%0: real[]\n    nest sum x%1[]\n        body 1\n}",
+    static const char *const bad[] = {"unit",
+                                      "unit a@1 {\n}",
+                                      "unit a@0 {\n    input x%0: real[b\n",
+                                      "unit a@0 {\n    local x%0: real[]\n    nest sum x%1[]\n        body 1\n}",
                                       "unit a@0 {\n    local x%0: real[]\n    nest sum x%0[]\n        body frob(1)\n}",
                                       "unit a@0 {\n    local x%0: real[]\n    nest sum x%0[]\n        body t0\n}",
-                                      "unit a@0 {\n    local x%0: real[]\n    nest sum x%0[]\n}", "main @0\n", "unit a@0 {\n}\nmain @0\nbinding input x shape 0\n",
+                                      "unit a@0 {\n    local x%0: real[]\n    nest sum x%0[]\n}",
+                                      "main @0\n",
+                                      "unit a@0 {\n}\nmain @0\nbinding input x shape 0\n",
                                       "unit a@0 {\n    local x%0: real[]\n    nest sum x%0[i$0]\n        over i$0 < 3\n        body 1\n}"};
     for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
         const char *message = NULL;
@@ -208,7 +212,9 @@ static void bad_text(void **state)
 static void verifier_refuses(void **state)
 {
     Fixture *f = *state;
-    static const struct { const char *body, *word; } cases[] = {
+    static const struct {
+        const char *body, *word;
+    } cases[] = {
         {"    local y%0: real[4]\n    local z%1: real[4]\n    nest set y%0[i$0]\n        over i$0 < 4\n        body z%1[i$0]\n", "before it is defined"},
         {"    input x%0: real[4]\n    local y%1: real[4]\n    formals 0\n    nest set y%1[i$0]\n        over i$0 < 4\n        body x%0[i$0 + 1]\n", "leaves its axis"},
         {"    input x%0: real[4]\n    formals 0\n    nest set x%0[i$0]\n        over i$0 < 4\n        body 1\n", "formal"},
@@ -252,9 +258,9 @@ static void hashes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(folding, setup, teardown),   cmocka_unit_test_setup_teardown(affines, setup, teardown),
-        cmocka_unit_test_setup_teardown(copies, setup, teardown),    cmocka_unit_test_setup_teardown(text_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_text, setup, teardown),  cmocka_unit_test_setup_teardown(verifier_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(folding, setup, teardown),  cmocka_unit_test_setup_teardown(affines, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies, setup, teardown),   cmocka_unit_test_setup_teardown(text_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_text, setup, teardown), cmocka_unit_test_setup_teardown(verifier_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(hashes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

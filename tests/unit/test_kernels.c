@@ -21,10 +21,12 @@ static Value formal_value(Arena *arena, const Tensor *tensor, const DimEnv *env)
     if (tensor->type == T_INT) {
         const double bound = (double)dim_eval(tensor->bound, env);
         value.integer = ARENA_ARRAY(arena, int32_t, value.count + 1);
-        for (int64_t i = 0; i < value.count; i++) value.integer[i] = (int32_t)((random_number() + 1) / 2 * bound);
+        for (int64_t i = 0; i < value.count; i++)
+            value.integer[i] = (int32_t)((random_number() + 1) / 2 * bound);
     } else {
         value.real = ARENA_ARRAY(arena, double, value.count + 1); /* vectors are gains, near 1; a scalar is the step */
-        for (int64_t i = 0; i < value.count; i++) value.real[i] = tensor->rank == 0 ? 3 : (double)(float)(0.3 * random_number() + (tensor->rank == 1 ? 0.8 : 0));
+        for (int64_t i = 0; i < value.count; i++)
+            value.real[i] = tensor->rank == 0 ? 3 : (double)(float)(0.3 * random_number() + (tensor->rank == 1 ? 0.8 : 0));
     }
     return value;
 }
@@ -33,10 +35,13 @@ static Unit *model_unit(const Lowered *lowered, bool simplified)
 {
     Program *program = lowered->program;
     const char *message = NULL;
-    if (simplified) opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-    if (!grad_program(program, NULL, &message)) fail_msg("%s", message);
+    if (simplified)
+        opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
+    if (!grad_program(program, NULL, &message))
+        fail_msg("%s", message);
     Unit *flat = unit_flatten(program, program->main);
-    if (simplified) opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
+    if (simplified)
+        opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
     return flat;
 }
 
@@ -49,22 +54,26 @@ static void check_model(const char *name, bool simplified)
     Arena *arena = arena_new();
     InterpContext context = {.env = {{2, 8, 0}}, .seed = 5, .step = 2};
     Value *formals = ARENA_ARRAY(arena, Value, unit->formal_count + 1), *all = ARENA_ARRAY(arena, Value, unit->tensor_count + 1);
-    for (int i = 0; i < unit->formal_count; i++) formals[i] = formal_value(arena, &unit->tensors[unit->formals[i]], &context.env);
+    for (int i = 0; i < unit->formal_count; i++)
+        formals[i] = formal_value(arena, &unit->tensors[unit->formals[i]], &context.env);
     BfmError error = {0};
     Jit *jit = jit_new(&(JitOptions){.cache = ""}, &error);
     assert_non_null(jit);
     Materialise m = {.arena = arena, .jit = jit, .codegen = codegen_new(arena, NULL), .context = &context, .cut = 77, .check = true};
-    if (!materialise_run(&m, unit, formals, all, &error)) fail_msg("%s: %s%s", name, error.message, m.message);
+    if (!materialise_run(&m, unit, formals, all, &error))
+        fail_msg("%s: %s%s", name, error.message, m.message);
     const JitCounters counters = jit_counters(jit);
-    print_message("%-14s%s: %d operations, %d kernels, %.1f ms each, %lld elements agree\n", name, simplified ? " simplified" : "", unit->op_count,
-                  codegen_count(m.codegen), 1e3 * counters.seconds / (double)(codegen_count(m.codegen) + 1), (long long)m.checked);
+    print_message("%-14s%s: %d operations, %d kernels, %.1f ms each, %lld elements agree\n", name, simplified ? " simplified" : "", unit->op_count, codegen_count(m.codegen),
+                  1e3 * counters.seconds / (double)(codegen_count(m.codegen) + 1), (long long)m.checked);
     assert_true(m.checked > 10000);
 
     /* Another batch and length: the same functions. */
     context.env = (DimEnv){{1, 7, 0}};
     Materialise again = {.arena = arena, .jit = jit, .codegen = m.codegen, .context = &context, .check = true};
-    for (int i = 0; i < unit->formal_count; i++) formals[i] = formal_value(arena, &unit->tensors[unit->formals[i]], &context.env);
-    if (!materialise_run(&again, unit, formals, all, &error)) fail_msg("%s: %s%s", name, error.message, again.message);
+    for (int i = 0; i < unit->formal_count; i++)
+        formals[i] = formal_value(arena, &unit->tensors[unit->formals[i]], &context.env);
+    if (!materialise_run(&again, unit, formals, all, &error))
+        fail_msg("%s: %s%s", name, error.message, again.message);
     assert_int_equal(jit_counters(jit).compiled, counters.compiled);
     materialise_free(&m);
     materialise_free(&again);

@@ -7,15 +7,22 @@
 
 #include <time.h>
 
-static void assert_number(double is, double expected) {
-    if (!(fabs(is - expected) <= 1e-14 * fabs(expected))) fail_msg("%.17g, expected %.17g", is, expected);
+static void assert_number(double is, double expected)
+{
+    if (!(fabs(is - expected) <= 1e-14 * fabs(expected)))
+        fail_msg("%.17g, expected %.17g", is, expected);
 }
 
 /* ---- the table of numerics.md ---- */
 
-static void test_published_counts(void **state) {
+static void test_published_counts(void **state)
+{
     (void)state;
-    static const struct { const char *model; int64_t products; double activated; } cases[] = {
+    static const struct {
+        const char *model;
+        int64_t products;
+        double activated;
+    } cases[] = {
         {"dense_0_1b", 113246208, 113246208},
         {"glam_0_1b_32e", 976896000, 127549440},
         {"dense_1_7b", 1610612736, 1610612736},
@@ -45,25 +52,30 @@ static void test_published_counts(void **state) {
     loaded_free(&loaded);
 }
 
-static const CallCost *call_named(const ProgramCost *cost, const char *path) {
+static const CallCost *call_named(const ProgramCost *cost, const char *path)
+{
     for (int i = 0; i < cost->call_count; i++)
-        if (!strcmp(cost->calls[i].path, path)) return &cost->calls[i];
+        if (!strcmp(cost->calls[i].path, path))
+            return &cost->calls[i];
     fail_msg("no call %s", path);
     return NULL;
 }
 
 /* A line after embed(d = 16), at batch 1 and length 8. */
-static void assert_line(const char *line, const char *path, Counts expected) {
+static void assert_line(const char *line, const char *path, Counts expected)
+{
     Loaded loaded = loaded_lines(line);
     const Lowered *lowered = lowered_model(&loaded, "m", MODE_TRAIN);
     const ProgramCost *cost = program_cost(loaded.arena, lowered->program, 1, 8);
     const CallCost *call = call_named(cost, path);
     if (call->first.products != expected.products || call->first.tables != expected.tables || call->first.others != expected.others || call->activated != expected.activated)
-        fail_msg("%s: products %lld, tables %lld, others %lld, activated %g", line, (long long)call->first.products, (long long)call->first.tables, (long long)call->first.others, call->activated);
+        fail_msg("%s: products %lld, tables %lld, others %lld, activated %g", line, (long long)call->first.products, (long long)call->first.tables, (long long)call->first.others,
+                 call->activated);
     loaded_free(&loaded);
 }
 
-static void test_lines(void **state) {
+static void test_lines(void **state)
+{
     (void)state;
     assert_line("ffn(hidden = 8)", "embed_0", (Counts){0, 11 * 16, 0, 0});
     assert_line("ffn(hidden = 8)", "ffn_0", (Counts){256, 0, 16, 256});
@@ -86,7 +98,8 @@ static void test_lines(void **state) {
 }
 
 /* A tied table counts once, where it is first used; so do the weights of a shared repetition. */
-static void test_shared(void **state) {
+static void test_shared(void **state)
+{
     (void)state;
     Loaded loaded = loaded_text("use std.layers\nmodel m {\n vocab = 11 context = 8\n embed(d = 16)\n repeat 3 shared { ffn(hidden = 8) }\n head(tied = true)\n}\n");
     const Lowered *lowered = lowered_model(&loaded, "m", MODE_TRAIN);
@@ -97,7 +110,8 @@ static void test_shared(void **state) {
     assert_int_equal(call_named(cost, "head_0")->first.tables, 0);
     int64_t first = 0;
     double forward = 0;
-    for (int i = 0; i < cost->call_count; i++) first += counts_total(cost->calls[i].first), forward += cost->calls[i].cost->work.forward;
+    for (int i = 0; i < cost->call_count; i++)
+        first += counts_total(cost->calls[i].first), forward += cost->calls[i].cost->work.forward;
     assert_int_equal(first, counts_total(cost->counts));
     assert_true(fabs(forward - cost->work.forward) <= 1e-12 * forward);
     loaded_free(&loaded);
@@ -106,7 +120,8 @@ static void test_shared(void **state) {
 /* ---- arithmetic ---- */
 
 /* Two matrices, each 2 d h a token forward and twice that backward; the rest is small. */
-static void test_products(void **state) {
+static void test_products(void **state)
+{
     (void)state;
     Loaded loaded = loaded_text("use std.layers\nmodel m {\n vocab = 11 context = 64\n embed(d = 64)\n ffn(hidden = 256)\n attention(heads = 4, head_dim = 16)\n head()\n}\n");
     const Lowered *lowered = lowered_model(&loaded, "m", MODE_TRAIN);
@@ -121,11 +136,15 @@ static void test_products(void **state) {
     loaded_free(&loaded);
 }
 
-static void test_fixed_metrics(void **state) {
+static void test_fixed_metrics(void **state)
+{
     (void)state;
-    static const struct { const char *router; double slots, served; } cases[] = {
+    static const struct {
+        const char *router;
+        double slots, served;
+    } cases[] = {
         {"top2(capacity = 1)", 1, 0.5},
-        {"top2(capacity = 1.1)", 1.5, 0.75},      /* 8 tokens over 4: ceil(2.2) = 3 slots of each */
+        {"top2(capacity = 1.1)", 1.5, 0.75}, /* 8 tokens over 4: ceil(2.2) = 3 slots of each */
         {"top1(capacity = 1/2)", 0.5, 0.5},
         {"topk(k = 3, capacity = 1)", 1, 1.0 / 3},
         {"expert_choice(capacity = 1)", 1, -1},
@@ -144,8 +163,10 @@ static void test_fixed_metrics(void **state) {
         const UnitCost *unit = call_named(cost, "moe_0")->cost;
         double slots = -1, served = -1;
         for (int i = 0; i < unit->fixed_count; i++) {
-            if (strstr(unit->fixed[i].name, "slots_per_token")) slots = unit->fixed[i].value;
-            if (strstr(unit->fixed[i].name, "served_at_most")) served = unit->fixed[i].value;
+            if (strstr(unit->fixed[i].name, "slots_per_token"))
+                slots = unit->fixed[i].value;
+            if (strstr(unit->fixed[i].name, "served_at_most"))
+                served = unit->fixed[i].value;
         }
         assert_number(slots, cases[k].slots);
         assert_number(served, cases[k].served);
@@ -155,26 +176,33 @@ static void test_fixed_metrics(void **state) {
 
 /* ---- points ---- */
 
-static double points_one_by_one(const Op *op, const DimEnv *env) {
+static double points_one_by_one(const Op *op, const DimEnv *env)
+{
     int64_t extent[8], at[8] = {0};
     double count = 0, box = 1;
-    for (int i = 0; i < op->index_count; i++) box *= (double)(extent[i] = dim_eval(op->indices[i].extent, env));
+    for (int i = 0; i < op->index_count; i++)
+        box *= (double)(extent[i] = dim_eval(op->indices[i].extent, env));
     for (int64_t k = 0; k < (int64_t)box; k++) {
         bool inside = true;
         for (int c = 0; c < op->cond_count; c++) {
             int64_t value = dim_eval(op->conds[c].base, env);
-            for (int t = 0; t < op->conds[c].count; t++) value += dim_eval(op->conds[c].terms[t].coef, env) * at[op->conds[c].terms[t].index];
+            for (int t = 0; t < op->conds[c].count; t++)
+                value += dim_eval(op->conds[c].terms[t].coef, env) * at[op->conds[c].terms[t].index];
             inside = inside && value >= 0;
         }
         count += inside;
-        for (int i = op->index_count - 1; i >= 0 && ++at[i] == extent[i]; i--) at[i] = 0;
+        for (int i = op->index_count - 1; i >= 0 && ++at[i] == extent[i]; i--)
+            at[i] = 0;
     }
     return count;
 }
 
-static void test_points(void **state) {
+static void test_points(void **state)
+{
     (void)state;
-    static const struct { const char *indices, *conds[3]; } cases[] = {
+    static const struct {
+        const char *indices, *conds[3];
+    } cases[] = {
         {"b:b i:l", {NULL}},
         {"b:b i:l j:l", {"i-j"}},
         {"i:l j:l", {"i-j", "j-i+2"}},
@@ -189,7 +217,8 @@ static void test_points(void **state) {
         Sketch s = sketch_new();
         DimEnv env = {.value = {[DIM_B] = 2, [DIM_L] = 7}};
         begin(&s, OP_NEST, REDUCE_SUM, cases[k].indices);
-        for (int c = 0; c < 3 && cases[k].conds[c]; c++) cond(&s, cases[k].conds[c]);
+        for (int c = 0; c < 3 && cases[k].conds[c]; c++)
+            cond(&s, cases[k].conds[c]);
         assert_number(volume_points(&s.op.op, index_set_all(&s.op.op), &env), points_one_by_one(&s.op.op, &env));
         sketch_free(&s);
     }
@@ -203,10 +232,11 @@ static void test_points(void **state) {
     sketch_free(&s);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_counts), cmocka_unit_test(test_lines), cmocka_unit_test(test_shared), cmocka_unit_test(test_products),
-        cmocka_unit_test(test_fixed_metrics), cmocka_unit_test(test_points),
+        cmocka_unit_test(test_published_counts), cmocka_unit_test(test_lines),         cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_products),         cmocka_unit_test(test_fixed_metrics), cmocka_unit_test(test_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -2,14 +2,16 @@
 #include "front.h"
 
 /* The expression e of `let a = e`. */
-static Node *value_of(Front *front, const char *expression) {
+static Node *value_of(Front *front, const char *expression)
+{
     const char *text = arena_printf(front->arena, "layer t(x[b, l, d]) -> [b, l, d] {\n let a = %s\n}\n", expression);
     Node *file = front_good(front, text);
     return list_at(list_at(file->kids[FILE_ITEMS], 0)->kids[DEFINITION_BODY], 0)->kids[LET_VALUE];
 }
 
 /* With every operation in parentheses, so that the tree can be read. */
-static void write_tree(const Node *node, Str *out) {
+static void write_tree(const Node *node, Str *out)
+{
     if (node->kind == NODE_BINARY) {
         str_push(out, '(');
         write_tree(node->kids[BINARY_LEFT], out);
@@ -32,7 +34,8 @@ static void write_tree(const Node *node, Str *out) {
     }
 }
 
-static void assert_tree(const char *expression, const char *expected) {
+static void assert_tree(const char *expression, const char *expected)
+{
     Front front = front_new();
     Str out = {0};
     write_tree(value_of(&front, expression), &out);
@@ -41,7 +44,8 @@ static void assert_tree(const char *expression, const char *expected) {
     front_free(&front);
 }
 
-static void test_precedence(void **state) {
+static void test_precedence(void **state)
+{
     (void)state;
     assert_tree("a + b * c", "(a + (b * c))");
     assert_tree("a - b - c", "((a - b) - c)");
@@ -61,7 +65,8 @@ static void test_precedence(void **state) {
     assert_tree("a + b <= c * 2", "((a + b) <= (c * 2))");
 }
 
-static void assert_number(const char *text, int64_t num, int64_t den) {
+static void assert_number(const char *text, int64_t num, int64_t den)
+{
     Front front = front_new();
     Node *node = value_of(&front, text);
     assert_int_equal(node->kind, NODE_NUMBER);
@@ -71,7 +76,8 @@ static void assert_number(const char *text, int64_t num, int64_t den) {
     front_free(&front);
 }
 
-static void test_numbers(void **state) {
+static void test_numbers(void **state)
+{
     (void)state;
     assert_number("0", 0, 1);
     assert_number("32_000", 32000, 1);
@@ -94,7 +100,8 @@ static void test_numbers(void **state) {
 }
 
 /* The codes of the text's diagnostics, in order, separated by blanks. */
-static const char *codes_of(Front *front, const char *text, size_t length) {
+static const char *codes_of(Front *front, const char *text, size_t length)
+{
     Node *file = parse_file(front->arena, front->interner, front->diags, "test.bfm", text, length);
     assert_int_equal(file->kind, NODE_FILE);
     assert_null(ast_check(front->arena, file));
@@ -104,15 +111,18 @@ static const char *codes_of(Front *front, const char *text, size_t length) {
     return codes;
 }
 
-static void assert_codes(const char *text, const char *expected) {
+static void assert_codes(const char *text, const char *expected)
+{
     Front front = front_new();
     const char *codes = codes_of(&front, text, strlen(text));
-    if (strcmp(codes, expected) != 0) print_error("%s\n", text);
+    if (strcmp(codes, expected) != 0)
+        print_error("%s\n", text);
     assert_string_equal(codes, expected);
     front_free(&front);
 }
 
-static void test_bad_text(void **state) {
+static void test_bad_text(void **state)
+{
     (void)state;
     assert_codes("model m { vocab = 61x }", "E0102");
     assert_codes("model m { vocab = 30min }", "E0102");
@@ -130,7 +140,8 @@ static void test_bad_text(void **state) {
     front_free(&front);
 }
 
-static void test_soft_words(void **state) {
+static void test_soft_words(void **state)
+{
     (void)state;
     Front front = front_new();
     front_good(&front, "layer t(x[b, l, d]; router: router, norm: norm = none, layer: layer, state: real = 1, in: width, fn: fn, on: bool = true, start: count) -> pairs {\n"
@@ -146,7 +157,8 @@ static void test_soft_words(void **state) {
     front_free(&front);
 }
 
-static void test_ends_of_statements(void **state) {
+static void test_ends_of_statements(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, "check \"c\" { f(-1) == 0  f(2) == 2\n g == 1\n (1 + 2) == 3\n let a = b\n (a) == b }\n"
@@ -158,7 +170,8 @@ static void test_ends_of_statements(void **state) {
     front_free(&front);
 }
 
-static void test_quantities(void **state) {
+static void test_quantities(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *file = front_good(&front, "search s { budget = 60 s   population = 100 a = 30m b = 2000step c = 50Mtok d = 2e15flop\n vocab = 60 s = 1 t = 5 h }\n");
@@ -168,12 +181,14 @@ static void test_quantities(void **state) {
     for (int i = 0; i < items->count; i++) {
         const Node *value = items->kids[i]->kids[SETTING_VALUE];
         assert_int_equal(value->kind, units[i] ? NODE_QUANTITY : NODE_NUMBER);
-        if (units[i]) assert_string_equal(value->name, units[i]);
+        if (units[i])
+            assert_string_equal(value->name, units[i]);
     }
     front_free(&front);
 }
 
-static void test_spans(void **state) {
+static void test_spans(void **state)
+{
     (void)state;
     Front front = front_new();
     const char *text = "model m {\n    vocab = 61\n    mix: ffn(hidden = 3)\n}\n";
@@ -191,7 +206,8 @@ static void test_spans(void **state) {
     front_free(&front);
 }
 
-static void test_syntax_errors(void **state) {
+static void test_syntax_errors(void **state)
+{
     (void)state;
     assert_codes("block b() { ffn(hidden = 64 act = a) }", "E0110");
     assert_codes("layer t(x[b]) -> [b] { let a = 1 < 2 < 3 }", "E0110");
@@ -212,7 +228,8 @@ static void test_syntax_errors(void **state) {
 }
 
 /* One cause, one error; what follows is read as if nothing had happened. */
-static void test_recovery(void **state) {
+static void test_recovery(void **state)
+{
     (void)state;
     assert_codes("layer a(x[b]) -> [b] {\n let = 3\n let c = 4\n let d = )\n return c\n}\nmodel m { vocab = = 3\n context = 2 }\nblock () { }\nmodel n { vocab = }\n",
                  "E0110 E0110 E0110 E0110 E0110");
@@ -222,7 +239,8 @@ static void test_recovery(void **state) {
     assert_codes("layer a(x[b]) -> [b] { let c = if d { 1 2 } else { 3 }\n let e = 3 = 4\n}", "E0110 E0110");
 }
 
-static void test_unclosed(void **state) {
+static void test_unclosed(void **state)
+{
     (void)state;
     assert_codes("block b() {\n    ffn()\nmodel m { vocab = 61 }\nmodel n { vocab = }", "E0107 E0110");
     assert_codes("block b() {\n    repeat 2 { ffn(\nmodel m { vocab = 61 }\n", "E0107");
@@ -236,18 +254,21 @@ static void test_unclosed(void **state) {
 }
 
 /* Deep and hostile text ends with a message, not with an exhausted stack. */
-static void assert_deep(const char *before, const char *unit, int count, const char *after, const char *code) {
+static void assert_deep(const char *before, const char *unit, int count, const char *after, const char *code)
+{
     Front front = front_new();
     Str text = {0};
     str_append(&text, before);
-    for (int i = 0; i < count; i++) str_append(&text, unit);
+    for (int i = 0; i < count; i++)
+        str_append(&text, unit);
     str_append(&text, after);
     assert_string_equal(codes_of(&front, text.text, text.length), code);
     str_free(&text);
     front_free(&front);
 }
 
-static void test_depth(void **state) {
+static void test_depth(void **state)
+{
     (void)state;
     assert_deep("fn f(x) = ", "(", PARSE_NESTING_MAX + 1, "", "E0106");
     assert_deep("fn f(x) = ", "(", 100000, "", "E0106");
@@ -261,7 +282,8 @@ static void test_depth(void **state) {
     assert_deep("model m { vocab = ", ") ] } ", 1000, "", "E0110 E0110");
 }
 
-static void test_hostile_bytes(void **state) {
+static void test_hostile_bytes(void **state)
+{
     (void)state;
     uint64_t seed = 12345;
     static const char alphabet[] = "{}()[];:,.=+-*/<>|~\"\\ \n\n#axb01_\xC3\xA9";
@@ -278,7 +300,8 @@ static void test_hostile_bytes(void **state) {
 }
 
 /* Every prefix of a good file, and every file with one token's bytes missing, parses to a FILE that ast_check accepts. */
-static void test_damaged_files(void **state) {
+static void test_damaged_files(void **state)
+{
     (void)state;
     char *text = front_read(BFM_SOURCE_DIR "/tests/golden/structure/model.bfm");
     assert_non_null(text);
@@ -298,7 +321,8 @@ static void test_damaged_files(void **state) {
     free(text);
 }
 
-static void test_expression(void **state) {
+static void test_expression(void **state)
+{
     (void)state;
     Front front = front_new();
     Node *value = parse_expression(front.arena, front.interner, front.diags, "--set", "top2(capacity = 3/2)", 20);
@@ -312,7 +336,8 @@ static void test_expression(void **state) {
     front_free(&front);
 }
 
-static void test_names(void **state) {
+static void test_names(void **state)
+{
     (void)state;
     assert_true(parse_is_name("hidden") && parse_is_name("_") && parse_is_name("norm"));
     assert_false(parse_is_name("let") || parse_is_name("max") || parse_is_name("2d") || parse_is_name("") || parse_is_name("a-b"));
@@ -322,7 +347,8 @@ static void test_names(void **state) {
 }
 
 /* The editors' grammars know every word of tokens.def. */
-static void test_editor_grammars(void **state) {
+static void test_editor_grammars(void **state)
+{
     (void)state;
     static const char *const words[] = {
 #define WORD(token, text, kind) text,
@@ -338,21 +364,21 @@ static void test_editor_grammars(void **state) {
             size_t length = strlen(words[j]);
             for (const char *at = grammar; !found && (at = strstr(at, words[j])) != NULL; at++)
                 found = strchr(" |(:", at[-1]) && strchr(" |)\n", at[length]);
-            if (!found) print_error("%s lacks `%s`\n", paths[i], words[j]);
+            if (!found)
+                print_error("%s lacks `%s`\n", paths[i], words[j]);
             assert_true(found);
         }
         free(grammar);
     }
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_precedence),    cmocka_unit_test(test_numbers),       cmocka_unit_test(test_bad_text),
-        cmocka_unit_test(test_soft_words),    cmocka_unit_test(test_ends_of_statements), cmocka_unit_test(test_quantities),
-        cmocka_unit_test(test_spans),         cmocka_unit_test(test_syntax_errors), cmocka_unit_test(test_recovery),
-        cmocka_unit_test(test_unclosed),      cmocka_unit_test(test_depth),         cmocka_unit_test(test_hostile_bytes),
-        cmocka_unit_test(test_damaged_files), cmocka_unit_test(test_expression),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_editor_grammars),
+        cmocka_unit_test(test_precedence),         cmocka_unit_test(test_numbers),    cmocka_unit_test(test_bad_text), cmocka_unit_test(test_soft_words),
+        cmocka_unit_test(test_ends_of_statements), cmocka_unit_test(test_quantities), cmocka_unit_test(test_spans),    cmocka_unit_test(test_syntax_errors),
+        cmocka_unit_test(test_recovery),           cmocka_unit_test(test_unclosed),   cmocka_unit_test(test_depth),    cmocka_unit_test(test_hostile_bytes),
+        cmocka_unit_test(test_damaged_files),      cmocka_unit_test(test_expression), cmocka_unit_test(test_names),    cmocka_unit_test(test_editor_grammars),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

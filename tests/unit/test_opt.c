@@ -6,7 +6,8 @@
 
 #include "opt/rewrite.h"
 
-static void same_values(const Unit *unit, int count, const Value *before, const Value *after, double tolerance) {
+static void same_values(const Unit *unit, int count, const Value *before, const Value *after, double tolerance)
+{
     for (int o = 0; o < count; o++) {
         assert_true(before[o].count == after[o].count);
         for (int64_t i = 0; i < before[o].count; i++) {
@@ -28,7 +29,8 @@ static void same_values(const Unit *unit, int count, const Value *before, const 
 typedef void (*Sketcher)(Sketch *s);
 
 /* Norm, projection, mirrored rotation of pairs, scaled product, residual. */
-static void layer_program(Sketch *s) {
+static void layer_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,6"), g = param(s, "g", "6"), w = param(s, "w", "6,2,3"), v = param(s, "v", "2,3,6");
     int m = local(s, "m", "b,l"), r = local(s, "r", "b,l"), n = local(s, "n", "b,l,6"), q = local(s, "q", "b,l,2,3"), a = local(s, "a", "l,3");
     int p = local(s, "p", "b,l,2,3"), y = local(s, "y", "b,l,6"), z = local(s, "z", "b,l,6"), c = local(s, "c", "b,l,2,3");
@@ -58,7 +60,8 @@ static void layer_program(Sketch *s) {
 }
 
 /* Pairs with an own and a foreign integer, weighted, written back through the integer; an integer that is an index. */
-static void pair_program(Sketch *s) {
+static void pair_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "3,4,5"), v = param(s, "v", "3,5,4"), gate = param(s, "gate", "3,2");
     int best = integers(s, "best", "3,2", 6, true), own = integers(s, "own", "3,2", 3, false), copy = integers(s, "copy", "3,2", 6, false);
     int flat = local(s, "flat", "1,b,l,4"), u = local(s, "u", "3,2,5"), h = local(s, "h", "3,2,5"), y = local(s, "y", "b,l,4");
@@ -85,7 +88,8 @@ static void pair_program(Sketch *s) {
 }
 
 /* Masked scores: raw, score, lse, use, pick. */
-static void score_program(Sketch *s) {
+static void score_program(Sketch *s)
+{
     int q = param(s, "q", "b,l,2,3"), k = param(s, "k", "b,l,2,3"), v = param(s, "v", "b,l,2,4"), bias = param(s, "bias", "2,l");
     int segment = integers(s, "segment", "b,l", 2, true), target = integers(s, "target", "b,l", 3, true);
     int raw = local(s, "raw", "b,2,l,l"), score = local(s, "score", "b,2,l,l"), scaled = local(s, "scaled", "b,2,l,l"), z = local(s, "z", "b,2,l");
@@ -115,7 +119,8 @@ static void score_program(Sketch *s) {
 }
 
 /* The mean negative log-likelihood of targets, some of them missing. */
-static void head_program(Sketch *s) {
+static void head_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "5,4"), target = integers(s, "target", "b,l", 5, true);
     int logits = local(s, "logits", "b,l,5"), z = local(s, "z", "b,l"), n = local(s, "n", ""), loss = local(s, "loss", ""), sum = local(s, "sum", "");
     char subs[64];
@@ -140,7 +145,8 @@ static void head_program(Sketch *s) {
 }
 
 /* Extents of 1, unused indices, equal definitions, a chain of three factors, a max, a recurrence. */
-static void odd_program(Sketch *s) {
+static void odd_program(Sketch *s)
+{
     int x = param(s, "x", "3,4"), w = param(s, "w", "4,5"), v = param(s, "v", "5,2"), y = local(s, "y", "3,2"), a = local(s, "a", "3"), b = local(s, "b", "3");
     int c = local(s, "c", "3,1"), d = local(s, "d", "3"), h = local(s, "h", "3,4"), e = local(s, "e", "4,3");
     begin(s, OP_NEST, REDUCE_SUM, "n:3 i:4 j:5 o:2");
@@ -165,7 +171,8 @@ static void odd_program(Sketch *s) {
 }
 
 /* Row statistics twice, the second time with their axes turned round. */
-static void turned_program(Sketch *s) {
+static void turned_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,3,4"), z = local(s, "z", "b,l,3"), t = local(s, "t", "3,b,l"), m = local(s, "m", "b,l,3"), u = local(s, "u", "l,3,b"), y = local(s, "y", "b,l,3");
     for (int turned = 0; turned < 2; turned++) {
         begin(s, OP_NEST, REDUCE_LSE, turned ? "h:3 b:b l:l j:4" : "b:b l:l h:3 j:4");
@@ -180,7 +187,8 @@ static void turned_program(Sketch *s) {
 }
 
 /* Each place has two slots with a key; a flat axis read in two halves, one of them mirrored; angles and slopes that vary with few indices. */
-static void keyed_program(Sketch *s) {
+static void keyed_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "3,4,6"), v = param(s, "v", "3,6,4"), gate = param(s, "gate", "b,l,2"), base = param(s, "base", "3");
     int key = integers(s, "key", "b,l,2", 3, true), u = local(s, "u", "b,l,2,6"), q = local(s, "q", "b,l,2,2,3"), a = local(s, "a", "l,3");
     int o = local(s, "o", "b,l,2,4"), y = local(s, "y", "b,l,4");
@@ -210,7 +218,8 @@ static void keyed_program(Sketch *s) {
 }
 
 /* Mean, variance, a scaled and shifted residual: sums whose bodies are differences. */
-static void moments_program(Sketch *s) {
+static void moments_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,4"), z = param(s, "z", "b,l,4"), g = param(s, "g", "4"), m = local(s, "m", "b,l"), v = local(s, "v", "b,l"), r = local(s, "r", "b,l");
     int y = local(s, "y", "b,l,4");
     begin(s, OP_NEST, REDUCE_SUM, "b:b l:l i:4");
@@ -238,7 +247,8 @@ static bool pass_inline_all(Unit *unit) { return opt_inline(unit, &(OptOptions){
 static bool pass_hoist(Unit *unit) { return opt_hoist(unit, OPT_AFTER_GRAD); }
 static bool pass_raise(Unit *unit) { return opt_raise(unit) > 0; }
 
-static void test_each_pass(void **state) {
+static void test_each_pass(void **state)
+{
     (void)state;
     bool (*passes[])(Unit *) = {opt_dce, opt_cse, opt_normalize, opt_factor, pass_inline_before, pass_inline_after, pass_inline_all, pass_hoist, pass_raise};
     for (int p = 0; p < PROGRAM_COUNT; p++)
@@ -257,7 +267,8 @@ static void test_each_pass(void **state) {
 }
 
 /* The whole path gives the gradients that differentiation alone gives. */
-static void test_around_grad(void **state) {
+static void test_around_grad(void **state)
+{
     (void)state;
     for (int p = 0; p < PROGRAM_COUNT; p++)
         for (int together = 0; together < 2; together++) {
@@ -284,7 +295,8 @@ static void test_around_grad(void **state) {
 
 /* ---- forms -------------------------------------------------------------------------------------------------------------------- */
 
-static void test_gather_form(void **state) {
+static void test_gather_form(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     int x = input(s, "x", "l"), w = input(s, "w", "2"), y = local(s, "y", "l");
@@ -298,7 +310,8 @@ static void test_gather_form(void **state) {
     sketch_free(s);
 }
 
-static void test_chain_splits(void **state) {
+static void test_chain_splits(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     odd_program(s);
@@ -308,7 +321,8 @@ static void test_chain_splits(void **state) {
     sketch_free(s);
 }
 
-static void test_equal_definitions(void **state) {
+static void test_equal_definitions(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     odd_program(s);
@@ -328,7 +342,8 @@ static void test_equal_definitions(void **state) {
 }
 
 /* Scores with conditions and a guard, a named probability, the head with its pick: each is one stream, and so is its derivative. */
-static void probability_program(Sketch *s) {
+static void probability_program(Sketch *s)
+{
     int x = param(s, "x", "b,l,4"), w = param(s, "w", "5,4"), v = param(s, "v", "5,3");
     int a = local(s, "a", "b,l,5"), z = local(s, "z", "b,l"), p = local(s, "p", "b,l,5"), y = local(s, "y", "b,l,3");
     begin(s, OP_NEST, REDUCE_SUM, "b:b l:l v:5 i:4");
@@ -346,7 +361,8 @@ static void probability_program(Sketch *s) {
     loss_of(s, y, "b:b l:l o:3", "b,l,o");
 }
 
-static void test_streams(void **state) {
+static void test_streams(void **state)
+{
     (void)state;
     const Sketcher programs[] = {score_program, head_program, probability_program};
     for (int p = 0; p < 3; p++) {
@@ -369,7 +385,8 @@ static void test_streams(void **state) {
     }
 }
 
-static void test_dead_results(void **state) {
+static void test_dead_results(void **state)
+{
     (void)state;
     Sketch sketch = sketch_new(), *s = &sketch;
     Unit *main = s->unit, *callee = s->unit = unit_new(s->program, intern(s->interner, "callee"));
@@ -400,11 +417,11 @@ static void test_dead_results(void **state) {
     sketch_free(s);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_each_pass),   cmocka_unit_test(test_around_grad),       cmocka_unit_test(test_gather_form),
-        cmocka_unit_test(test_chain_splits), cmocka_unit_test(test_equal_definitions), cmocka_unit_test(test_dead_results),
-        cmocka_unit_test(test_streams),
+        cmocka_unit_test(test_each_pass),         cmocka_unit_test(test_around_grad),  cmocka_unit_test(test_gather_form), cmocka_unit_test(test_chain_splits),
+        cmocka_unit_test(test_equal_definitions), cmocka_unit_test(test_dead_results), cmocka_unit_test(test_streams),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -264,9 +264,15 @@ static void errors_leave_nothing(void **state)
 
 static void tampered_datasets_are_refused(void **state)
 {
-    static const char *const BAD[] = {"{}", "[]", "{\"schema\":2}", "{\"schema\":1}", "{\"schema\":1,\"parts\":{}}", "{\"schema\":1,\"parts\":{\"train\":{}}}",
+    static const char *const BAD[] = {"{}",
+                                      "[]",
+                                      "{\"schema\":2}",
+                                      "{\"schema\":1}",
+                                      "{\"schema\":1,\"parts\":{}}",
+                                      "{\"schema\":1,\"parts\":{\"train\":{}}}",
                                       "{\"schema\":1,\"parts\":{\"train\":{\"file\":\"../x\",\"hash\":\"0000000000000000\"}}}",
-                                      "{\"schema\":1,\"parts\":{\"train\":{\"file\":\"train.tok\",\"hash\":\"0000000000000000\"}}}", "{"};
+                                      "{\"schema\":1,\"parts\":{\"train\":{\"file\":\"train.tok\",\"hash\":\"0000000000000000\"}}}",
+                                      "{"};
     BfmError error = {0};
     const char *text = write_text(*state, "a.txt", 500, 1), *out = scratch_path(*state, "data");
     BfmPackOptions options = options_for(&text, 1, out);

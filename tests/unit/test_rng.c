@@ -143,8 +143,9 @@ static void top_k_random(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(known_answers),   cmocka_unit_test(draws_differ_by_every_part), cmocka_unit_test(moments),
-        cmocka_unit_test(permutations),    cmocka_unit_test(order_is_stable),            cmocka_unit_test(top_k_orders),
+        cmocka_unit_test(known_answers),   cmocka_unit_test(draws_differ_by_every_part),
+        cmocka_unit_test(moments),         cmocka_unit_test(permutations),
+        cmocka_unit_test(order_is_stable), cmocka_unit_test(top_k_orders),
         cmocka_unit_test(top_k_random),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -36,7 +36,7 @@ static void written_tensors_read_back(void **state)
     const int64_t c[2] = {INT64_MIN, INT64_MAX};
     const uint8_t d[3] = {0, 128, 255};
     const BfmTensor tensors[] = {
-        {"z.byte", BFM_DTYPE_U8, 1, {3}, d},  {"layer_0.w", BFM_DTYPE_F32, 2, {2, 3}, a},   {"scalar", BFM_DTYPE_F64, 0, {0}, b},
+        {"z.byte", BFM_DTYPE_U8, 1, {3}, d},  {"layer_0.w", BFM_DTYPE_F32, 2, {2, 3}, a},  {"scalar", BFM_DTYPE_F64, 0, {0}, b},
         {"counts", BFM_DTYPE_I64, 1, {2}, c}, {"none", BFM_DTYPE_F32, 3, {4, 0, 2}, NULL}, {"ü \"quoted\"", BFM_DTYPE_U8, 1, {3}, d},
     };
     const BfmMetadata metadata[] = {{"format", "bfm"}, {"step", "12"}};
@@ -111,8 +111,7 @@ static const Hostile HOSTILE[] = {
     {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":{\"a\":0}}}", 8, "\"w\": expected \"data_offsets\""},
     {"{\"w\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, "\"w\": expected exactly the fields"},
     {"{\"w\":[1,2]}", 8, "\"w\": expected exactly the fields"},
-    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12,
-     "\"a\" and \"b\" overlap at byte 4"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[4,12]}}", 12, "\"a\" and \"b\" overlap at byte 4"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[12,16]}}", 16,
      "\"b\": expected it to start at byte 8"},
     {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[0,4]},\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}", 8, "twice"},
@@ -291,14 +290,10 @@ static void npy_hostile_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(written_tensors_read_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(small_floats_convert, setup, teardown),
-        cmocka_unit_test_setup_teardown(hostile_headers_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(hostile_lengths_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(damaged_files_never_escape, setup, teardown),
-        cmocka_unit_test_setup_teardown(expectations_name_the_tensor, setup, teardown),
-        cmocka_unit_test_setup_teardown(unfinished_writer_leaves_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(npy_tokens_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(written_tensors_read_back, setup, teardown),        cmocka_unit_test_setup_teardown(small_floats_convert, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_headers_are_refused, setup, teardown),      cmocka_unit_test_setup_teardown(hostile_lengths_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(damaged_files_never_escape, setup, teardown),       cmocka_unit_test_setup_teardown(expectations_name_the_tensor, setup, teardown),
+        cmocka_unit_test_setup_teardown(unfinished_writer_leaves_nothing, setup, teardown), cmocka_unit_test_setup_teardown(npy_tokens_read, setup, teardown),
         cmocka_unit_test_setup_teardown(npy_hostile_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

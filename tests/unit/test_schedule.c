@@ -2,7 +2,8 @@
 #include "run_compiled.h"
 
 /* y[b,l,o] = sum i x*w; z[b,l] = sum o y^2; the product's operand is computed */
-static void test_product(void **state) {
+static void test_product(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l,8"), g = param(&s, "g", "8"), w = param(&s, "w", "8,12"), y = local(&s, "y", "b,l,12"), z = local(&s, "z", "b,l");
@@ -16,7 +17,8 @@ static void test_product(void **state) {
 }
 
 /* Batched with strides in the middle, transposed operands, a sum over two indices. */
-static void test_batched(void **state) {
+static void test_batched(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int q = input(&s, "q", "b,l,2,4,6"), k = input(&s, "k", "b,l,2,6"), v = input(&s, "v", "b,l,2,5"), wo = param(&s, "wo", "2,4,5,7");
@@ -34,7 +36,8 @@ static void test_batched(void **state) {
 }
 
 /* The domain concerns both sides: the result is cut afterwards. */
-static void test_domain_on_both_sides(void **state) {
+static void test_domain_on_both_sides(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int q = input(&s, "q", "b,l,6"), k = input(&s, "k", "b,l,6"), p = local(&s, "p", "b,l,l");
@@ -47,7 +50,8 @@ static void test_domain_on_both_sides(void **state) {
 }
 
 /* Routed rows: by key, scattered back, and the weights' gradient into keys. */
-static void test_keyed(void **state) {
+static void test_keyed(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l,8"), keys = integers(&s, "key", "b,2l,2", 4, true), rows = integers(&s, "row", "b,2l,2", 3, true);
@@ -81,7 +85,8 @@ static void test_keyed(void **state) {
 }
 
 /* Chosen rows, keys affine: rows gathered along m, and along k for the weights' gradient. */
-static void test_chosen_rows(void **state) {
+static void test_chosen_rows(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l,8"), row = integers(&s, "row", "b,4,5", 3, true), w = param(&s, "w", "4,8,10");
@@ -98,13 +103,15 @@ static void test_chosen_rows(void **state) {
 }
 
 /* Mixing over earlier places, over a window of them, and the gradients of both: triangles and bands of products, more than one panel of each. */
-static void test_bands(void **state) {
+static void test_bands(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     InterpContext wide = sketch_context();
     wide.env.value[DIM_L] = 300;
     int w = input(&s, "w", "l,l"), v = input(&s, "v", "b,l,6"), g = input(&s, "g", "b,l,6");
-    int triangle = local(&s, "triangle", "b,l,6"), window = local(&s, "window", "b,l,6"), dv = local(&s, "dv", "b,l,6"), dw = local(&s, "dw", "l,l"), near = local(&s, "near", "l,l");
+    int triangle = local(&s, "triangle", "b,l,6"), window = local(&s, "window", "b,l,6"), dv = local(&s, "dv", "b,l,6"), dw = local(&s, "dw", "l,l"),
+        near = local(&s, "near", "l,l");
     begin(&s, OP_NEST, REDUCE_SUM, "b:b i:l f:6 j:l");
     cond(&s, "i-j");
     end(&s, triangle, "b,i,f", mul(&s, rd(&s, w, "i,j"), rd(&s, v, "b,j,f")));
@@ -121,14 +128,16 @@ static void test_bands(void **state) {
     cond(&s, "i-j"), cond(&s, "j-i+9");
     end(&s, near, "i,j", mul(&s, rd(&s, g, "b,i,f"), rd(&s, v, "b,j,f")));
     const int outputs[] = {triangle, window, dv, dw, near};
-    for (int t = 0; t < 5; t++) output(&s, s.unit->tensors[outputs[t]].name, OUTPUT_RESULT, outputs[t]);
+    for (int t = 0; t < 5; t++)
+        output(&s, s.unit->tensors[outputs[t]].name, OUTPUT_RESULT, outputs[t]);
     compare_all(&s, sketch_formals(&s, s.unit, true, 7), "a triangle of it");
     compare_in(&s, &wide, formals_in(&s, &wide, 7), "a band of it");
     sketch_free(&s);
 }
 
 /* A ranking with a domain, a recurrence, integers computed. */
-static void test_top_and_recur(void **state) {
+static void test_top_and_recur(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int p = input(&s, "p", "b,l,7"), best = integers(&s, "best", "b,l,3", 7, false), claims = local(&s, "claims", "b,l,3,7"), q = local(&s, "q", "b,l,3");
@@ -156,7 +165,8 @@ static void test_top_and_recur(void **state) {
 
 /* y = x + p1 + p2: the products add to x, and to what is there; s = y + z, where z is computed after the product: that one runs late; dw into keys
    adds to a plain product. */
-static void test_sums_of_products(void **state) {
+static void test_sums_of_products(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     int x = input(&s, "x", "b,l,8"), w1 = param(&s, "w1", "8,8"), w2 = param(&s, "w2", "8,8"), keys = integers(&s, "key", "b,l", 3, true);
@@ -191,7 +201,8 @@ static void test_sums_of_products(void **state) {
 }
 
 /* Calls flattened, draws keyed by their path; a formal and one result given out twice. */
-static void test_calls(void **state) {
+static void test_calls(void **state)
+{
     (void)state;
     Sketch s = sketch_new();
     Unit *top = s.unit;
@@ -201,7 +212,8 @@ static void test_calls(void **state) {
     begin(&s, OP_NEST, REDUCE_SET, "b:b l:l o:4");
     Affine subs[3];
     Dim extents[3];
-    for (int i = 0; i < 3; i++) subs[i] = affine_index(s.program, i), extents[i] = s.op.op.indices[i].extent;
+    for (int i = 0; i < 3; i++)
+        subs[i] = affine_index(s.program, i), extents[i] = s.op.op.indices[i].extent;
     end(&s, y, "b,l,o", mul(&s, rd(&s, x, "b,l,o"), expr_draw(&s.op, intern(s.interner, "keep"), 3, subs, extents)));
     output(&s, "y", OUTPUT_RESULT, y), output(&s, "x", OUTPUT_RESULT, x);
     s.unit = top;
@@ -220,10 +232,12 @@ static void test_calls(void **state) {
     sketch_free(&s);
 }
 
-int main(void) {
+int main(void)
+{
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_product),   cmocka_unit_test(test_batched),     cmocka_unit_test(test_domain_on_both_sides), cmocka_unit_test(test_keyed),
-        cmocka_unit_test(test_chosen_rows), cmocka_unit_test(test_bands), cmocka_unit_test(test_top_and_recur), cmocka_unit_test(test_sums_of_products), cmocka_unit_test(test_calls),
+        cmocka_unit_test(test_product),       cmocka_unit_test(test_batched),          cmocka_unit_test(test_domain_on_both_sides),
+        cmocka_unit_test(test_keyed),         cmocka_unit_test(test_chosen_rows),      cmocka_unit_test(test_bands),
+        cmocka_unit_test(test_top_and_recur), cmocka_unit_test(test_sums_of_products), cmocka_unit_test(test_calls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -53,13 +53,22 @@ static void whole_characters(void **state)
 static void what_is_no_text(void **state)
 {
     (void)state;
-    expect("a\xFF" "b", "a\xEF\xBF\xBD" "b");
+    expect("a\xFF"
+           "b",
+           "a\xEF\xBF\xBD"
+           "b");
     expect("\x80", "\xEF\xBF\xBD");
-    expect("\xC3" "x", "\xEF\xBF\xBD" "x");
-    expect("\xE2\x82" "x", "\xEF\xBF\xBD\xEF\xBF\xBD" "x");
-    expect("\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD");         /* overlong */
+    expect("\xC3"
+           "x",
+           "\xEF\xBF\xBD"
+           "x");
+    expect("\xE2\x82"
+           "x",
+           "\xEF\xBF\xBD\xEF\xBF\xBD"
+           "x");
+    expect("\xC0\xAF", "\xEF\xBF\xBD\xEF\xBF\xBD");                 /* overlong */
     expect("\xED\xA0\x80", "\xEF\xBF\xBD\xEF\xBF\xBD\xEF\xBF\xBD"); /* a surrogate */
-    expect("\xF4\x90.", "\xEF\xBF\xBD\xEF\xBF\xBD.");       /* beyond the last plane */
+    expect("\xF4\x90.", "\xEF\xBF\xBD\xEF\xBF\xBD.");               /* beyond the last plane */
 }
 
 static void context_is_not_shown(void **state)

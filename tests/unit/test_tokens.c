@@ -148,8 +148,8 @@ static void hostile_files_are_refused(void **state)
     for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
         const Hostile *c = &CASES[i];
         unsigned char bytes[160];
-        TokensHeader header = {.version = TOKENS_VERSION, .id_bytes = c->id_bytes, .vocab = c->vocab, .count = c->count, .documents = c->documents,
-                               .table = c->table, .file_bytes = sizeof bytes};
+        TokensHeader header = {
+            .version = TOKENS_VERSION, .id_bytes = c->id_bytes, .vocab = c->vocab, .count = c->count, .documents = c->documents, .table = c->table, .file_bytes = sizeof bytes};
         memcpy(header.magic, TOKENS_MAGIC, 8);
         memcpy(bytes + 128, c->ids, 8);
         memcpy(bytes + 136, c->starts, 24);
@@ -167,10 +167,8 @@ static void hostile_files_are_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(documents_read_back, setup, teardown),
-        cmocka_unit_test_setup_teardown(empty_file_is_a_file, setup, teardown),
-        cmocka_unit_test_setup_teardown(foreign_ids_are_not_written, setup, teardown),
-        cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(documents_read_back, setup, teardown),         cmocka_unit_test_setup_teardown(empty_file_is_a_file, setup, teardown),
+        cmocka_unit_test_setup_teardown(foreign_ids_are_not_written, setup, teardown), cmocka_unit_test_setup_teardown(damage_is_found, setup, teardown),
         cmocka_unit_test_setup_teardown(hostile_files_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

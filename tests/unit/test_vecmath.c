@@ -135,9 +135,14 @@ static Worst sweep(ExprKind kind, float limit, uint32_t stride, bool negative)
 static void test_unary(void **state)
 {
     (void)state;
-    const struct { ExprKind kind; float limit; uint32_t stride; bool negative; } rows[] = {
-        {EXPR_EXP, INFINITY, 1021, true}, {EXPR_LOG, INFINITY, 1021, true}, {EXPR_TANH, INFINITY, 1021, true}, {EXPR_SIGMOID, INFINITY, 1021, true},
-        {EXPR_ERF, INFINITY, 1021, true}, {EXPR_SOFTPLUS, INFINITY, 1021, true}, {EXPR_SIN, 0x1p+31f, 1021, true}, {EXPR_COS, 0x1p+31f, 1021, true},
+    const struct {
+        ExprKind kind;
+        float limit;
+        uint32_t stride;
+        bool negative;
+    } rows[] = {
+        {EXPR_EXP, INFINITY, 1021, true},  {EXPR_LOG, INFINITY, 1021, true},      {EXPR_TANH, INFINITY, 1021, true}, {EXPR_SIGMOID, INFINITY, 1021, true},
+        {EXPR_ERF, INFINITY, 1021, true},  {EXPR_SOFTPLUS, INFINITY, 1021, true}, {EXPR_SIN, 0x1p+31f, 1021, true},  {EXPR_COS, 0x1p+31f, 1021, true},
         {EXPR_SQRT, INFINITY, 4093, true}, {EXPR_RSQRT, INFINITY, 4093, true},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {

@@ -14,8 +14,7 @@ typedef void BfmNestFn(void *const *buffers, const int64_t *dims, int64_t begin,
 /* One operation over the tile [row, row + rows) x [col, col + cols) of two of its indices; `outer` holds the values of the others.
    tiles[0] receives the result, tiles[1…] hold operands that live in tiles; element (r, c) of a tile is at [r * ld + c].
    tiles[0] may be one of the operands. */
-typedef void BfmTileFn(void *const *buffers, const int64_t *dims, const int64_t *outer, int64_t row, int64_t col, int64_t rows, int64_t cols,
-                       float *const *tiles, int64_t ld);
+typedef void BfmTileFn(void *const *buffers, const int64_t *dims, const int64_t *outer, int64_t row, int64_t col, int64_t rows, int64_t cols, float *const *tiles, int64_t ld);
 
 /* Which columns of rows [row, row + rows) have points at all: a superset [range[0], range[1]), empty if range[0] >= range[1]. */
 typedef void BfmRangeFn(const int64_t *dims, const int64_t *outer, int64_t row, int64_t rows, int64_t *range);

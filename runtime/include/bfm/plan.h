@@ -21,33 +21,37 @@ typedef struct BfmSection {
 typedef struct BfmPlan {
     char magic[8];
     uint32_t version;
-    uint32_t header_bytes;     /* sizeof(BfmPlan) where it was written */
-    uint64_t bytes;            /* of the whole plan */
-    uint64_t hash;             /* of the program it was made from */
-    BfmSection dims;           /* BfmPlanDim: the slots */
-    BfmSection dim_code;       /* int64_t: what their values are computed by */
-    BfmSection functions;      /* uint32_t: name of each function, a position in `text` */
-    BfmSection buffers;        /* BfmPlanBuffer */
-    BfmSection codes;          /* BfmPlanCode */
-    BfmSection kernels;        /* BfmPlanKernel, in order of execution */
-    BfmSection formals;        /* BfmPlanPort */
-    BfmSection outputs;        /* BfmPlanPort */
-    BfmSection ints;           /* int32_t: argument lists and the records below */
-    BfmSection streams;        /* uint64_t: streams of draws */
-    BfmSection text;           /* char: NUL-terminated strings */
+    uint32_t header_bytes;          /* sizeof(BfmPlan) where it was written */
+    uint64_t bytes;                 /* of the whole plan */
+    uint64_t hash;                  /* of the program it was made from */
+    BfmSection dims;                /* BfmPlanDim: the slots */
+    BfmSection dim_code;            /* int64_t: what their values are computed by */
+    BfmSection functions;           /* uint32_t: name of each function, a position in `text` */
+    BfmSection buffers;             /* BfmPlanBuffer */
+    BfmSection codes;               /* BfmPlanCode */
+    BfmSection kernels;             /* BfmPlanKernel, in order of execution */
+    BfmSection formals;             /* BfmPlanPort */
+    BfmSection outputs;             /* BfmPlanPort */
+    BfmSection ints;                /* int32_t: argument lists and the records below */
+    BfmSection streams;             /* uint64_t: streams of draws */
+    BfmSection text;                /* char: NUL-terminated strings */
     int64_t most[BFM_PLAN_SYMBOLS]; /* the largest value of each symbol that the program was made for; 0: any */
 } BfmPlan;
 
 /* A value in reverse Polish notation over exact rationals, rounded down at the end; -1 if it does not fit. */
 typedef struct BfmPlanDim {
-    int32_t code, count;       /* dim_code */
+    int32_t code, count; /* dim_code */
 } BfmPlanDim;
 
 typedef enum {
-    BFM_DIM_NUMBER,            /* followed by numerator and denominator */
-    BFM_DIM_SYMBOL,            /* followed by the symbol */
-    BFM_DIM_ADD, BFM_DIM_MUL, BFM_DIM_MIN, BFM_DIM_MAX,
-    BFM_DIM_CEIL, BFM_DIM_FLOOR,
+    BFM_DIM_NUMBER, /* followed by numerator and denominator */
+    BFM_DIM_SYMBOL, /* followed by the symbol */
+    BFM_DIM_ADD,
+    BFM_DIM_MUL,
+    BFM_DIM_MIN,
+    BFM_DIM_MAX,
+    BFM_DIM_CEIL,
+    BFM_DIM_FLOOR,
 } BfmDimCode;
 
 enum { BFM_DIM_STACK = 64 };
@@ -56,10 +60,10 @@ typedef enum { BFM_ELEM_F32, BFM_ELEM_I32 } BfmElem; /* both 4 bytes */
 typedef enum { BFM_BUFFER_TEMPORARY, BFM_BUFFER_FORMAL, BFM_BUFFER_OUTPUT } BfmBufferRole;
 
 typedef struct BfmPlanBuffer {
-    uint32_t name;             /* text */
+    uint32_t name; /* text */
     int32_t elem, role;
-    int32_t count;             /* dim slot: elements */
-    int32_t first, last;       /* kernels between which it must keep its content; -1, -1: never used */
+    int32_t count;       /* dim slot: elements */
+    int32_t first, last; /* kernels between which it must keep its content; -1, -1: never used */
 } BfmPlanBuffer;
 
 /* A call of a generated function: which buffers, dims and draws it is given. */
@@ -83,25 +87,25 @@ typedef enum {
 typedef enum { BFM_FILL_NONE, BFM_FILL_ZERO, BFM_FILL_LOW, BFM_FILL_HIGH, BFM_FILL_NO_INDEX } BfmFill; /* nothing, 0, -inf, +inf, int32_t -1 */
 
 typedef struct BfmPlanKernel {
-    uint32_t label;            /* text: what it computes */
+    uint32_t label; /* text: what it computes */
     int32_t kind;
     int32_t codes, code_count;
-    int32_t record;            /* ints: the record of its kind, -1 for MAP */
-    int32_t parallel;          /* dim slot: points to share out; -1: one */
-    int32_t grain;             /* cut at multiples of this */
-    int32_t fill, fill_buffer; /* done first */
+    int32_t record;                /* ints: the record of its kind, -1 for MAP */
+    int32_t parallel;              /* dim slot: points to share out; -1: one */
+    int32_t grain;                 /* cut at multiples of this */
+    int32_t fill, fill_buffer;     /* done first */
     int32_t results, result_count; /* ints: buffers that it writes and that others read */
-    int32_t flops, bytes;      /* dim slots: work and traffic of one run, estimates for `profile`; -1 unknown */
+    int32_t flops, bytes;          /* dim slots: work and traffic of one run, estimates for `profile`; -1 unknown */
 } BfmPlanKernel;
 
 typedef struct BfmPlanPort {
-    uint32_t name;             /* text: path of a formal, name of an output */
-    int32_t kind;              /* formal: BfmPortKind; output: BfmOutputKind */
-    int32_t merge;             /* output: BfmMergeKind */
-    int32_t buffer;            /* several ports may share one */
-    int32_t formal;            /* output NEXT and GRAD: position of the formal, else -1 */
-    int32_t shape, rank;       /* ints: dim slots of the extents */
-    int32_t bound;             /* integers: dim slot of the bound, else -1 */
+    uint32_t name;       /* text: path of a formal, name of an output */
+    int32_t kind;        /* formal: BfmPortKind; output: BfmOutputKind */
+    int32_t merge;       /* output: BfmMergeKind */
+    int32_t buffer;      /* several ports may share one */
+    int32_t formal;      /* output NEXT and GRAD: position of the formal, else -1 */
+    int32_t shape, rank; /* ints: dim slots of the extents */
+    int32_t bound;       /* integers: dim slot of the bound, else -1 */
 } BfmPlanPort;
 
 typedef enum { BFM_PORT_INPUT, BFM_PORT_PARAM, BFM_PORT_STATE } BfmPortKind;
@@ -119,8 +123,8 @@ typedef struct BfmPlanAxis {
 
 typedef enum {
     BFM_GEMM_PLAIN,
-    BFM_GEMM_BY_KEY,      /* grouped: row perm[r] of C = row perm[r] of A times B of the key, perm sorted by key */
-    BFM_GEMM_INTO_KEY,    /* segmented: C of the key = sum over its perm[r] of (row perm[r] of A)^T (row perm[r] of B) */
+    BFM_GEMM_BY_KEY,   /* grouped: row perm[r] of C = row perm[r] of A times B of the key, perm sorted by key */
+    BFM_GEMM_INTO_KEY, /* segmented: C of the key = sum over its perm[r] of (row perm[r] of A)^T (row perm[r] of B) */
 } BfmGemmForm;
 
 /* A triangle or a band: at x of one axis only places y of another with x - behind <= y <= x + ahead count. */
@@ -129,30 +133,30 @@ typedef enum { BFM_BAND_NONE, BFM_BAND_K_BY_M, BFM_BAND_K_BY_N, BFM_BAND_N_BY_M 
 /* C[batch, m, n] = or += alpha * sum over k of A[batch, m, k] * B[batch, k, n] */
 typedef struct BfmPlanGemm {
     int32_t form;
-    int32_t a, b, c;                   /* buffers */
-    int32_t a_base, b_base, c_base;    /* dim slots: first element; -1 = 0 */
+    int32_t a, b, c;                /* buffers */
+    int32_t a_base, b_base, c_base; /* dim slots: first element; -1 = 0 */
     BfmPlanAxis m, n, k;
     int32_t batch_count;
     BfmPlanAxis batch[BFM_GEMM_BATCHES];
     float alpha;
     int32_t accumulate;
-    int32_t addend;                    /* buffer with the elements of C where it has them, -1 = none: C = addend +; PLAIN, not with accumulate */
-    int32_t a_rows, b_rows;            /* buffers of row numbers, -1 = none: A (B) is at row number * a_row (b_row); negative rows are 0 */
-    int32_t a_row, b_row;              /* dim slots */
-    int32_t a_rows_on_k;               /* A's row numbers run along k, else along m; B's always run along k */
-    int32_t perm, offsets;             /* buffers of an ORDER: BY_KEY and INTO_KEY */
-    int32_t key_count, key_stride;     /* dim slots: keys; step of B (BY_KEY) or C (INTO_KEY) from key to key */
-    int32_t band, ahead, behind;       /* BfmBand; dim slots, -1: no bound. PLAIN, without row numbers */
+    int32_t addend;                /* buffer with the elements of C where it has them, -1 = none: C = addend +; PLAIN, not with accumulate */
+    int32_t a_rows, b_rows;        /* buffers of row numbers, -1 = none: A (B) is at row number * a_row (b_row); negative rows are 0 */
+    int32_t a_row, b_row;          /* dim slots */
+    int32_t a_rows_on_k;           /* A's row numbers run along k, else along m; B's always run along k */
+    int32_t perm, offsets;         /* buffers of an ORDER: BY_KEY and INTO_KEY */
+    int32_t key_count, key_stride; /* dim slots: keys; step of B (BY_KEY) or C (INTO_KEY) from key to key */
+    int32_t band, ahead, behind;   /* BfmBand; dim slots, -1: no bound. PLAIN, without row numbers */
 } BfmPlanGemm;
 
 typedef struct BfmPlanOrder {
-    int32_t keys, perm, offsets;       /* buffers */
-    int32_t count, key_count;          /* dim slots */
+    int32_t keys, perm, offsets; /* buffers */
+    int32_t count, key_count;    /* dim slots */
 } BfmPlanOrder;
 
 typedef struct BfmPlanTop {
-    int32_t values, out;               /* buffers: [outer, n] and [outer, k] */
-    int32_t outer, n, k;               /* dim slots */
+    int32_t values, out; /* buffers: [outer, n] and [outer, k] */
+    int32_t outer, n, k; /* dim slots */
 } BfmPlanTop;
 
 /* Streams (templates/stream.h): rows i, columns j, batch axes for the rest. */
@@ -168,7 +172,7 @@ typedef enum { BFM_TILE_RAW, BFM_TILE_SCORE, BFM_TILE_SCORE_GRAD, BFM_TILE_RAW_G
 
 /* A generated function of a block: which tiles it reads, and which batch axis each of its outer values is. */
 typedef struct BfmPlanTile {
-    int32_t code;              /* among the kernel's codes, -1 = none */
+    int32_t code; /* among the kernel's codes, -1 = none */
     int32_t tile_count, tiles[BFM_STREAM_TILES];
     int32_t outer_count, outer[BFM_STREAM_BATCHES];
 } BfmPlanTile;
@@ -187,9 +191,9 @@ typedef enum { BFM_SINK_OF_RAW, BFM_SINK_OF_SCORE, BFM_SINK_OF_PROBABILITY } Bfm
 
 typedef struct BfmPlanStreamSink {
     int32_t source, by_column;
-    int32_t kept;                      /* bits: batch axes of the output */
+    int32_t kept; /* bits: batch axes of the output */
     BfmPlanStreamOperand operand, out;
-    int32_t width;                     /* dim slot */
+    int32_t width; /* dim slot */
     float alpha;
 } BfmPlanStreamSink;
 
@@ -197,10 +201,10 @@ typedef struct BfmPlanStreamSink {
 typedef enum { BFM_TOTAL_NEITHER, BFM_TOTAL_ROWS, BFM_TOTAL_COLUMNS, BFM_TOTAL_DIFFERENCES, BFM_TOTAL_BOTH } BfmTotalAlong;
 
 typedef struct BfmPlanStreamTotal {
-    BfmPlanTile value;                 /* code -1: the tile itself */
+    BfmPlanTile value; /* code -1: the tile itself */
     int32_t tile, along;
-    int32_t kept;                      /* bits: batch axes of the output */
-    BfmPlanStreamOperand out;          /* step: what is left; inner: columns where both are */
+    int32_t kept;             /* bits: batch axes of the output */
+    BfmPlanStreamOperand out; /* step: what is left; inner: columns where both are */
 } BfmPlanStreamTotal;
 
 typedef struct BfmPlanStream {
@@ -230,8 +234,6 @@ static inline const uint64_t *bfm_plan_streams(const BfmPlan *plan) { return (co
 static inline const BfmPlanDim *bfm_plan_dims(const BfmPlan *plan) { return (const BfmPlanDim *)bfm_plan_at(plan, plan->dims); }
 static inline const int64_t *bfm_plan_dim_code(const BfmPlan *plan) { return (const int64_t *)bfm_plan_at(plan, plan->dim_code); }
 static inline const char *bfm_plan_text(const BfmPlan *plan, uint32_t position) { return (const char *)bfm_plan_at(plan, plan->text) + position; }
-static inline const char *bfm_plan_function(const BfmPlan *plan, int function) {
-    return bfm_plan_text(plan, ((const uint32_t *)bfm_plan_at(plan, plan->functions))[function]);
-}
+static inline const char *bfm_plan_function(const BfmPlan *plan, int function) { return bfm_plan_text(plan, ((const uint32_t *)bfm_plan_at(plan, plan->functions))[function]); }
 
 #endif
