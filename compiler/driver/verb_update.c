@@ -118,7 +118,8 @@ static bool one_step(Update *update, int64_t step, BfmError *error)
 static BfmTensor steps_tensor(const Update *update, const char *name, int rank, const int64_t *shape, const void *data)
 {
     BfmTensor tensor = {.name = name, .dtype = update->store->wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = rank + 1, .shape = {update->steps}, .data = data};
-    memcpy(tensor.shape + 1, shape, (size_t)rank * sizeof *shape);
+    for (int i = 0; i < rank; i++)
+        tensor.shape[1 + i] = shape[i];
     return tensor;
 }
 
