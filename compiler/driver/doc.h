@@ -125,6 +125,8 @@ void count_print(const Counted *counted, CountKind kind, Str *out);
 
 /* "product ×4, stream, elementwise" of the forward pass, then with the derivative (not of a part); false where it cannot be told. */
 bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow);
+/* The same of a unit by itself. */
+void unit_kernels(Unit *unit, Str *out);
 
 /* ---- examples (doc_run.c) ---- */
 

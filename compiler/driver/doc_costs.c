@@ -264,7 +264,7 @@ static void function_costs(const DocEntry *entry, Str *out)
     count_print(counted, COUNT_OTHER, out);
     str_append(out, "`, backward `");
     count_print(counted, COUNT_BACKWARD, out);
-    str_append(out, "` FLOPs.\n\n");
+    str_append(out, "` FLOPs.\n\n**Runs as** a part of the kernels that use it: elementwise, or the end of a reduction.\n\n");
 }
 
 void costs_print(const DocFile *file, const DocEntry *entry, Str *out)
@@ -395,7 +395,9 @@ void optimizer_costs(const DocFile *file, const DocEntry *entry, Str *out)
     count_print(&counted, COUNT_STATE, out);
     str_append(out, "` |\n| FLOPs of an update | `");
     count_print(&counted, COUNT_OTHER, out);
-    str_append(out, "` |\n\n");
+    str_append(out, "` |\n\n**Runs as** ");
+    unit_kernels(form->unit, out);
+    str_append(out, rank == 0 ? ", over pieces of the tensor that stay in a cache.\n\n" : ", for each matrix or vector by itself.\n\n");
 }
 
 /* ---- schedules ---- */

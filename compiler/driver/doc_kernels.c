@@ -35,7 +35,7 @@ static void kernels_add(Kernels *kernels, const char *word)
 
 /* Whose a step is: of a part, by the text of what it writes; of a line of a model, by the line's name before it; of a block there is nothing else. */
 typedef struct Owned {
-    const Subject *subject;
+    const Subject *subject; /* NULL: whatever runs */
     const Schedule *schedule;
     const char *line; /* "head_0", NULL: whatever runs */
     bool owned;
@@ -45,7 +45,7 @@ static bool tensor_owned(const Owned *owned, int tensor)
 {
     const Unit *unit = owned->schedule->unit;
     const Tensor *shown = &unit->tensors[tensor];
-    if (owned->subject->part)
+    if (owned->subject && owned->subject->part)
         return subject_owns(owned->subject, shown->span) || (shown->def >= 0 && subject_owns(owned->subject, unit->ops[shown->def].span));
     const size_t length = owned->line ? strlen(owned->line) : 0;
     return length == 0 || (shown->name && strncmp(shown->name, owned->line, length) == 0 && shown->name[length] == '.');
@@ -112,6 +112,14 @@ static const char *line_name(const Subject *subject, const Sample *sample)
     return NULL;
 }
 
+/* As codegen/compile.c does. */
+static const Schedule *schedule_flat(Unit *unit)
+{
+    Unit *flat = unit_flatten(unit->program, unit);
+    opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
+    return schedule_unit(unit->program, flat, &(ScheduleOptions){0});
+}
+
 static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, Str *slow)
 {
     Sample sample;
@@ -119,10 +127,7 @@ static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, S
         return false;
     const bool ok = differentiate(subject, &sample, backward);
     if (ok) {
-        Program *program = sample.lowered->program;
-        Unit *flat = unit_flatten(program, program->main); /* as codegen/compile.c does */
-        opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
-        const Schedule *schedule = schedule_unit(program, flat, &(ScheduleOptions){0});
+        const Schedule *schedule = schedule_flat(sample.lowered->program->main);
         kernels_count(subject, schedule, line_name(subject, &sample), kernels);
         for (int i = 0; i < kernels->count; i++)
             kernels->word[i] = arena_strdup(subject->arena, kernels->word[i]);
@@ -143,4 +148,12 @@ bool subject_kernels(const Subject *subject, Str *forward, Str *step, Str *slow)
     if (!subject->part && scheduled(subject, true, &kernels, slow)) /* adjoints do not say what part they are of */
         kernels_print(&kernels, step);
     return true;
+}
+
+void unit_kernels(Unit *unit, Str *out)
+{
+    Kernels kernels;
+    opt_simplify(unit->program, &(OptOptions){.phase = OPT_AFTER_GRAD});
+    kernels_count(NULL, schedule_flat(unit), NULL, &kernels);
+    kernels_print(&kernels, out);
 }
