@@ -357,7 +357,11 @@ Sized draft_expr(Draft *draft, int depth, const Sized *leaves, int count)
     case 25: return unary(draft, EXPR_ABS, a, a.size);
     case 26: return unary(draft, EXPR_NEG, a, a.size);
     case 27: return draft->gen->options.smooth ? a : unary(draft, EXPR_STOP, a, a.size); /* differences do not stop */
-    case 28: return draft->gen->options.smooth ? a : unary(draft, EXPR_FLOOR, binary(draft, EXPR_MUL, a, number(draft, 3), 3 * a.size), 3 * a.size + 1);
+    case 28: /* shifted, or values such as 2/3 give whole numbers, which precisions round to different sides */
+        return draft->gen->options.smooth
+                   ? a
+                   : unary(draft, EXPR_FLOOR, binary(draft, EXPR_ADD, binary(draft, EXPR_MUL, a, number(draft, 3), 3 * a.size), number(draft, 0.371), 3 * a.size + 1),
+                           3 * a.size + 2);
     case 29: return binary(draft, EXPR_MUL, a, a, a.size * a.size);
     default: return a;
     }
