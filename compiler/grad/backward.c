@@ -32,7 +32,7 @@ static int recompute(Backward *b, const Op *op)
     OpBuilder builder = op_begin(b->target, op->kind);
     Rewrite rewrite = rewrite_begin(&builder, b->forward, op, NULL, backward_tensor_map, b);
     rewrite_all(&rewrite);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return copy;
 }
 
@@ -95,7 +95,7 @@ static int add_tensors(Backward *b, int tensor, const IntList *parts)
     builder.op.body = sum;
     int total = backward_like(b, tensor, ".grad");
     builder.op.out = access_indices(program, total, rank, indices);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return total;
 }
 

@@ -24,7 +24,7 @@ static int fill(Backward *b, int like, double value, const char *suffix)
     builder.op.body = expr_const(&builder, value);
     int filled = backward_like(b, like, suffix);
     builder.op.out = access_indices(b->forward->program, filled, rank, indices);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return filled;
 }
 

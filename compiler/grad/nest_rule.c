@@ -122,7 +122,7 @@ static void contribute(Backward *b, const Op *op, int root, int read, const Seed
     int contribution = backward_like(b, access->tensor, ".grad");
     builder.op.out = rewrite_subs(&rewrite, access, contribution);
     rewrite_keep_none(&rewrite);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     backward_contribute(b, access->tensor, contribution);
 }
 
@@ -173,7 +173,7 @@ static int argmax_top(Backward *b, const Op *op, const bool *reduced)
     int chosen = unit_tensor(b->target, name, T_INT, TENSOR_LOCAL, out->rank + 1, extent, count);
     builder.op.out = rewrite_subs(&rewrite, &op->out, chosen);
     rewrite_keep_none(&rewrite);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return chosen;
 }
 
@@ -191,7 +191,7 @@ static int argmax_min(Backward *b, const Op *op, const bool *all)
     int first = backward_like(b, op->out.tensor, ".first");
     builder.op.out = rewrite_subs(&rewrite, &op->out, first);
     rewrite_keep_none(&rewrite);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return first;
 }
 

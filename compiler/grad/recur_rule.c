@@ -25,7 +25,7 @@ static int spread(RecurGrad *r, int expr, const char *suffix)
     int tensor = backward_like(b, r->op->out.tensor, suffix);
     builder.op.out = rewrite_subs(&rewrite, &r->op->out, tensor);
     rewrite_keep_none(&rewrite);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return tensor;
 }
 
@@ -61,7 +61,7 @@ static int reverse(RecurGrad *r, bool exclusive, const char *suffix)
     builder.op.init = access_new(program, -1, 0);
     int tensor = backward_like(b, r->op->out.tensor, suffix);
     builder.op.out = rewrite_subs(&rewrite, &r->op->out, tensor);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return tensor;
 }
 
@@ -83,7 +83,7 @@ static int previous(RecurGrad *r, Seed *seed)
     builder.op.exclusive = true;
     int tensor = backward_like(b, r->op->out.tensor, ".before");
     builder.op.out.tensor = tensor;
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return tensor;
 }
 
@@ -100,7 +100,7 @@ static int add_carry(RecurGrad *r, int carry)
     builder.op.body = expr_op(&builder, EXPR_ADD, ybar, carried, -1);
     int tensor = backward_like(b, r->op->out.tensor, ".adjoint");
     builder.op.out = rewrite_subs(&rewrite, &r->op->out, tensor);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return tensor;
 }
 
@@ -133,7 +133,7 @@ static void init_rule(RecurGrad *r)
     builder.op.body = expr_read(&builder, rewrite_subs(&rewrite, &op->out, carry));
     int contribution = backward_like(b, op->init.tensor, ".grad");
     builder.op.out = rewrite_subs(&rewrite, &op->init, contribution);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     backward_contribute(b, op->init.tensor, contribution);
 }
 

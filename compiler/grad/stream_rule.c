@@ -112,7 +112,7 @@ static void score_domain(StreamGrad *g, OpBuilder *builder, const Affine *axes)
 static int finish_member(StreamGrad *g, OpBuilder *builder)
 {
     g->members++;
-    return builder_finish(builder);
+    return op_finish(builder);
 }
 
 /* exp(score - lse) at `axes`. */
@@ -171,7 +171,7 @@ static int row_dot(StreamGrad *g, int u)
     builder.op.body = expr_op(&builder, EXPR_MUL, grad, value, -1);
     int dot = backward_like(b, g->lse.out.tensor, ".dot");
     builder.op.out = rewrite_subs(&rewrite, read_of(use, g->lse.out.tensor), dot);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return dot;
 }
 
@@ -197,7 +197,7 @@ static int row_term(StreamGrad *g)
     builder.op.body = sum;
     int row = backward_like(b, g->lse.out.tensor, ".row");
     builder.op.out = access_indices(program, row, rank, indices);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return row;
 }
 

@@ -125,26 +125,30 @@ void op_guard(OpBuilder *builder, int expr)
     op->guards[op->guard_count++] = expr;
 }
 
-static void mark_live(const Op *op, int id, bool *live)
+void op_live(const Op *op, bool *live)
 {
-    if (id < 0 || live[id])
+    memset(live, 0, sizeof *live * (size_t)op->expr_count);
+    if (op->kind == OP_CALL)
         return;
-    live[id] = true;
-    for (int i = 0; i < scalar_arity(op->exprs[id].kind); i++)
-        mark_live(op, op->exprs[id].arg[i], live);
+    if (op->body >= 0)
+        live[op->body] = true;
+    if (op->kind == OP_RECUR && op->body2 >= 0)
+        live[op->body2] = true;
+    for (int g = 0; g < op->guard_count; g++)
+        live[op->guards[g]] = true;
+    for (int id = op->expr_count - 1; id >= 0; id--) /* arguments stand before what uses them */
+        for (int k = 0; live[id] && k < scalar_arity(op->exprs[id].kind); k++)
+            live[op->exprs[id].arg[k]] = true;
 }
 
-/* Expressions that neither body nor guards need were steps of building: they go. */
-static void drop_unreachable(OpBuilder *builder)
+/* The arrays are new ones: what was built before may share the old ones. */
+void op_drop_unreachable(OpBuilder *builder)
 {
     Op *op = &builder->op;
     bool *live = ARENA_ARRAY(arena_of(builder), bool, op->expr_count + 1);
     int *moved = ARENA_ARRAY(arena_of(builder), int, op->expr_count + 1), count = 0;
-    mark_live(op, op->body, live);
-    mark_live(op, op->kind == OP_RECUR ? op->body2 : -1, live);
-    for (int i = 0; i < op->guard_count; i++)
-        mark_live(op, op->guards[i], live);
     Expr *exprs = ARENA_ARRAY(arena_of(builder), Expr, op->expr_count + 1);
+    op_live(op, live);
     for (int id = 0; id < op->expr_count; id++) {
         moved[id] = live[id] ? count : -1;
         if (!live[id])
@@ -157,7 +161,7 @@ static void drop_unreachable(OpBuilder *builder)
     int *guards = ARENA_ARRAY(arena_of(builder), int, op->guard_count + 1);
     for (int i = 0; i < op->guard_count; i++)
         guards[i] = moved[op->guards[i]];
-    op->body = moved[op->body];
+    op->body = op->body >= 0 ? moved[op->body] : -1;
     op->body2 = op->kind == OP_RECUR && op->body2 >= 0 ? moved[op->body2] : -1;
     op->guards = guards;
     op->exprs = exprs;
@@ -169,7 +173,7 @@ int op_finish(OpBuilder *builder)
     Unit *unit = builder->unit;
     if (builder->op.kind != OP_CALL) {
         BFM_ASSERT(builder->op.body >= 0);
-        drop_unreachable(builder);
+        op_drop_unreachable(builder);
     }
     const Op *op = &builder->op;
     const int position = unit->op_count;

@@ -249,7 +249,9 @@ int expr_op(OpBuilder *builder, ExprKind kind, int a, int b, int c); /* folds co
 int expr_raw(OpBuilder *builder, Expr expr);
 /* Copies expression `id` of another operation; index i becomes index_map[i], a tensor becomes tensor_map[t] (NULL = the same). memo[expr_count] starts at -1. */
 int expr_copy(OpBuilder *builder, const Op *from, int id, const int *index_map, const int *tensor_map, int *memo);
-int op_finish(OpBuilder *builder); /* returns the operation's position in the unit; sets the defined tensor's def */
+void op_live(const Op *op, bool *live);       /* live[expr_count]: reachable from body, body2, guards */
+void op_drop_unreachable(OpBuilder *builder); /* expressions that are steps of building only; op_finish does it too */
+int op_finish(OpBuilder *builder);            /* returns the operation's position in the unit; sets the defined tensor's def */
 
 Affine affine_const(Program *program, Dim base);
 Affine affine_index(Program *program, int index);

@@ -250,7 +250,7 @@ static int build_inner(Unit *unit, const Product *p, IndexSet outs, IndexSet red
     Symbol name = symbol_suffix(unit->program, unit->tensors[op->out.tensor].name, ".sum");
     int sum = unit_tensor(unit, name, T_REAL, TENSOR_LOCAL, rank, extents, NULL);
     builder.op.out = access_indices(unit->program, sum, rank, positions);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return sum;
 }
 
@@ -283,7 +283,7 @@ static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet out
     int factors = build_product(&rewrite, p, chosen, wanted);
     builder.op.body = expr_op(&builder, EXPR_MUL, factors, read_inner(&rewrite, p, sum, outs), -1);
     builder.op.out = rewrite_access(&rewrite, &p->op->out);
-    return builder_finish(&builder);
+    return op_finish(&builder);
 }
 
 static bool writes_through_data(const Op *op)
@@ -432,7 +432,7 @@ static int build_term(Unit *unit, const Op *op, int expr, bool negative)
     int part = unit_tensor_like(unit, &unit->tensors[op->out.tensor], ".sum", TENSOR_LOCAL);
     builder.op.out = rewrite_subs(&rewrite, &op->out, part);
     rewrite_keep_none(&rewrite);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     return part;
 }
 
@@ -459,7 +459,7 @@ static bool split_terms(Rebuild *rebuild, int old)
     builder.op.body = expr_op(&builder, EXPR_ADD, x, y, -1);
     builder.op.out = access_indices(unit->program, op->out.tensor, out->rank, indices);
     builder.op.span = op->span;
-    rebuild_replace(rebuild, old, builder_finish(&builder));
+    rebuild_replace(rebuild, old, op_finish(&builder));
     return true;
 }
 

@@ -129,7 +129,7 @@ static int build_part(const Hoist *h, int id, Access *access)
     Symbol name = symbol_suffix(program, unit->tensors[h->op->out.tensor].name, ".part");
     int part = unit_tensor(unit, name, T_REAL, TENSOR_LOCAL, rank, extent, NULL);
     builder.op.out = access_indices(program, part, rank, to);
-    (void)builder_finish(&builder);
+    (void)op_finish(&builder);
     *access = access_indices(program, part, rank, from);
     return part;
 }

@@ -376,7 +376,7 @@ static int make_pick(Stream *s, const Op *reader, const Access *access)
     int pick = unit_tensor(unit, name, T_REAL, TENSOR_LOCAL, rank, extent, NULL);
     builder.op.out = access_indices(program, pick, rank, indices);
     builder.op.span = reader->span;
-    s->picks[s->pick_count++] = builder_finish(&builder);
+    s->picks[s->pick_count++] = op_finish(&builder);
     return pick;
 }
 
@@ -485,7 +485,7 @@ static void add_score(Stream *s)
     pair[1] = unit_tensor_like(unit, &unit->tensors[s->scores], ".score", TENSOR_LOCAL);
     builder.op.out = access_indices(program, pair[1], s->rank, indices);
     builder.op.span = unit->ops[s->raw].span;
-    s->score = builder_finish(&builder);
+    s->score = op_finish(&builder);
     for (int m = -1; m < s->use_count; m++) {
         int position = m < 0 ? s->lse : s->uses[m];
         Op old = unit->ops[position];

@@ -134,7 +134,7 @@ void rebuild_mapped(Rebuild *rebuild, int old, const int *map)
         OpBuilder builder = op_begin(rebuild->unit, op->kind);
         Rewrite rewrite = rewrite_begin(&builder, rebuild->unit, op, NULL, map_tensor, (void *)(uintptr_t)map);
         rewrite_all(&rewrite);
-        rebuild_replace(rebuild, old, builder_finish(&builder));
+        rebuild_replace(rebuild, old, op_finish(&builder));
     } else {
         (void)rebuild_keep(rebuild, old);
     }

@@ -258,22 +258,6 @@ void builder_indices(OpBuilder *builder, const Op *from)
 
 /* ---- reads ---------------------------------------------------------------------------------------------------------------- */
 
-void op_live(const Op *op, bool *live)
-{
-    memset(live, 0, sizeof *live * (size_t)op->expr_count);
-    if (op->kind == OP_CALL)
-        return;
-    if (op->body >= 0)
-        live[op->body] = true;
-    if (op->kind == OP_RECUR && op->body2 >= 0)
-        live[op->body2] = true;
-    for (int g = 0; g < op->guard_count; g++)
-        live[op->guards[g]] = true;
-    for (int id = op->expr_count - 1; id >= 0; id--)
-        for (int k = 0; live[id] && k < scalar_arity(op->exprs[id].kind); k++)
-            live[op->exprs[id].arg[k]] = true;
-}
-
 static void visit_access(const Access *access, AccessUse use, AccessVisitor visit, void *user)
 {
     if (access->tensor >= 0)
@@ -358,39 +342,9 @@ void rewrite_keep_none(Rewrite *rewrite)
 
 /* ---- finishing -------------------------------------------------------------------------------------------------------------- */
 
-static void drop_unreachable(OpBuilder *builder)
-{
-    Op *op = &builder->op;
-    Arena *arena = builder->unit->program->arena;
-    bool *live = ARENA_ARRAY(arena, bool, op->expr_count);
-    int *moved = ARENA_ARRAY(arena, int, op->expr_count), count = 0;
-    op_live(op, live);
-    for (int id = 0; id < op->expr_count; id++) {
-        moved[id] = live[id] ? count : -1;
-        if (!live[id])
-            continue;
-        Expr expr = op->exprs[id];
-        for (int k = 0; k < scalar_arity(expr.kind); k++)
-            expr.arg[k] = moved[expr.arg[k]];
-        op->exprs[count++] = expr;
-    }
-    op->expr_count = count;
-    op->body = op->body < 0 ? -1 : moved[op->body];
-    if (op->kind == OP_RECUR && op->body2 >= 0)
-        op->body2 = moved[op->body2];
-    for (int g = 0; g < op->guard_count; g++)
-        op->guards[g] = moved[op->guards[g]];
-}
-
-int builder_finish(OpBuilder *builder)
-{
-    drop_unreachable(builder);
-    return op_finish(builder);
-}
-
 Op builder_take(OpBuilder *builder)
 {
-    drop_unreachable(builder);
+    op_drop_unreachable(builder);
     return builder->op;
 }
 

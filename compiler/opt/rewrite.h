@@ -44,8 +44,7 @@ void rewrite_keep_none(Rewrite *rewrite);
 void rewrite_all(Rewrite *rewrite);
 
 void builder_indices(OpBuilder *builder, const Op *from); /* same indices as `from` */
-int builder_finish(OpBuilder *builder);                   /* drops unreachable expressions, then op_finish */
-Op builder_take(OpBuilder *builder);                      /* the same without appending it to the unit */
+Op builder_take(OpBuilder *builder);                      /* what op_finish makes, without appending it to the unit */
 int expr_size(OpBuilder *builder, Dim dim);               /* a constant where the dimension is one */
 int expr_affine(OpBuilder *builder, Affine affine);       /* its value as an expression */
 
@@ -54,7 +53,6 @@ typedef enum { ACCESS_VALUE, ACCESS_SUBSCRIPT, ACCESS_INIT, ACCESS_OUT } AccessU
 typedef void (*AccessVisitor)(void *user, const Access *access, AccessUse use);
 void op_visit(const Op *op, AccessVisitor visit, void *user);
 bool op_reads(const Op *op, int tensor); /* in any way; a call: among its arguments */
-void op_live(const Op *op, bool *live);  /* live[expr_count]: reachable from body, body2, guards */
 
 /* Facts about a nest's domain. */
 bool affine_has_index(Affine affine, int index);

@@ -160,7 +160,7 @@ static int top_in_order(Scheduler *scheduler, int position)
     builder.op.body = rewrite_expr(&rewrite, op.body);
     builder.op.out = rewrite_access(&rewrite, &op.out);
     builder.op.reduced = op.reduced, builder.op.top_k = op.top_k, builder.op.span = op.span;
-    return builder_finish(&builder);
+    return op_finish(&builder);
 }
 
 /* Scores of every candidate, row-major over the operation's indices, then the ranking of each row. */

@@ -35,7 +35,7 @@ static int table_store(Tabled *tabled, const StreamPlace *place, const Access *a
     builder->op.body = expr_read(builder, rewrite_access(&rewrite, access));
     builder->op.out = access_indices(scheduler->program, tensor, places->count, places->indices);
     builder->op.span = tabled->op->span;
-    schedule_map(scheduler, builder_finish(builder), "what a score reads, by distance");
+    schedule_map(scheduler, op_finish(builder), "what a score reads, by distance");
     return tensor;
 }
 
@@ -92,5 +92,5 @@ int stream_tabled(StreamReader *reader, int position, const int *axis_of)
     if (tabled.count == 0)
         return position;
     rewrite_keep_none(&rewrite);
-    return builder_finish(&builder);
+    return op_finish(&builder);
 }

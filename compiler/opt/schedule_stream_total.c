@@ -70,7 +70,7 @@ static int spread_finish(PlaceIndices *spread, const StreamPlace *place, int pos
     spread->builder.op.out = rewrite_access(&rewrite, &op.out);
     spread->builder.op.span = op.span;
     total_operand(spread, place->reader, tensor, total);
-    return builder_finish(&spread->builder);
+    return op_finish(&spread->builder);
 }
 
 /* ---- the sink -------------------------------------------------------------------------------------------------------------- */
