@@ -73,8 +73,7 @@ static bool outputs_equal(const Unit *unit, const Op *a, const Op *b)
     return tensors_alike(&unit->tensors[a->out.tensor], &unit->tensors[b->out.tensor]) && subs_equal(&a->out, &b->out);
 }
 
-/* All but where the results go. */
-static bool meanings_equal(const Unit *unit, const Op *a, const Op *b)
+bool op_meanings_equal(const Unit *unit, const Op *a, const Op *b)
 {
     if (!headers_equal(a, b))
         return false;
@@ -90,7 +89,7 @@ static bool meanings_equal(const Unit *unit, const Op *a, const Op *b)
 static int earlier_equal(const Unit *unit, const Op *op)
 {
     for (int i = 0; i < unit->op_count; i++)
-        if (unit->ops[i].kind != OP_CALL && unit->ops[i].group == 0 && outputs_equal(unit, &unit->ops[i], op) && meanings_equal(unit, &unit->ops[i], op))
+        if (unit->ops[i].kind != OP_CALL && unit->ops[i].group == 0 && outputs_equal(unit, &unit->ops[i], op) && op_meanings_equal(unit, &unit->ops[i], op))
             return i;
     return -1;
 }
@@ -167,7 +166,7 @@ static int earlier_permuted(Unit *unit, const Op *op, int *to)
     while (similar && next_order(to, op->out.count)) {
         const Op turned = reordered(unit, op, to);
         for (int i = 0; i < unit->op_count; i++)
-            if (is_row_statistic(&unit->ops[i]) && unit->ops[i].out.count == op->out.count && meanings_equal(unit, &unit->ops[i], &turned))
+            if (is_row_statistic(&unit->ops[i]) && unit->ops[i].out.count == op->out.count && op_meanings_equal(unit, &unit->ops[i], &turned))
                 return i;
     }
     return -1;

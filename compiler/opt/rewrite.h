@@ -54,6 +54,9 @@ typedef void (*AccessVisitor)(void *user, const Access *access, AccessUse use);
 void op_visit(const Op *op, AccessVisitor visit, void *user);
 bool op_reads(const Op *op, int tensor); /* in any way; a call: among its arguments */
 
+/* Equal in all but where the results go, the names of indices and the numbers of expressions. Not of calls. (cse.c) */
+bool op_meanings_equal(const Unit *unit, const Op *a, const Op *b);
+
 /* Facts about a nest's domain. */
 bool affine_has_index(Affine affine, int index);
 bool access_has_index(const Access *access, int index);

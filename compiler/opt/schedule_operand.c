@@ -126,49 +126,6 @@ bool operand_plain(Scheduler *scheduler, const Product *product, const Side *sid
 
 /* ---- operations made on the way ------------------------------------------------------------------------------------------- */
 
-static bool expr_same(const Expr *a, const Expr *b)
-{
-    if (a->kind != b->kind)
-        return false;
-    for (int i = 0; i < scalar_arity(a->kind); i++) {
-        if (a->arg[i] != b->arg[i])
-            return false;
-    }
-    switch (a->kind) {
-    case EXPR_CONST: return memcmp(&a->value, &b->value, sizeof a->value) == 0;
-    case EXPR_DIM: return a->dim == b->dim;
-    case EXPR_POS: return a->index == b->index;
-    case EXPR_READ: return access_equal(&a->access, &b->access);
-    case EXPR_DRAW: return a->tag == b->tag && access_equal(&a->access, &b->access);
-    default: /* the operands say it all */ return true;
-    }
-}
-
-static bool op_same(const Op *a, const Op *b)
-{
-    if (a->index_count != b->index_count || a->cond_count != b->cond_count || a->guard_count != b->guard_count)
-        return false;
-    if (a->expr_count != b->expr_count || a->body != b->body)
-        return false;
-    for (int i = 0; i < a->index_count; i++) {
-        if (a->indices[i].extent != b->indices[i].extent)
-            return false;
-    }
-    for (int c = 0; c < a->cond_count; c++) {
-        if (!affine_equal(a->conds[c], b->conds[c]))
-            return false;
-    }
-    for (int g = 0; g < a->guard_count; g++) {
-        if (a->guards[g] != b->guards[g])
-            return false;
-    }
-    for (int e = 0; e < a->expr_count; e++) {
-        if (!expr_same(&a->exprs[e], &b->exprs[e]))
-            return false;
-    }
-    return true;
-}
-
 /* Finishes a SET nest over its own bare indices; an equal one made before is used instead. Returns the tensor. */
 static int made_finish(Scheduler *scheduler, OpBuilder *builder, ElemType type, Dim bound, Symbol name, bool *made)
 {
@@ -176,7 +133,7 @@ static int made_finish(Scheduler *scheduler, OpBuilder *builder, ElemType type, 
     for (int i = 0; i < scheduler->stored_count; i++) {
         const Op *other = &unit->ops[scheduler->stored[i]];
         const Tensor *tensor = &unit->tensors[other->out.tensor];
-        if (op_same(other, &builder->op) && tensor->type == type && tensor->bound == bound)
+        if (op_meanings_equal(unit, other, &builder->op) && tensor->type == type && tensor->bound == bound)
             return other->out.tensor;
     }
     int rank = builder->op.index_count;
