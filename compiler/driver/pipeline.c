@@ -51,6 +51,13 @@ bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified
 {
     Program *program = model->lowered->program;
     const char *message = NULL;
+    bool loss = false;
+    for (int i = 0; i < program->main->output_count; i++)
+        loss = loss || program->main->outputs[i].kind == OUTPUT_LOSS;
+    if (!loss) {
+        *code = driver_error(driver, BFM_ERROR_INPUT, "model `%s` has no loss to differentiate: end it with `head()`", model->model->name);
+        return false;
+    }
     if (simplified)
         opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD}); /* opt/: normal form, groups raised */
     if (!grad_program(program, NULL, &message)) {                       /* grad/: reverse mode */

@@ -183,6 +183,8 @@ static const Node *attributes_shared(Lower *lw, const Node *definition)
 
 DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
 {
+    if (module_malformed(lw->module, node))
+        return NULL;
     DefValue *def = ARENA_NEW(lw->arena, DefValue);
     def->node = node;
     const Node *arguments = call ? call->kids[CALL_ARGS] : NULL, *attributes = attributes_shared(lw, node);

@@ -13,16 +13,19 @@ void body_free(Body *body) { vec_free(&body->labels); }
 
 static Val tensor_val(LTensor *tensor) { return tensor ? (Val){.kind = VAL_TENSOR, .tensor = tensor, .span = tensor->span, .expr = -1} : val_poison(); }
 
-static void bind_name(Body *body, Symbol name, Val value, Span span)
+/* Gives the name its value; false after E0206 where this body, or the definition's signature, has given it one already. */
+static bool bind_name(Body *body, Symbol name, Val value, Span span)
 {
-    const Val *old = scope_find_local(body->scope, name);
-    if (old && old->kind == VAL_TENSOR && value.kind == VAL_TENSOR) {
+    const ScopeEntry *old = scope_entry(body->scope, name);
+    if (old && old->value.kind != VAL_POISON) {
         Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0206, span, "`%s` is defined twice", name);
-        if (old->span.file >= 0)
-            diag_label(body->lw->diags, diag, old->span, "the first is here");
-        return;
+        if (old->value.span.file >= 0)
+            diag_label(body->lw->diags, diag, old->value.span, "the first is here");
+        scope_set(body->scope, name, val_poison());
+        return false;
     }
     scope_set(body->scope, name, value);
+    return true;
 }
 
 /* ---- formals ---- */
@@ -209,8 +212,7 @@ static void param_statement(Body *body, const Node *node, FormalKind kind, const
     int rank;
     const bool shared = kind == FORMAL_SHARED, state = kind == FORMAL_STATE, packed = body->uc->pack >= 0;
     FormalInfo info = {.kind = kind, .name = shared ? node->name : symbol_printf(lw, "%s%s", body->prefix, node->name), .span = node->span};
-    bind_name(body, node->name, val_poison(), node->span);
-    if (!shape_axes(body, shape, axes, &rank))
+    if (!bind_name(body, node->name, val_poison(), node->span) || !shape_axes(body, shape, axes, &rank))
         return;
     if (!plain_shape(body, axes, rank, &info)) {
         body->failed = true; /* others would be too large for the same reason */
@@ -267,7 +269,13 @@ static void let_tuple(Body *body, const Node *node)
     const Node *targets = node->kids[LET_TARGETS], *value = node->kids[LET_VALUE];
     Body callee = {0};
     for (int i = 0; i < list_count(targets); i++)
-        scope_set(body->scope, list_at(targets, i)->name, val_poison());
+        for (int k = 0; k < i; k++)
+            if (list_at(targets, k)->name == list_at(targets, i)->name && strcmp(list_at(targets, i)->name, "_") != 0)
+                diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, list_at(targets, i)->span, "`%s` is defined twice", list_at(targets, i)->name), list_at(targets, k)->span,
+                           "the first is here");
+    for (int i = 0; i < list_count(targets); i++)
+        if (!bind_name(body, list_at(targets, i)->name, val_poison(), list_at(targets, i)->span))
+            return;
     if (!is_definition_call(body, body->scope, value)) {
         diag_add(lw->diags, DIAG_E0411, value->span, "only a definition with several results can be taken apart");
         return;
@@ -357,7 +365,7 @@ static void next_statement(Body *body, const Node *node)
 static void loss_statement(Body *body, const Node *node)
 {
     LTensor *tensor = define_target(body, node->name, NULL, node->span, node->kids[LOSS_VALUE], NULL, NULL, 0);
-    if (tensor)
+    if (bind_name(body, symbol_printf(body->lw, "loss %s", node->name), tensor_val(tensor), node->name_span) && tensor)
         unit_output(body->uc->unit, symbol_printf(body->lw, "%s%s", body->prefix, node->name), OUTPUT_LOSS, tensor->id);
 }
 

@@ -178,7 +178,9 @@ static Val draw_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 static Val function_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, const Node *function)
 {
     const Node *inputs = function->kids[DEFINITION_INPUTS], *body = function->kids[DEFINITION_VALUE];
-    if (list_count(inputs) != list_count(node->kids[CALL_ARGS]) || !body) {
+    if (module_malformed(lw->module, function))
+        return val_poison();
+    if (list_count(inputs) != list_count(node->kids[CALL_ARGS])) {
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, node->span, "`%s` takes %d arguments, not %d", function->name, list_count(inputs), list_count(node->kids[CALL_ARGS]));
         diag_label(lw->diags, diag, function->name_span, "defined here");
         return val_poison();

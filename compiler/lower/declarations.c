@@ -85,10 +85,21 @@ static void check_number(Lower *lw, const Node *value, SettingKind kind)
 
 void check_positive(Lower *lw, const Node *value) { check_number(lw, value, SETTING_NUMBER); }
 
+/* Every form of the optimiser that a model may need: matrices, vectors, scalars. A form that is missing is a matter of the model that lacks it. */
+static void check_forms(Lower *lw, const Node *expression, const Node *overrides)
+{
+    enum { MATRIX = 2 };
+    double rate;
+    if (!lower_optimizer(lw->module, expression, overrides, MATRIX, &rate))
+        return;
+    for (int rank = 0; rank < MATRIX; rank++)
+        if (optimizer_has_form(lw->module, expression, rank))
+            (void)lower_optimizer(lw->module, expression, overrides, rank, &rate);
+}
+
 static void check_setting(Lower *lw, const KnownSetting *known, const Node *setting, int64_t steps)
 {
     const Node *value = setting->kids[SETTING_VALUE];
-    double rate;
     switch (known->kind) {
     case SETTING_COUNT:
     case SETTING_SEED:
@@ -103,7 +114,7 @@ static void check_setting(Lower *lw, const KnownSetting *known, const Node *sett
         break;
     case SETTING_OPTIMIZER:
         if (value->kind == NODE_NAME || value->kind == NODE_CALL)
-            (void)lower_optimizer(lw->module, value, NULL, 2, &rate);
+            check_forms(lw, value, NULL);
         else
             diag_add(lw->diags, DIAG_E0205, value->span, "expected an optimiser with its attributes: adamw(rate = 0.001)");
         break;
@@ -138,7 +149,6 @@ static void check_recipe(Lower *lw, const Node *recipe)
 {
     const Node *items = recipe->kids[RECIPE_ITEMS], *optimizer = setting_of(items, "optimizer"), *steps_node = setting_of(items, "steps");
     int64_t steps = 1000;
-    double rate;
     if (steps_node) {
         const Val value = eval_const(lw, lw->model_scope, steps_node);
         (void)val_int(&value, &steps);
@@ -146,7 +156,7 @@ static void check_recipe(Lower *lw, const Node *recipe)
     for (int i = 0; i < list_count(items); i++) {
         const Node *item = list_at(items, i);
         if (item->kind == NODE_ON && optimizer && (optimizer->kind == NODE_NAME || optimizer->kind == NODE_CALL)) {
-            (void)lower_optimizer(lw->module, optimizer, item->kids[ON_ITEMS], 2, &rate);
+            check_forms(lw, optimizer, item->kids[ON_ITEMS]);
         } else if (item->kind == NODE_SETTING) {
             const KnownSetting *known = known_setting(lw, RECIPE_SETTINGS, item, "recipe");
             check_twice(lw, items, i);

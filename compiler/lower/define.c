@@ -91,6 +91,8 @@ static LTensor *define_top(Body *body, Symbol name, const Node *entries, Span sp
             diag_add(lw->diags, DIAG_E0409, top->span, "`top` is written let best[…, k] = top[i; count](score), with a whole number as count and a plain last index");
         return fail(&ctx);
     }
+    if (!require_whole(lw, count.dim, 1, count_node ? count_node->span : span, "how many `top` chooses"))
+        return fail(&ctx);
     Node *outer = list_new(lw->arena, span);
     for (int i = 0; i + 1 < rank; i++)
         list_push(lw->arena, outer, list_at(entries, i));

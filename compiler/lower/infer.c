@@ -205,6 +205,9 @@ bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count
 {
     Inference in = {.lw = lw, .ctx = ctx, .scope = scope, .wanted = wanted, .count = count};
     const int errors = diag_errors(lw->diags);
+    for (int i = 0; i < count; i++)
+        if (wanted[i].poisoned)
+            return false;
     sweep_all(&in, texts, text_count);
     for (int i = 0; i < count; i++) {
         const Val *axis = scope_find(scope, wanted[i].name);
@@ -231,6 +234,26 @@ bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count
     return all;
 }
 
+/* The axis of `i in low ..< high`; false after an error. */
+static bool stated_range(Lower *lw, Scope *scope, const Node *entry, Axis *axis)
+{
+    const Node *first = entry->kids[INDEX_LOW], *end = entry->kids[INDEX_HIGH];
+    const Val low = eval(lw, NULL, scope, first), high = eval(lw, NULL, scope, end);
+    if (low.kind == VAL_POISON || high.kind == VAL_POISON)
+        return false;
+    if (low.kind != VAL_NUMBER || !low.dim || high.kind != VAL_NUMBER || !high.dim) {
+        diag_add(lw->diags, DIAG_E0410, entry->span, "the bounds of a range are whole numbers");
+        return false;
+    }
+    const Dim length = dim_sub(lw->dims, high.dim, low.dim);
+    if (!require_whole(lw, low.dim, INT64_MIN, first->span, "the first value of a range") || !require_whole(lw, high.dim, INT64_MIN, end->span, "the end of a range") ||
+        !require_whole(lw, length, 0, entry->span, "the length of a range"))
+        return false;
+    *axis = axis_of(length);
+    axis->low = dim_is(low.dim, 0) ? NULL : low.dim;
+    return true;
+}
+
 /* The indices that an entry binds, with the ranges that it states. */
 void collect_entry_names(Lower *lw, OpCtx *ctx, Scope *scope, const Node *entry, Wanted *wanted, int *count, int max)
 {
@@ -242,18 +265,8 @@ void collect_entry_names(Lower *lw, OpCtx *ctx, Scope *scope, const Node *entry,
     if ((entry->kind != NODE_NAME && entry->kind != NODE_INDEX) || *count >= max)
         return;
     Wanted one = {.name = entry->name, .span = entry->span, .source = entry->span};
-    if (entry->kind == NODE_INDEX) {
-        const Val low = eval(lw, NULL, scope, entry->kids[INDEX_LOW]), high = eval(lw, NULL, scope, entry->kids[INDEX_HIGH]);
-        if (low.kind == VAL_POISON || high.kind == VAL_POISON)
-            return;
-        if (low.kind != VAL_NUMBER || !low.dim || high.kind != VAL_NUMBER || !high.dim) {
-            diag_add(lw->diags, DIAG_E0410, entry->span, "the bounds of a range are whole numbers");
-            return;
-        }
-        one.known = true;
-        one.axis = axis_of(dim_sub(lw->dims, high.dim, low.dim));
-        one.axis.low = dim_is(low.dim, 0) ? NULL : low.dim;
-    }
+    if (entry->kind == NODE_INDEX)
+        one.poisoned = !(one.known = stated_range(lw, scope, entry, &one.axis));
     for (int i = 0; i < *count; i++)
         if (wanted[i].name == one.name && strcmp(one.name, "_") != 0) {
             diag_add(lw->diags, DIAG_E0206, entry->span, "the index `%s` stands twice on the left", one.name);

@@ -223,8 +223,10 @@ bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *c
     for (int i = 0; i < list_count(statements); i++)
         statement(body, list_at(statements, i));
     const bool ok = diag_errors(lw->diags) == errors && check_result(lw, body);
-    if (ok)
+    if (ok) {
         check_states(lw, body);
+        unread_warn(lw, definition, scope);
+    }
     return ok;
 }
 
@@ -268,6 +270,8 @@ static DefValue *callee_of(Body *body, Scope *scope, const Node *call)
         diag_add(body->lw->diags, DIAG_E0201, call->span, "there is no layer, norm or router `%s` here", call->name);
         return NULL;
     }
+    if (module_malformed(body->lw->module, definition))
+        return NULL;
     DefValue *def = ARENA_NEW(body->lw->arena, DefValue);
     def->node = definition;
     return def;

@@ -178,6 +178,7 @@ Scope *scope_new(Lower *lw, Scope *parent);
 void scope_set(Scope *scope, Symbol name, Val value);
 Val *scope_find(Scope *scope, Symbol name);
 Val *scope_find_local(Scope *scope, Symbol name);
+const ScopeEntry *scope_entry(const Scope *scope, Symbol name); /* the same without counting as a use; NULL if the scope lacks the name */
 Val val_poison(void);
 Val val_number(Lower *lw, Rational value, Span span);
 Val val_dim(Dim dim, Span span);
@@ -192,6 +193,8 @@ Axis axis_of(Dim size);
 bool axis_same(const Axis *a, const Axis *b);
 const char *axis_text(Lower *lw, const Axis *axis);
 const char *dim_text(Lower *lw, Dim dim);
+/* A bound or count that is known must be whole, and at least `least`: E0410 at `span` names `what` otherwise. What only the sizes of a run decide passes. */
+bool require_whole(Lower *lw, Dim dim, int64_t least, Span span, const char *what);
 Symbol symbol_printf(Lower *lw, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- attributes (attributes.c) ---- */
@@ -244,6 +247,7 @@ typedef struct Wanted {
     Symbol name;
     Span span;
     bool known;
+    bool poisoned; /* its stated range is in error */
     Axis axis;
     Span source; /* what set it */
 } Wanted;
@@ -300,6 +304,8 @@ bool eval_definition_call(Body *body, Scope *scope, const Node *node, Body *call
 LTensor *define_target(Body *body, Symbol name, const Node *entries, Span span, const Node *value, const Node *where, const Node *const *more_texts, int more_count);
 LTensor *define_recur(Body *body, const Node *node);
 LTensor *define_accumulate(Body *body, const Node *node);
+/* W0506 for each parameter, value and attribute of a DEFINITION, BLOCK or MODEL that nothing reads (unread.c); `scope` holds its attributes. */
+void unread_warn(Lower *lw, const Node *item, const Scope *scope);
 LTensor *ltensor_new(Lower *lw, Symbol name, int id);
 int formal_add(UnitCtx *uc, Lower *lw, FormalInfo info, ElemType type, TensorRole role, int rank, const Axis *axes, bool packed);
 LTensor *ambient_find(Body *body, Symbol name);

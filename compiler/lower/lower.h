@@ -95,6 +95,8 @@ typedef struct OptimizerForm {
 
 /* The form of the optimiser expression (`adamw(rate = 0.003)`) that serves a tensor of that rank; `overrides` are SETTINGs of matching `on` groups, may be NULL. */
 OptimizerForm *lower_optimizer(const Module *module, const Node *expression, const Node *overrides, int tensor_rank, double *rate);
+/* Whether the optimiser has a form for tensors of that rank. */
+bool optimizer_has_form(const Module *module, const Node *expression, int tensor_rank);
 /* A schedule as a unit (its program: unit->program): formal `step`, RESULT the factor on the rate. `steps` is what a schedule that needs the end reads. */
 Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps);
 

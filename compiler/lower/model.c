@@ -359,6 +359,8 @@ static bool block_line(Place *place, const Node *line, const Node *block)
         inner.depth++;
         inner.unwired = false;
         ok = lines_lower(&inner, block->kids[BLOCK_BODY]);
+        if (ok)
+            unread_warn(lw, block, scope);
         place->stream = inner.stream;
         place->width_span = inner.width_span;
     }
@@ -381,6 +383,8 @@ static bool call_line(Place *place, const Node *line)
     const Node *definition = bound && bound->kind == VAL_DEF ? bound->def->node : module_find(lw->module, call->name, NODE_DEFINITION, AST_DEF_LAYER);
     if (!definition)
         definition = module_find(lw->module, call->name, NODE_DEFINITION, AST_DEF_NORM);
+    if ((block && module_malformed(lw->module, block)) || (!block && definition && module_malformed(lw->module, definition)))
+        return false;
     if (block)
         return block_line(place, line, block);
     if (definition && (definition->op == AST_DEF_LAYER || definition->op == AST_DEF_NORM))
@@ -692,6 +696,16 @@ static void unused_settings(Lower *lw, const Node *node)
     }
 }
 
+/* Scores without a loss can be looked at, but neither trained nor evaluated. */
+static void check_loss(Lower *lw, const Node *node, const Lowered *result)
+{
+    if (result->cross_entropy >= 0)
+        return;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_W0507, node->name_span, "the model `%s` has no loss `cross_entropy`", node->name);
+    diag_note(lw->diags, diag, "it can be neither trained nor evaluated, and gives no text");
+    diag_fix(lw->diags, diag, "end it with `head()`, or with a layer of your own that declares `loss cross_entropy = …`");
+}
+
 static bool model_body(Model *model, const Node *node)
 {
     Lower *lw = model->lw;
@@ -710,8 +724,11 @@ static bool model_body(Model *model, const Node *node)
         diag_add(lw->diags, DIAG_E0302, node->name_span, "the model `%s` has no lines", node->name);
         ok = false;
     }
-    if (ok)
+    if (ok) {
         unused_settings(lw, node);
+        unread_warn(lw, node, lw->model_scope);
+        check_loss(lw, node, model->result);
+    }
     if (ok)
         model->result->result = unit_output(model->uc.unit, model->result_name ? model->result_name : intern(lw->interner, "y"), OUTPUT_RESULT, place.stream->id);
     return ok;

@@ -56,6 +56,12 @@ static const Node *form_for(const Module *module, Symbol name, int rank, int *fo
     return best;
 }
 
+bool optimizer_has_form(const Module *module, const Node *expression, int tensor_rank)
+{
+    int rank = 0;
+    return expression->name && form_for(module, expression->name, tensor_rank, &rank) != NULL;
+}
+
 static void lower_start(Lower *lw, const Module *module)
 {
     *lw = (Lower){.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module};
@@ -184,6 +190,53 @@ static bool requirements(Body *body, const Node *first)
     return !body->failed;
 }
 
+/* An optimiser gives the new value of its tensor and has states; what belongs to a model is reported where it stands. */
+static bool statements_fit(Lower *lw, const Node *definition, const Node *statements)
+{
+    bool fit = true;
+    for (int i = 0; i < list_count(statements); i++) {
+        const Node *node = list_at(statements, i);
+        if (node->kind == NODE_IF) {
+            fit = statements_fit(lw, definition, node->kids[IF_THEN]) && fit;
+            fit = statements_fit(lw, definition, node->kids[IF_ELSE]) && fit;
+        } else if (node->kind == NODE_PARAM || node->kind == NODE_LOSS || node->kind == NODE_METRIC || (node->kind == NODE_STATE && definition->op == AST_DEF_SCHEDULE)) {
+            Diagnostic *diag =
+                diag_add(lw->diags, DIAG_E0412, node->span, "a %s cannot stand in the %s `%s`", node_kind_text(node->kind), ast_def_text(definition->op), definition->name);
+            if (definition->op == AST_DEF_OPTIMIZER)
+                diag_fix(lw->diags, diag, "what an optimizer keeps from step to step is a `state`; its constants are attributes");
+            fit = false;
+        }
+    }
+    return fit;
+}
+
+/* The one result is the new value of w, with the axes of w. */
+static bool result_fits(Lower *lw, const Body *body, const Node *definition)
+{
+    if (body->failed)
+        return false;
+    if (!body->returned) {
+        diag_add(lw->diags, DIAG_E0406, definition->name_span, "`%s` returns nothing with these attributes", definition->name);
+        return false;
+    }
+    if (body->result_count > 1) {
+        diag_add(lw->diags, DIAG_E0406, definition->name_span, "`%s` returns %d values; an optimizer returns one, the new value of `%s`", definition->name, body->result_count,
+                 list_at(definition->kids[DEFINITION_INPUTS], 0)->name);
+        return false;
+    }
+    if (body->result_count == 0)
+        return false;
+    const LTensor *result = body->results[0];
+    const Node *w = list_at(definition->kids[DEFINITION_INPUTS], 0);
+    bool same = result->rank == list_count(w->kids[INPUT_AXES]) && result->packed && result->domain_op < 0;
+    for (int i = 0; same && i < result->rank; i++)
+        same = axis_size(lw, &result->axes[i]) == dim_symbol(lw->dims, DIM_S0 + 1 + i);
+    if (!same)
+        diag_label(lw->diags, diag_add(lw->diags, DIAG_E0406, result->span, "the result of `%s` has not the axes of `%s`", definition->name, w->name), w->span,
+                   "it is the new value of this tensor");
+    return same;
+}
+
 OptimizerForm *lower_optimizer(const Module *module, const Node *expression, const Node *overrides, int tensor_rank, double *rate)
 {
     Lower lw;
@@ -198,7 +251,7 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     } else if (!definition) {
         not_found(module, expression, AST_DEF_OPTIMIZER);
     }
-    if (!definition)
+    if (!definition || module_malformed(module, definition) || module_malformed(module, first))
         return NULL;
     const int reported = diag_count(lw.diags);
     Scope *outer = scope_new(&lw, NULL), *scope = scope_new(&lw, outer);
@@ -208,7 +261,7 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     UnitCtx uc = {.unit = unit_new(lw.program, definition->name), .instance = instance, .pack = DIM_S0};
     instance->unit = uc.unit;
     Body body = {.lw = &lw, .uc = &uc, .node = definition, .scope = scope, .prefix = ""};
-    bool ok = def && apply_overrides(&lw, def, overrides) && bind_operands(&lw, &uc, definition, scope) &&
+    bool ok = def && statements_fit(&lw, definition, definition->kids[DEFINITION_BODY]) && apply_overrides(&lw, def, overrides) && bind_operands(&lw, &uc, definition, scope) &&
               attributes_bind(&lw, definition, definition->kids[DEFINITION_PARAMS], NULL, def, outer, scope, expression->span);
     const Symbol rate_name = intern(lw.interner, "rate");
     Val *plateau = ok ? scope_find_local(scope, rate_name) : NULL;
@@ -228,11 +281,12 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
             if (!head)
                 statement(&body, list_at(statements, i));
         }
-        ok = diag_errors(lw.diags) == errors && body.result_count == 1;
+        ok = diag_errors(lw.diags) == errors && result_fits(&lw, &body, definition);
     }
     if (ok) {
         unit_output(uc.unit, intern(lw.interner, "w"), OUTPUT_RESULT, body.results[0]->id);
         collect_states(&lw, instance, form);
+        unread_warn(&lw, definition, scope);
         lw.program->main = uc.unit;
         form->unit = uc.unit;
     }
@@ -269,6 +323,8 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
         not_found(module, expression, AST_DEF_SCHEDULE);
         return NULL;
     }
+    if (module_malformed(module, definition))
+        return NULL;
     const int errors = diag_errors(lw.diags), reported = diag_count(lw.diags);
     Scope *outer = scope_new(&lw, NULL), *scope = scope_new(&lw, outer);
     scope->barrier = true;
@@ -279,10 +335,13 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
     Body body = {.lw = &lw, .uc = &uc, .node = definition, .scope = scope, .prefix = ""};
     (void)scalar_formal(&lw, &uc, "step");
     LTensor *factor = NULL;
-    if (attributes_bind(&lw, definition, definition->kids[DEFINITION_PARAMS], expression->kind == NODE_CALL ? expression : NULL, NULL, outer, scope, expression->span))
+    if (statements_fit(&lw, definition, definition->kids[DEFINITION_BODY]) &&
+        attributes_bind(&lw, definition, definition->kids[DEFINITION_PARAMS], expression->kind == NODE_CALL ? expression : NULL, NULL, outer, scope, expression->span))
         factor = schedule_value(&body, definition);
     point_at(module, reported, expression->span);
     factor = diag_errors(lw.diags) == errors ? factor : NULL;
+    if (factor)
+        unread_warn(&lw, definition, scope);
     if (factor)
         unit_output(uc.unit, factor->name, OUTPUT_RESULT, factor->id);
     lw.program->main = uc.unit;

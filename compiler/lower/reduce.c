@@ -231,6 +231,8 @@ static Val eval_index(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         diag_add(lw->diags, DIAG_E0411, node->span, "`index[n](e)` needs the size of the axis it points into");
         return val_poison();
     }
+    if (!require_whole(lw, size.dim, 1, list_at(indices, 0)->span, "the size of the axis that `index` points into"))
+        return val_poison();
     const Val value = eval(lw, ctx, scope, node->kids[OVER_BODY]);
     const int expr = val_expr(lw, ctx, &value, node->span);
     if (expr < 0)

@@ -27,6 +27,14 @@ Val *scope_find_local(Scope *scope, Symbol name)
     return NULL;
 }
 
+const ScopeEntry *scope_entry(const Scope *scope, Symbol name)
+{
+    for (int i = scope->entries.count - 1; i >= 0; i--)
+        if (scope->entries.items[i].name == name)
+            return &scope->entries.items[i];
+    return NULL;
+}
+
 /* Up to the first barrier: a definition sees its own names, not those of its user. */
 Val *scope_find(Scope *scope, Symbol name)
 {
@@ -83,6 +91,18 @@ const char *dim_text(Lower *lw, Dim dim)
     const char *copy = arena_strdup(lw->arena, str_text(&text));
     str_free(&text);
     return copy;
+}
+
+bool require_whole(Lower *lw, Dim dim, int64_t least, Span span, const char *what)
+{
+    Rational value;
+    if (!dim_is_rational(dim, &value) || (rational_is_int(value) && value.num >= least))
+        return true;
+    if (least == INT64_MIN)
+        diag_add(lw->diags, DIAG_E0410, span, "%s is a whole number, not %s", what, dim_text(lw, dim));
+    else
+        diag_add(lw->diags, DIAG_E0410, span, "%s is a whole number of at least %lld, not %s", what, (long long)least, dim_text(lw, dim));
+    return false;
 }
 
 static const char *def_text(Lower *lw, const DefValue *def)

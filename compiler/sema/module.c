@@ -1,4 +1,4 @@
-#include "sema/module.h"
+#include "sema/forms.h"
 
 #include "parse/parse.h"
 #include "support/vec.h"
@@ -110,22 +110,6 @@ static int load_text(Loader *loader, const char *path, const char *text, size_t 
     return number;
 }
 
-/* A second definition of a name in one file is an error, but for the forms of an optimiser. */
-static void check_duplicates(const Module *module)
-{
-    for (int i = 0; i < module->item_count; i++)
-        for (int k = 0; k < i; k++) {
-            const Node *a = module->items[k].node, *b = module->items[i].node;
-            if (!a->name || a->name != b->name || module->items[k].file != module->items[i].file || a->kind != b->kind || a->kind == NODE_CHECK)
-                continue;
-            if (a->kind == NODE_DEFINITION && a->op == AST_DEF_OPTIMIZER && b->op == AST_DEF_OPTIMIZER)
-                continue;
-            Diagnostic *diag = diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` is defined twice", b->name);
-            diag_label(module->diags, diag, a->name_span, "the first is here");
-            break;
-        }
-}
-
 Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length)
 {
     Module *module = ARENA_NEW(arena, Module);
@@ -138,7 +122,7 @@ Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, c
     module->items = arena_memdup(arena, loader.items.items, (size_t)loader.items.count * sizeof *module->items);
     vec_free(&loader.files);
     vec_free(&loader.items);
-    check_duplicates(module);
+    forms_check(module);
     return module;
 }
 
@@ -177,6 +161,14 @@ const Node *module_find_any(const Module *module, Symbol name)
         if (module->items[i].node->name == name && module->items[i].node->kind != NODE_CHECK)
             return module->items[i].node;
     return NULL;
+}
+
+bool module_malformed(const Module *module, const Node *item)
+{
+    for (int i = 0; i < module->malformed_count; i++)
+        if (module->malformed[i] == item)
+            return true;
+    return false;
 }
 
 int name_distance(const char *a, const char *b)

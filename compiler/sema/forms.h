@@ -1,0 +1,11 @@
+/* What a definition of each kind may consist of, and the names that its signature declares. */
+#ifndef BFM_SEMA_FORMS_H
+#define BFM_SEMA_FORMS_H
+
+#include "sema/module.h"
+
+/* Reports definitions whose form their kind does not have (a `fn` with a body, a layer after `=`) and names that one signature or one file declares
+   twice. Definitions with such an error are in module->malformed afterwards: what would follow from them is not reported. */
+void forms_check(Module *module);
+
+#endif
