@@ -82,8 +82,9 @@ static Val definition_value(Lower *lw, const Node *type, const Node *node, Scope
 static bool number_fits(int type, const Val *value)
 {
     int64_t integer;
-    if (type == AST_TYPE_REAL)
-        return value->kind == VAL_NUMBER;
+    double real;
+    if (type == AST_TYPE_REAL) /* finite; what depends on run-time sizes is looked at where it is used */
+        return value->kind == VAL_NUMBER && (!val_double(value, &real) || isfinite(real));
     if (!val_int(value, &integer))
         return false;
     return type == AST_TYPE_INT || (type == AST_TYPE_COUNT && integer >= 0) || (type == AST_TYPE_WIDTH && integer >= 1);

@@ -397,6 +397,55 @@ static void require_unless(Body *body, const Node *waiver, const Node *condition
         lw->requirements.items[i].waiver = waiver->name;
 }
 
+static bool is_plain(const Node *node) { return node->kind == NODE_NAME || node->kind == NODE_NUMBER || node->kind == NODE_BOOL; }
+
+typedef VEC(Symbol) NameList;
+
+/* The names of constants that a condition reads, each once. */
+static void names_read(Body *body, const Node *node, NameList *names)
+{
+    if (!node)
+        return;
+    const Val *value = node->kind == NODE_NAME ? scope_find(body->scope, node->name) : NULL;
+    bool wanted = value && val_is_const(value);
+    for (int i = 0; i < names->count; i++)
+        wanted = wanted && names->items[i] != node->name;
+    if (wanted)
+        vec_push(names, node->name);
+    for (int i = 0; i < node->count; i++)
+        names_read(body, node->kids[i], names);
+}
+
+/* As one writes it: 0.1, not 1/10. */
+static const char *value_text(Lower *lw, const Val *value)
+{
+    Rational exact;
+    char text[64];
+    if (value->kind != VAL_NUMBER || !value->dim || !dim_is_rational(value->dim, &exact))
+        return val_text(lw, value);
+    (void)rational_print(exact, text, sizeof text);
+    return arena_strdup(lw->arena, text);
+}
+
+/* "`k` is 5, `experts` is 4", and where the user wrote those values. */
+static void show_values(Body *body, Diagnostic *diag, const Node *condition)
+{
+    Lower *lw = body->lw;
+    NameList names = {0};
+    Str text = {0};
+    names_read(body, condition, &names);
+    for (int i = 0; i < names.count; i++) {
+        const Val *value = scope_find(body->scope, names.items[i]);
+        str_printf(&text, "%s`%s` is %s", i ? ", " : "", names.items[i], value_text(lw, value));
+        if (value->span.file >= 0 && value->span.file != condition->span.file)
+            diag_label(lw->diags, diag, value->span, "`%s` is %s", names.items[i], value_text(lw, value));
+    }
+    if (names.count > 0)
+        diag_note(lw->diags, diag, "%s", str_text(&text));
+    str_free(&text);
+    vec_free(&names);
+}
+
 static void require_condition(Body *body, const Node *condition)
 {
     if (condition->kind == NODE_BINARY && condition->op == AST_AND) { /* the part that fails is what the message is about */
@@ -421,10 +470,13 @@ static void require_condition(Body *body, const Node *condition)
         diag_add(body->lw->diags, DIAG_E0407, condition->span, value.kind == VAL_BOOL ? "this requirement of `%s` does not hold" : "this is no condition on constants (in `%s`)",
                  body->node ? body->node->name : "?");
     body->failed = true; /* what follows was written for attributes that satisfy it */
-    if (condition->kind != NODE_BINARY || value.kind != VAL_BOOL)
+    if (value.kind != VAL_BOOL)
         return;
-    const Val left = eval_const(body->lw, body->scope, condition->kids[BINARY_LEFT]), right = eval_const(body->lw, body->scope, condition->kids[BINARY_RIGHT]);
-    diag_note(body->lw->diags, diag, "the left side is %s, the right side %s", val_text(body->lw, &left), val_text(body->lw, &right));
+    if (condition->kind == NODE_BINARY && !(is_plain(condition->kids[BINARY_LEFT]) && is_plain(condition->kids[BINARY_RIGHT]))) {
+        const Val left = eval_const(body->lw, body->scope, condition->kids[BINARY_LEFT]), right = eval_const(body->lw, body->scope, condition->kids[BINARY_RIGHT]);
+        diag_note(body->lw->diags, diag, "the left side is %s, the right side %s", val_text(body->lw, &left), val_text(body->lw, &right));
+    }
+    show_values(body, diag, condition);
 }
 
 static void add_result(Body *body, Symbol name, LTensor *tensor)

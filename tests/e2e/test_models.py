@@ -158,7 +158,8 @@ class Models(Case):
             self.assertEqual([d["code"] for d in report["diagnostics"]], ["E0407"], router)
             told = report["diagnostics"][0]
             self.assertIn(f"this requirement of `{router.split('(')[0]}` does not hold", told["message"])
-            self.assertEqual(told["notes"], [f"the left side is {left}, the right side 16"])
+            self.assertEqual(told["notes"][0], f"the left side is {left}, the right side 16")
+            self.assertIn("`context` is 8, `experts` is 32", told["notes"][1])
             self.assertEqual(told["fix"] if isinstance(told["fix"], str) else told["fix"]["text"], "`small_groups = true` does without")
             self.assertEqual(told["labels"][-1]["text"], "for this line")
             text = self.ok("check", self.routed(router[:-1] + ", small_groups = true)"), "-q").stdout
