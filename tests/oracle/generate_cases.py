@@ -81,8 +81,7 @@ class Writer:
         kind = r.choice(["top2", "top2", "topk", "top1", "expert_choice", "expert_choice", "expert_threshold", "loss_free", "soft", "hash"])
         group = self.maybe(0.7, r.choice(["batch", "sequence", "position"]))
         capacity = r.choice(["0.5", "0.75", "0.9", "1", "1.1", "1.25", "4/3", "2", "3"])
-        # k = 1 renormalised is the constant 1 but for rounding: its gradient has no digits to compare
-        out = [("k", r.randint(2, max(2, min(4, experts))))] if kind in ("topk", "loss_free") else []
+        out = [("k", r.randint(1, max(2, min(4, experts))))] if kind in ("topk", "loss_free") else []
         if kind in ("top2", "topk", "top1"):
             out += [("capacity", self.maybe(0.85, r.choice([capacity, capacity, capacity, "none"]))), ("group", group)]
             out += [("order", self.maybe(0.5, r.choice(["token", "choice"])))]

@@ -225,12 +225,12 @@ def moe_line(kind, row, context):
 ROUTER_OPTIONS = {
     "top2": dict(order=["token", "choice"], group=GROUPS, capacity=["none"] + CAPACITIES, second=["all", None], convention=["slots", "assignments"], aux=["0", "0.5", None], z=["0", "0.1"],
                  small_groups=["true", "false"]),
-    "topk": dict(order=["token", "choice"], group=GROUPS, capacity=["none"] + CAPACITIES, k=[2, 3, 4], convention=["slots", "assignments"], aux=["0", "0.5", None], z=["0", "0.1"],
+    "topk": dict(order=["token", "choice"], group=GROUPS, capacity=["none"] + CAPACITIES, k=[1, 2, 3, 4], convention=["slots", "assignments"], aux=["0", "0.5", None], z=["0", "0.1"],
                  small_groups=["true", "false"]),
     "top1": dict(order=["token", "choice"], group=GROUPS, capacity=["none"] + CAPACITIES, convention=["slots", "assignments"], aux=["0", "0.5", None], z=["0", "0.1"], small_groups=["true", "false"]),
     "expert_choice": dict(group=GROUPS, capacity=CAPACITIES, small_groups=["true", "false"]),
     "expert_threshold": dict(group=GROUPS, capacity=CAPACITIES, decay=["0.9", None], small_groups=["true", "false"]),
-    "loss_free": dict(group=GROUPS, capacity=["none"] + CAPACITIES, k=[2, 3], rate=["0.05", None], small_groups=["true", "false"]),
+    "loss_free": dict(group=GROUPS, capacity=["none"] + CAPACITIES, k=[1, 2, 3], rate=["0.05", None], small_groups=["true", "false"]),
     "soft": dict(group=GROUPS),
     "hash": dict(group=GROUPS),
     "random": dict(group=GROUPS),
@@ -317,6 +317,8 @@ def masks():
         for i in range(0, len(rows), 3):
             lines = ["masked_" + moe_line(kind, r, 5) for r in rows[i:i + 3]]
             texts.append((f"{kind} {i // 3}: {'; '.join(lines)}", model(["attention(heads = 1, head_dim = 4)", *lines], before=layers.MASKED_TEXT), {**mask_of(kinds[(i // 3) % 3]), "batch": 3}))
+    for i, kind in enumerate(kinds):
+        texts.append((f"mixing of positions {kind}", model(["masked_gmlp(hidden = 4)", "masked_token_mixer(hidden = 3, act = silu)"], before=layers.MASKED_TEXT), mask_of(kind)))
     texts.append(("targets only", model(["attention(heads = 1, head_dim = 4)"]), {"targets": mask_of("")["targets"]}))
     texts.append(("rows of targets", model(["ffn(hidden = 3, act = gelu)"], head="head(z_loss = 0.5)"), {"targets": mask_of("row")["targets"]}))
     return built("masks", texts)

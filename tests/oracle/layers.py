@@ -152,7 +152,7 @@ class Attention:
         k = tape.reshape(einsum("bli,io->blo", x, p["wk"]), (batch, length, n, e))
         v = tape.reshape(einsum("bli,io->blo", x, p["wv"]), (batch, length, n, e))
         if size(a, "conv"):
-            q, k, v = (Attention.convolve(t, p[name]) for t, name in ((q, "conv_q"), (k, "conv_k"), (v, "conv_v")))
+            q, k, v = (Attention.convolve(t, p[name], segments(a, ctx)) for t, name in ((q, "conv_q"), (k, "conv_k"), (v, "conv_v")))
         if a["qk_norm"]:
             norm = lambda t, g: t * tape.power(tape.mean(t * t, axis=-1, keepdims=True) + 1e-6, -0.5) * g
             q, k = norm(q, p["gq"]), norm(k, p["gk"])
@@ -177,11 +177,15 @@ class Attention:
         return einsum("blc,co->blo", tape.reshape(o, (batch, length, h * e)), p["wo"])
 
     @staticmethod
-    def convolve(t, taps):
-        """Σ_s taps[h, e, s] · t[b, l − s, h, e]."""
-        out = None
+    def convolve(t, taps, segment):
+        """Σ_s taps[h, e, s] · t[b, l − s, h, e], over the positions of l's segment."""
+        out, length = None, t.shape[1]
         for s in range(taps.shape[2]):
             part = tape.shift(t, 1, s) * taps[:, :, s]
+            if segment is not None:
+                before = np.full(segment.shape, -1)
+                before[:, s:] = segment[:, :max(length - s, 0)]
+                part = part * ((before == segment) & (segment >= 0))[:, :, None, None]
             out = part if out is None else out + part
         return out
 
@@ -303,6 +307,20 @@ class Moe(Ffn):
 # ---- mixing of positions ---------------------------------------------------------------------------------------------
 
 
+def segments(a, ctx):
+    """The segments [b, l] that a layer sees; None where it sees none."""
+    return ctx.segment if a.get("masked") else None
+
+
+def mix(w, v, segment):
+    """Σ_{j ≤ l} w[l, j] · v[b, j, f], over the positions of l's segment."""
+    length = v.shape[1]
+    if segment is None:
+        return einsum("lj,bjf->blf", w[:length, :length] * np.tri(length), v)
+    same = (segment[:, :, None] == segment[:, None, :]) & (segment >= 0)[:, :, None]
+    return einsum("blj,bjf->blf", tape.reshape(w[:length, :length], (1, length, length)) * (np.tri(length) * same), v)
+
+
 class Gmlp(Ffn):
     attributes = {"hidden": lambda a: 4 * a["d"], "act": "gelu"}
 
@@ -318,7 +336,7 @@ class Gmlp(Ffn):
         h = activate(a, einsum("bli,if->blf", x, p["w_in"]), None, ctx)
         u, v = h[..., :half], h[..., half:]
         v = v * tape.power(tape.mean(v * v, axis=-1, keepdims=True) + 1e-6, -0.5) * p["g"]
-        m = einsum("lj,bjf->blf", p["w_mix"][:length, :length] * np.tri(length), v)
+        m = mix(p["w_mix"], v, segments(a, ctx))
         return einsum("blf,fo->blo", u * (m + tape.reshape(p["b_mix"][:length], (length, 1))), p["w_out"])
 
 
@@ -332,9 +350,8 @@ class TokenMixer(Ffn):
 
     @staticmethod
     def forward(x, p, a, ctx):
-        length = x.shape[1]
         h = einsum("bli,if->blf", x, p["w_in"])
-        m = einsum("lj,bjf->blf", p["w_mix"][:length, :length] * np.tri(length), h)
+        m = mix(p["w_mix"], h, segments(a, ctx))
         return einsum("blf,fo->blo", activate(a, m, None, ctx), p["w_out"])
 
 
@@ -445,13 +462,24 @@ MASKED_TEXT = """layer masked_attention(x[b, l, d]; heads: count, head_dim: widt
     return y
 }
 
+layer masked_gmlp(x[b, l, d]; hidden: width, act: fn = gelu, context: count, segment[b, l]: vocab) -> [b, l, d] {
+    let y = gmlp(x, hidden = hidden, act = act)
+    return y
+}
+
+layer masked_token_mixer(x[b, l, d]; hidden: width, act: fn = gelu, context: count, segment[b, l]: vocab) -> [b, l, d] {
+    let y = token_mixer(x, hidden = hidden, act = act)
+    return y
+}
+
 layer masked_moe(x[b, l, d]; experts: count, hidden: width, act: fn = gelu, router: router, tokens[b, l]: vocab, segment[b, l]: vocab) -> [b, l, d] {
     let y = moe(x, experts = experts, hidden = hidden, act = act, router = router)
     return y
 }
 """
 
-LAYERS = {"dropout": Dropout, "masked_attention": masked(Attention, "attention"), "masked_moe": masked(Moe, "moe"), "attention": Attention, "ffn": Ffn, "moe": Moe, "low_rank": LowRank, "multi_branch": MultiBranch, "gmlp": Gmlp,
+LAYERS = {"dropout": Dropout, "masked_attention": masked(Attention, "attention"), "masked_moe": masked(Moe, "moe"), "masked_gmlp": masked(Gmlp, "gmlp"), "masked_token_mixer":
+          masked(TokenMixer, "token_mixer"), "attention": Attention, "ffn": Ffn, "moe": Moe, "low_rank": LowRank, "multi_branch": MultiBranch, "gmlp": Gmlp,
           "token_mixer": TokenMixer, "rms_norm": RmsNorm, "layer_norm": LayerNorm, "embed": Embed, "head": Head, "project": Project}
 
 

@@ -67,7 +67,7 @@ class Writer(generate_cases.Writer):
         kind = r.choice([k for k in routers.ROUTERS if experts >= 2 or k not in ("top2", "loss_free", "topk")])
         spec = routers.ROUTERS[kind].attributes
         capacity = r.choice(["0.25", "0.5", "2/3", "0.75", "0.9", "1", "1.1", "1.25", "4/3", "2", "3", "5"])
-        drawn = {"k": lambda: r.randint(2, min(5, experts)), "capacity": lambda: r.choice([capacity] * 3 + ["none"]) if kind in ("top2", "topk", "top1", "loss_free") else capacity,
+        drawn = {"k": lambda: r.randint(1, min(5, experts)), "capacity": lambda: r.choice([capacity] * 3 + ["none"]) if kind in ("top2", "topk", "top1", "loss_free") else capacity,
                  "group": lambda: r.choice(["batch", "sequence", "position"]), "order": lambda: r.choice(["token", "choice"]), "convention": lambda: r.choice(["slots", "assignments"]),
                  "second": lambda: r.choice(["all", "sampled"]), "aux": lambda: r.choice(["0", "0.02", "0.5"]), "z": lambda: r.choice(["0", "0.001", "0.3"]), "decay": lambda: "0.8", "rate": lambda: "0.01"}
         out = {name: drawn[name]() for name in spec if name in drawn and r.random() < (1 if name == "k" else 0.6)}

@@ -131,7 +131,8 @@ def balance(p, first, c, ctx):
     present = np.maximum(c.there.sum(axis=1), 1)
     f = np.stack([np.bincount(first[g][c.there[g]].ravel(), minlength=c.experts) for g in range(c.groups)]) / (present * first.shape[2])[:, None]
     m = tape.total(p * c.there[..., None], axis=1) * (1 / present)[:, None]
-    ctx.loss("balance", float(c.aux) * c.experts * tape.mean(tape.total(m * f, axis=-1)))
+    live = max(c.there.any(axis=1).sum(), 1)  # a group without tokens has no balance: its term is 0, and it is no group
+    ctx.loss("balance", float(c.aux) * c.experts * tape.total(tape.total(m * f, axis=-1)) * (1 / live))
 
 
 def z_loss(a, c, ctx):
@@ -183,7 +184,7 @@ def top2(z, p, c, ids, ctx):
 
 
 def topk(z, p, c, ids, ctx):
-    return token_choice(z, p, c, ids, ctx, int(c.k), True, int(c.k))
+    return token_choice(z, p, c, ids, ctx, int(c.k), c.k > 1, int(c.k))  # one choice renormalised would be 1 whatever the router says
 
 
 def top1(z, p, c, ids, ctx):
@@ -198,7 +199,8 @@ def loss_free(z, p, c, ids, ctx):
     pick = best(biased, k)
     note_margins(biased, k, ctx, ordered=True)
     gate = picked(s, pick)
-    gate = gate / (tape.total(gate, axis=-1, keepdims=True) + 1e-9)
+    if k > 1:
+        gate = gate / (tape.total(gate, axis=-1, keepdims=True) + 1e-9)
     pick = np.where(c.there[..., None], pick, -1)
     kept = pick if c.capacity == "none" else drop(pick, "token", c.slots(), c.experts)
     load = np.bincount(pick[pick >= 0], minlength=c.experts)
@@ -240,7 +242,7 @@ def expert_threshold(z, p, c, ids, ctx):
         taken = np.where(np.take_along_axis(c.there[:, None, :], token, axis=2), np.take_along_axis(np.moveaxis(s.value, 2, 1), token, axis=2), np.inf)
         live = c.there.any(axis=1)  # a group without tokens has no score that got a slot
         last = taken.min(axis=2)[live].mean(axis=0) if live.any() else np.zeros(c.experts)
-        ctx.next("c", last if ctx.step == 0 else decay * old + (1 - decay) * last)
+        ctx.next("c", old if not live.any() else last if ctx.step == 0 else decay * old + (1 - decay) * last)
         return pairs
     ctx.margin(np.abs(s.value - old)[c.there].min(initial=np.inf))
     g, t, e = np.nonzero((s.value > old) & c.there[..., None])
