@@ -204,8 +204,9 @@ bool generator_verify(Generator *generator, Verification *verification, BfmError
     int32_t *tokens = bfm_buffer_new(context * sizeof *tokens), *segment = bfm_buffer_new(context * sizeof *segment);
     bool ok = tokens && segment;
     if (ok) {
-        memset(tokens, 0, context * sizeof *tokens); /* what comes after the window cannot matter */
-        memset(segment, 0, context * sizeof *segment);
+        memset(tokens, 0xff, context * sizeof *tokens); /* none: what comes after the window cannot matter */
+        memset(segment, 0xff, context * sizeof *segment);
+        memset(segment, 0, (size_t)generator->known * sizeof *segment);
         memcpy(tokens, generator->window, (size_t)generator->known * sizeof *tokens);
     } else {
         bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a context of %zu positions", context);

@@ -2,6 +2,7 @@
 #include "driver/pipeline.h"
 
 #include "grad/grad.h"
+#include "lower/verdict.h"
 #include "opt/opt.h"
 
 static bool lower(Driver *driver, ModelProgram *model, Mode mode, int *code)
@@ -36,6 +37,24 @@ bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelPr
 {
     *model = *from;
     return lower(driver, model, mode, code);
+}
+
+bool pipeline_masked(Driver *driver, const ModelProgram *from, Mode mode, ModelProgram *model, int *code)
+{
+    const LowerOptions options = {.mode = mode, .masks = true};
+    *model = *from;
+    model->lowered = lower_model(model->module, model->model, &options);
+    *code = model->lowered ? CODE_OK : driver_diagnostics(driver);
+    return model->lowered != NULL;
+}
+
+bool pipeline_evaluated(Driver *driver, ModelProgram *model, int *code)
+{
+    const Effect effect = verdict_of(driver->arena, model->lowered).effect;
+    if (effect_causal(effect) && effect_batch_independent(effect)) /* padding stands behind the last position: nobody sees it */
+        return true;
+    const ModelProgram plain = *model;
+    return pipeline_masked(driver, &plain, MODE_EVAL, model, code);
 }
 
 void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified)

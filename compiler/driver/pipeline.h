@@ -21,6 +21,10 @@ void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified);
 bool pipeline_model(Driver *driver, const char *argument, Mode mode, ModelProgram *model, int *code);
 /* The same model for another mode. */
 bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelProgram *model, int *code);
+/* The same model for a caller that masks padding: `segment` is an input. Its warnings are not repeated. */
+bool pipeline_masked(Driver *driver, const ModelProgram *from, Mode mode, ModelProgram *model, int *code);
+/* For evaluation, whose last rows may be short: masked where what stands at a position can depend on positions behind it or on other rows. */
+bool pipeline_evaluated(Driver *driver, ModelProgram *model, int *code);
 /* Appends the derivative of all losses with respect to every parameter to the main unit. `simplified`: with the passes that engines other than
    the interpreter want around it; the interpreter takes the definitions as they are. */
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code);

@@ -93,10 +93,13 @@ static void fill_inputs(Runner *runner, const int32_t *tokens, const int64_t *co
     const int64_t l = runner->length;
     for (int64_t b = 0; b < runner->batch; b++)
         for (int64_t i = 0; i < l; i++) {
+            const int32_t token = tokens[b * (l + 1) + i], next = tokens[b * (l + 1) + i + 1];
             if (runner->tokens)
-                runner->tokens[b * l + i] = tokens[b * (l + 1) + i];
+                runner->tokens[b * l + i] = token;
+            if (runner->segment)
+                runner->segment[b * l + i] = token < 0 ? -1 : 0;
             if (runner->targets)
-                runner->targets[b * l + i] = counts && i >= counts[b] ? -1 : tokens[b * (l + 1) + i + 1];
+                runner->targets[b * l + i] = token < 0 || (counts && i >= counts[b]) ? -1 : next;
         }
 }
 

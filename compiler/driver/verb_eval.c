@@ -78,7 +78,7 @@ int verb_eval(Driver *driver)
     Eval eval = {.driver = driver};
     BfmError error = {.message = ""};
     int code = trained_open(driver, driver->options->arguments[0], MODE_EVAL, &eval.trained);
-    if (code == CODE_OK)
+    if (code == CODE_OK && pipeline_evaluated(driver, &eval.trained.model, &code))
         code = evaluate(&eval, &error) ? report(&eval) : driver_fail(driver, &error);
     runner_free(eval.runner);
     engine_free(eval.engine);

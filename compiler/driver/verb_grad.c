@@ -37,13 +37,21 @@ static bool read_tokens(Grad *grad, BfmError *error)
                          (long long)grad->tokens.columns - 1, (long long)lowered->context);
 }
 
+static bool has_padding(const BfmNpyTokens *tokens)
+{
+    for (int64_t i = 0; i < tokens->rows * tokens->columns; i++)
+        if (tokens->data[i] < 0)
+            return true;
+    return false;
+}
+
 static bool run_model(Grad *grad, BfmError *error)
 {
     const Options *options = grad->driver->options;
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     const uint64_t seed = (uint64_t)option_whole(options, OPT_SEED, 1);
     grad->store = store_new(grad->driver->arena, grad->model.lowered, kind->wide, error);
-    if (!grad->store || !read_weights(grad, error) || !read_tokens(grad, error) || !store_init(grad->store, seed, false, true, error))
+    if (!grad->store || !read_weights(grad, error) || !store_init(grad->store, seed, false, true, error))
         return false;
     grad->engine = engine_new(grad->driver->arena, kind, kind->wide, (int)option_whole(options, OPT_THREADS, 0), error);
     grad->runner = grad->engine ? runner_new(grad->driver->arena, grad->engine, grad->model.lowered, grad->store, error) : NULL;
@@ -122,7 +130,14 @@ static int grad_model(Grad *grad)
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     int code;
     BfmError error;
-    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) || !pipeline_differentiate(grad->driver, &grad->model, kind->simplified, &code))
+    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code))
+        return code;
+    if (!read_tokens(grad, &error))
+        return driver_fail(grad->driver, &error);
+    const ModelProgram plain = grad->model;
+    if (has_padding(&grad->tokens) && !pipeline_masked(grad->driver, &plain, MODE_TRAIN, &grad->model, &code))
+        return code;
+    if (!pipeline_differentiate(grad->driver, &grad->model, kind->simplified, &code))
         return code;
     return run_model(grad, &error) ? write_results(grad) : driver_fail(grad->driver, &error);
 }

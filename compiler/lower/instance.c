@@ -86,7 +86,7 @@ static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, c
     Axis axes[TENSOR_AXES_MAX];
     const int rank = list_count(input->kids[INPUT_AXES]);
     FormalInfo info = {.kind = FORMAL_AMBIENT, .name = input->name, .span = input->span};
-    bool integer = input->kids[INPUT_TYPE] != NULL;
+    bool integer = input->kids[INPUT_TYPE] != NULL || input->kids[INPUT_DEFAULT] != NULL;
     for (int i = 0; i < rank && i < TENSOR_AXES_MAX; i++) {
         const Node *entry = list_at(input->kids[INPUT_AXES], i);
         if (entry->kind != NODE_NAME || (!scope_find_local(scope, entry->name) && strcmp(entry->name, "b") && strcmp(entry->name, "l"))) {
@@ -95,7 +95,9 @@ static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, c
         }
         axes[i] = ambient_axis(lw, scope, entry);
     }
-    if (integer) {
+    if (input->kids[INPUT_DEFAULT]) {
+        info.points_into = axis_of(dim_int(lw->dims, 1)); /* a mask: 0 or none */
+    } else if (integer) {
         const Val bound = pointed_dimension(lw, scope, input->kids[INPUT_TYPE]);
         if (bound.kind != VAL_NUMBER || !bound.dim) {
             if (bound.kind != VAL_POISON)
@@ -120,7 +122,23 @@ static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, c
     return true;
 }
 
-/* An ambient input is what the call gives, else the user's tensor of that name, else its constant, else an input of the model. */
+static bool has_extent(Lower *lw, Scope *scope, const Node *entry, int symbol, const char *name)
+{
+    const Val *known = entry->kind == NODE_NAME ? scope_find_local(scope, entry->name) : NULL;
+    if (known && known->kind == VAL_AXIS)
+        return axis_size(lw, &known->axis) == dim_symbol(lw->dims, symbol);
+    return !known && entry->kind == NODE_NAME && strcmp(entry->name, name) == 0;
+}
+
+/* `segment[b, l] = 0` where the caller gives masks of that shape. */
+static bool mask_given(Lower *lw, Scope *scope, const Node *input)
+{
+    const Node *axes = input->kids[INPUT_AXES];
+    return lw->options.masks && strcmp(input->name, "segment") == 0 && list_count(axes) == 2 && has_extent(lw, scope, list_at(axes, 0), DIM_B, "b") &&
+           has_extent(lw, scope, list_at(axes, 1), DIM_L, "l");
+}
+
+/* An ambient input is what the call gives, else the user's tensor of that name, else its constant (unless the model's caller gives it), else an input of the model. */
 static bool bind_ambient(Lower *lw, UnitCtx *uc, const Node *definition, const Node *input, const Node *call, Scope *caller, Scope *scope)
 {
     const Node *given = named_argument(call, input->name);
@@ -136,7 +154,7 @@ static bool bind_ambient(Lower *lw, UnitCtx *uc, const Node *definition, const N
                 return false;
         return true;
     }
-    if (input->kids[INPUT_DEFAULT]) {
+    if (input->kids[INPUT_DEFAULT] && !mask_given(lw, scope, input)) {
         const Val constant = eval_const(lw, scope, input->kids[INPUT_DEFAULT]);
         scope_set(scope, input->name, constant);
         return constant.kind != VAL_POISON;

@@ -10,6 +10,7 @@ typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE } Mode;
 
 typedef struct LowerOptions {
     Mode mode;
+    bool masks;    /* the caller gives `segment` [b, l], 0 or none (padding); otherwise it is what definitions have as its default */
     int set_count; /* --set name=value: overrides of the model's attributes and settings */
     const char *const *sets;
 } LowerOptions;

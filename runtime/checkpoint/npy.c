@@ -174,9 +174,9 @@ static bool copy_tokens(const unsigned char *data, size_t width, const char *pat
         memcpy(&value, data + (size_t)i * width, width);
         if (width == sizeof(int32_t))
             value = (int32_t)value; /* its sign */
-        if (value < 0 || value >= limit)
-            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: token [%" PRId64 ", %" PRId64 "] is %" PRId64 "; expected 0 to %" PRId64, path, i / tokens->columns,
-                                 i % tokens->columns, value, limit - 1);
+        if (value < -1 || value >= limit)
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s: token [%" PRId64 ", %" PRId64 "] is %" PRId64 "; expected 0 to %" PRId64 ", or -1 for padding", path,
+                                 i / tokens->columns, i % tokens->columns, value, limit - 1);
         tokens->data[i] = (int32_t)value;
     }
     return true;

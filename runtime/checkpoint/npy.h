@@ -11,7 +11,7 @@ typedef struct BfmNpyTokens {
     int64_t columns; /* l + 1 >= 2: the first l are inputs, the last l targets */
 } BfmNpyTokens;
 
-/* A C-order little-endian int32 or int64 matrix [b, l + 1]; every value must lie in [0, vocab) (vocab = 0: in [0, 2^31)).
+/* A C-order little-endian int32 or int64 matrix [b, l + 1]; every value must lie in [0, vocab) (vocab = 0: in [0, 2^31)) or be -1, padding.
  * False (INPUT) says what was found; `tokens` is then empty. */
 bool bfm_npy_read_tokens(const char *path, int64_t vocab, BfmNpyTokens *tokens, BfmError *error);
 void bfm_npy_tokens_deinit(BfmNpyTokens *tokens);

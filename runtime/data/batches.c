@@ -78,7 +78,7 @@ int64_t bfm_windows_fill(const BfmTokens *tokens, int64_t context, int64_t first
         int32_t *window = out + row * (context + 1);
         if (ids > 0)
             bfm_tokens_copy(tokens, start, ids, window);
-        memset(window + ids, 0, (size_t)(context + 1 - ids) * sizeof *window);
+        memset(window + ids, 0xff, (size_t)(context + 1 - ids) * sizeof *window); /* -1 */
         targets[row] = ids > 0 ? ids - 1 : 0;
         filled += ids > 0;
     }

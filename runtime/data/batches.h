@@ -27,7 +27,7 @@ double bfm_batches_epoch(const BfmBatches *batches, int64_t step); /* how many t
 /* Evaluation reads in order: window i covers the ids [i l, i l + l], the last window may be shorter. */
 int64_t bfm_windows_count(const BfmTokens *tokens, int64_t context);
 /* Windows [first, first + rows) into tokens [b, l + 1] and how many targets of each row count into targets [b]; rows past the end get 0
- * targets. Ids that do not exist are filled with 0. Returns the number of rows with targets. */
+ * targets. Where no id is left stands -1: padding. Returns the number of rows with targets. */
 int64_t bfm_windows_fill(const BfmTokens *tokens, int64_t context, int64_t first, int64_t rows, int32_t *out, int64_t *targets);
 
 #endif

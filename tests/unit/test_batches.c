@@ -162,6 +162,8 @@ static void windows_cover_every_target_once(void **state)
                 assert_true((row < rows) == (targets[row] > 0));
                 for (int64_t k = 1; k <= targets[row]; k++)
                     assert_int_equal(out[row * 8 + k], ++total);
+                for (int64_t k = targets[row] > 0 ? targets[row] + 1 : 0; k < 8; k++)
+                    assert_int_equal(out[row * 8 + k], -1);
             }
         }
         assert_int_equal(total, count < 2 ? 0 : count - 1);
