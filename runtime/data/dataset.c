@@ -84,6 +84,50 @@ void bfm_dataset_close(BfmDataset *dataset)
     free(dataset);
 }
 
+/* How often each id occurs in a part. */
+static void count_ids(const BfmTokens *tokens, int64_t *counts)
+{
+    enum { BLOCK = 4096 };
+    int32_t ids[BLOCK];
+    const int64_t total = bfm_tokens_info(tokens)->count;
+    for (int64_t start = 0; start < total; start += BLOCK) {
+        const int64_t count = total - start < BLOCK ? total - start : BLOCK;
+        bfm_tokens_copy(tokens, start, count, ids);
+        for (int64_t i = 0; i < count; i++)
+            counts[ids[i]]++;
+    }
+}
+
+static void sizes_from(const BfmTokensInfo *info, const int32_t *pieces, const int64_t *counts, double *sizes)
+{
+    double known = 0, unknown = 0;
+    const double source = (double)info->source_bytes;
+    for (int64_t id = 0; id < info->vocab; id++) {
+        known += pieces[id] > 0 ? (double)pieces[id] * (double)counts[id] : 0;
+        unknown += pieces[id] < 0 ? (double)counts[id] : 0;
+    }
+    const bool fill = unknown > 0 && source >= known;
+    const double share = known > 0 && !fill ? source / known : 1, each = fill ? (source - known) / unknown : 0;
+    for (int64_t id = 0; id < info->vocab; id++)
+        sizes[id] = pieces[id] < 0 ? each : share * (double)pieces[id];
+}
+
+bool bfm_dataset_sizes(const BfmDataset *dataset, BfmPart part, double *sizes, BfmError *error)
+{
+    const BfmTokens *tokens = dataset->parts[part];
+    const size_t vocab = (size_t)bfm_tokens_info(tokens)->vocab;
+    int32_t *pieces = malloc(vocab * sizeof *pieces);
+    int64_t *counts = calloc(vocab, sizeof *counts);
+    const bool ok = pieces && counts ? bfm_tokenizer_sizes(dataset->tokenizer, pieces, error) : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for %zu ids", vocab);
+    if (ok) {
+        count_ids(tokens, counts);
+        sizes_from(bfm_tokens_info(tokens), pieces, counts, sizes);
+    }
+    free(pieces);
+    free(counts);
+    return ok;
+}
+
 bool bfm_dataset_sample(const BfmDataset *dataset, BfmPart part, int64_t index, int64_t length, uint64_t seed, BfmSample *sample, BfmBytes *text, BfmError *error)
 {
     const BfmTokens *tokens = dataset->parts[part];

@@ -28,6 +28,10 @@ void bfm_dataset_close(BfmDataset *dataset); /* NULL is fine */
 
 double bfm_tokens_bytes_per_token(const BfmTokensInfo *info); /* 0 without tokens; nats / (it · ln 2) are bits per byte */
 
+/* Bytes of the source text that each id of a part stands for, sizes [vocab of the part]: those of its piece. Where the part's ids do not add up to its source,
+ * ids for unknown text take what is missing, alike, or else (a tokenizer that normalises text) every id its share of the source. */
+bool bfm_dataset_sizes(const BfmDataset *dataset, BfmPart part, double *sizes, BfmError *error);
+
 /* The text of sample `index` of a part: up to `length` ids of one document, chosen by (seed, index); appended to `text`, and where it came
  * from. False (INPUT) when the dataset has no such part or it is empty. */
 typedef struct BfmSample {

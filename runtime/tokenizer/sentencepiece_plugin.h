@@ -11,7 +11,7 @@ extern "C" {
 #include <stddef.h>
 #include <stdint.h>
 
-enum { SENTENCEPIECE_PLUGIN_VERSION = 1, SENTENCEPIECE_REASON = 512 };
+enum { SENTENCEPIECE_PLUGIN_VERSION = 2, SENTENCEPIECE_REASON = 512 };
 
 /* Called with a result that lives only during the call; false stops. */
 typedef bool (*SentencepieceSink)(void *context, const void *data, size_t bytes);
@@ -25,6 +25,7 @@ typedef struct SentencepiecePlugin {
     bool (*encode)(const void *processor, const char *text, size_t bytes, SentencepieceSink sink, void *context, char reason[SENTENCEPIECE_REASON]); /* int32 ids */
     bool (*decode)(const void *processor, const int32_t *ids, size_t count, SentencepieceSink sink, void *context, char reason[SENTENCEPIECE_REASON]);
     bool (*train)(int64_t vocab, SentencepieceSource source, void *source_context, SentencepieceSink sink, void *context, char reason[SENTENCEPIECE_REASON]);
+    bool (*sizes)(const void *processor, int32_t *sizes, char reason[SENTENCEPIECE_REASON]); /* [vocab]: bytes of text of each id; -1: unknown */
 } SentencepiecePlugin;
 
 #define SENTENCEPIECE_PLUGIN_SYMBOL "bfm_sentencepiece_plugin"

@@ -115,6 +115,8 @@ bool bfm_tokenizer_decode(const BfmTokenizer *tokenizer, const int32_t *ids, int
     return tokenizer->kind->decode(tokenizer->handle, ids, count, text, error);
 }
 
+bool bfm_tokenizer_sizes(const BfmTokenizer *tokenizer, int32_t *sizes, BfmError *error) { return tokenizer->kind->sizes(tokenizer->handle, sizes, error); }
+
 bool bfm_tokenizer_save(const BfmTokenizer *tokenizer, const char *folder, BfmError *error)
 {
     char hash[BFM_HASH_TEXT];

@@ -23,6 +23,9 @@ bool bfm_tokenizer_encode(const BfmTokenizer *tokenizer, BfmText text, BfmIds *i
 /* Appends the text of ids; an id outside the vocabulary is an error (INPUT). Byte: any bytes; SentencePiece: UTF-8. */
 bool bfm_tokenizer_decode(const BfmTokenizer *tokenizer, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error);
 
+/* Bytes of text that each id stands for, sizes [vocab]: 0 for control symbols, -1 for an id that stands for any unknown text. */
+bool bfm_tokenizer_sizes(const BfmTokenizer *tokenizer, int32_t *sizes, BfmError *error);
+
 /* tokenizer.json (and tokenizer.model beside it) in an existing folder; load checks them against each other. */
 bool bfm_tokenizer_save(const BfmTokenizer *tokenizer, const char *folder, BfmError *error);
 BfmTokenizer *bfm_tokenizer_load(const char *folder, BfmError *error);

@@ -34,4 +34,12 @@ static bool byte_decode(void *handle, const int32_t *ids, int64_t count, BfmByte
     return true;
 }
 
-const TokenizerKind bfm_tokenizer_byte = {"byte", byte_open, byte_close, byte_encode, byte_decode, NULL};
+static bool byte_sizes(void *handle, int32_t *sizes, BfmError *error)
+{
+    (void)handle, (void)error;
+    for (int id = 0; id < BYTE_VOCAB; id++)
+        sizes[id] = 1;
+    return true;
+}
+
+const TokenizerKind bfm_tokenizer_byte = {"byte", byte_open, byte_close, byte_encode, byte_decode, byte_sizes, NULL};

@@ -1,4 +1,4 @@
-/* What a kind of tokenizer provides. A new kind is a row in tokenizers.def and a file with these five functions. */
+/* What a kind of tokenizer provides. A new kind is a row in tokenizers.def and a file with these functions. */
 #ifndef BFM_TOKENIZER_KINDS_H
 #define BFM_TOKENIZER_KINDS_H
 
@@ -11,6 +11,7 @@ typedef struct TokenizerKind {
     void (*close)(void *handle);
     bool (*encode)(void *handle, BfmText text, BfmIds *ids, BfmError *error);                         /* appends */
     bool (*decode)(void *handle, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error); /* appends; ids checked < vocab */
+    bool (*sizes)(void *handle, int32_t *sizes, BfmError *error);                                     /* [vocab], as bfm_tokenizer_sizes */
     /* Learns a model of `vocab` ids from texts; NULL when the kind learns nothing. */
     bool (*train)(const BfmText *texts, int64_t count, int64_t vocab, BfmBytes *model, BfmError *error);
 } TokenizerKind;

@@ -107,6 +107,13 @@ static bool sentencepiece_decode(void *handle, const int32_t *ids, int64_t count
     return finished(opened->plugin->decode(opened->processor, ids, (size_t)count, take_text, &sink, reason), &sink, "decode the ids", reason, error);
 }
 
+static bool sentencepiece_sizes(void *handle, int32_t *sizes, BfmError *error)
+{
+    const Handle *opened = handle;
+    char reason[SENTENCEPIECE_REASON] = "";
+    return opened->plugin->sizes(opened->processor, sizes, reason) || bfm_error_set(error, BFM_ERROR_INPUT, "SentencePiece cannot list its pieces: %s", reason);
+}
+
 typedef struct Source {
     const BfmText *texts;
     int64_t count, next;
@@ -131,4 +138,5 @@ static bool sentencepiece_train(const BfmText *texts, int64_t count, int64_t voc
     return plugin && finished(plugin->train(vocab, next_text, &source, take_text, &sink, reason), &sink, "learn from the text", reason, error);
 }
 
-const TokenizerKind bfm_tokenizer_sentencepiece = {"sentencepiece", sentencepiece_open, sentencepiece_close, sentencepiece_encode, sentencepiece_decode, sentencepiece_train};
+const TokenizerKind bfm_tokenizer_sentencepiece = {"sentencepiece",      sentencepiece_open,  sentencepiece_close, sentencepiece_encode,
+                                                   sentencepiece_decode, sentencepiece_sizes, sentencepiece_train};

@@ -70,6 +70,23 @@ bool decode(const void *processor, const int32_t *ids, size_t count, Sentencepie
     });
 }
 
+// A byte is one, a control symbol none, and what the unknown id stands for is not in the model; U+2581 stands for a space.
+bool sizes(const void *processor, int32_t *sizes, char *reason)
+{
+    return guarded(reason, [&] {
+        const auto &opened = *static_cast<const SentencePieceProcessor *>(processor);
+        static const std::string kSpace = "\xE2\x96\x81";
+        for (int id = 0; id < opened.GetPieceSize(); id++) {
+            const std::string &piece = opened.IdToPiece(id);
+            size_t bytes = piece.size();
+            for (size_t at = piece.find(kSpace); at != std::string::npos; at = piece.find(kSpace, at + kSpace.size()))
+                bytes -= kSpace.size() - 1;
+            sizes[id] = opened.IsUnknown(id) ? -1 : opened.IsControl(id) || opened.IsUnused(id) ? 0 : opened.IsByte(id) ? 1 : static_cast<int32_t>(bytes);
+        }
+        return true;
+    });
+}
+
 // Lines of the texts, over-long ones in pieces that end between characters. Line ends are a symbol of their own, not part of any sentence.
 class Lines : public sentencepiece::SentenceIterator {
   public:
@@ -130,4 +147,4 @@ bool train(int64_t vocab, SentencepieceSource source, void *source_context, Sent
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const SentencepiecePlugin bfm_sentencepiece_plugin;
-const SentencepiecePlugin bfm_sentencepiece_plugin = {SENTENCEPIECE_PLUGIN_VERSION, open_model, close_model, encode, decode, train};
+const SentencepiecePlugin bfm_sentencepiece_plugin = {SENTENCEPIECE_PLUGIN_VERSION, open_model, close_model, encode, decode, train, sizes};
