@@ -171,7 +171,8 @@ bool store_load(const Store *store, const BfmSafetensors *file, BfmError *error)
         if (entry->role != TENSOR_PARAM)
             continue;
         const BfmTensor *tensor = bfm_safetensors_expect(file, entry->path, entry->rank, entry->shape, error);
-        ok = tensor && (store->wide ? bfm_tensor_read_f64(tensor, entry->data, error) : bfm_tensor_read_f32(tensor, entry->data, error));
+        ok = tensor && bfm_tensor_finite(tensor, bfm_safetensors_path(file), error) &&
+             (store->wide ? bfm_tensor_read_f64(tensor, entry->data, error) : bfm_tensor_read_f32(tensor, entry->data, error));
         names[count++] = entry->path;
     }
     ok = ok && bfm_safetensors_expect_only(file, names, count, error);

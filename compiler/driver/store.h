@@ -32,7 +32,7 @@ StoreEntry *store_find(const Store *store, Symbol path); /* NULL if there is non
 
 /* Initial values: draws keyed by seed, path and element; or the definition's value. */
 bool store_init(const Store *store, uint64_t seed, bool params, bool states, BfmError *error);
-/* All parameters from a file that holds exactly these; INPUT names the tensor otherwise. */
+/* All parameters from a file that holds exactly these, all finite; INPUT names the tensor otherwise. */
 bool store_load(const Store *store, const BfmSafetensors *file, BfmError *error);
 
 /* A tensor to be written. */

@@ -36,7 +36,7 @@ static bool load_states(Driver *driver, const Trained *trained, BfmError *error)
         if (entry->role != TENSOR_STATE)
             continue;
         const BfmTensor *tensor = bfm_safetensors_expect(trained->checkpoint->state, arena_printf(driver->arena, "layer/%s", entry->path), entry->rank, entry->shape, error);
-        if (!tensor || !bfm_tensor_read_f32(tensor, entry->data, error))
+        if (!tensor || !bfm_tensor_finite(tensor, bfm_safetensors_path(trained->checkpoint->state), error) || !bfm_tensor_read_f32(tensor, entry->data, error))
             return false;
     }
     return true;

@@ -157,7 +157,7 @@ static bool load_one(const BfmSafetensors *file, const BfmTensorTarget *target, 
 {
     const BfmTensor *tensor = bfm_safetensors_expect(file, target->name, target->rank, target->shape, error);
     int64_t bytes;
-    if (!tensor)
+    if (!tensor || !bfm_tensor_finite(tensor, bfm_safetensors_path(file), error))
         return false;
     if (target->dtype == BFM_DTYPE_F32)
         return bfm_tensor_read_f32(tensor, target->data, error);

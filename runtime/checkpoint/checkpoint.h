@@ -42,7 +42,8 @@ bool bfm_checkpoint_prune(const char *root, int64_t keep, int64_t protect, BfmEr
 /* False (INPUT), naming each of model, recipe, data and seed that differ: such a resume would not continue the same training. */
 bool bfm_checkpoint_same_training(const BfmCheckpointMeta *found, const BfmCheckpointMeta *expected, BfmError *error);
 
-/* Copies tensors out by name. Every target must be in the file with its shape and dtype, and the file must hold nothing else. */
+/* Copies tensors out by name. Every target must be in the file with its shape and dtype, all its numbers finite, and the file
+ * must hold nothing else. */
 typedef struct BfmTensorTarget {
     const char *name;
     BfmDtype dtype; /* F32 and F64 targets take any dtype that converts; others must be equal */

@@ -175,8 +175,12 @@ bool bfm_tensor_read_f32(const BfmTensor *tensor, float *out, BfmError *error)
     if (tensor->dtype == BFM_DTYPE_F32)
         copy_bits(out, tensor->data, (size_t)count * sizeof *out); /* bits kept, NaN payloads too */
     else
-        for (int64_t i = 0; i < count; i++)
-            out[i] = (float)element_f64(tensor->dtype, tensor->data, i);
+        for (int64_t i = 0; i < count; i++) {
+            const double value = element_f64(tensor->dtype, tensor->data, i);
+            out[i] = (float)value;
+            if (isinf(out[i]) && isfinite(value))
+                return bfm_error_set(error, BFM_ERROR_INPUT, "tensor \"%s\" holds %.9g, which is beyond the numbers of F32", tensor->name, value);
+        }
     return true;
 }
 
@@ -191,4 +195,92 @@ bool bfm_tensor_read_f64(const BfmTensor *tensor, double *out, BfmError *error)
         for (int64_t i = 0; i < count; i++)
             out[i] = element_f64(tensor->dtype, tensor->data, i);
     return true;
+}
+
+/* ---- numbers that are not finite: their exponent has all bits set ---- */
+
+enum { CHECKED_ELEMENTS = 1024 };
+
+static bool block_bad_16(const unsigned char *data, int64_t count, uint16_t exponent)
+{
+    uint16_t highest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint16_t bits;
+        memcpy(&bits, data + 2 * i, sizeof bits);
+        const uint16_t magnitude = bits & 0x7FFF;
+        highest = magnitude > highest ? magnitude : highest;
+    }
+    return highest >= exponent;
+}
+
+static bool block_bad_32(const unsigned char *data, int64_t count)
+{
+    uint32_t highest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, data + 4 * i, sizeof bits);
+        bits &= UINT32_C(0x7FFFFFFF);
+        highest = bits > highest ? bits : highest;
+    }
+    return highest >= UINT32_C(0x7F800000);
+}
+
+static bool block_bad_64(const unsigned char *data, int64_t count)
+{
+    uint64_t highest = 0;
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t bits;
+        memcpy(&bits, data + 8 * i, sizeof bits);
+        bits &= UINT64_C(0x7FFFFFFFFFFFFFFF);
+        highest = bits > highest ? bits : highest;
+    }
+    return highest >= UINT64_C(0x7FF0000000000000);
+}
+
+static bool block_bad(BfmDtype dtype, const unsigned char *data, int64_t count)
+{
+    switch ((int)dtype) {
+    case BFM_DTYPE_F64: return block_bad_64(data, count);
+    case BFM_DTYPE_F32: return block_bad_32(data, count);
+    case BFM_DTYPE_F16: return block_bad_16(data, count, 0x7C00);
+    case BFM_DTYPE_BF16: return block_bad_16(data, count, 0x7F80);
+    default: return false; /* integers; F8 is never read */
+    }
+}
+
+int64_t bfm_tensor_first_bad(const BfmTensor *tensor)
+{
+    int64_t count = 0;
+    if (!bfm_shape_count(tensor->rank, tensor->shape, &count))
+        return -1;
+    const size_t bytes = DTYPES[tensor->dtype].bytes;
+    for (int64_t start = 0; start < count; start += CHECKED_ELEMENTS) {
+        const int64_t size = count - start < CHECKED_ELEMENTS ? count - start : CHECKED_ELEMENTS;
+        if (!block_bad(tensor->dtype, (const unsigned char *)tensor->data + (size_t)start * bytes, size))
+            continue;
+        while (isfinite(element_f64(tensor->dtype, tensor->data, start)))
+            start++;
+        return start;
+    }
+    return -1;
+}
+
+const char *bfm_tensor_place(const BfmTensor *tensor, int64_t element, char text[BFM_PLACE_TEXT])
+{
+    int64_t at[BFM_TENSOR_MAX_RANK] = {0};
+    char index[BFM_SHAPE_TEXT];
+    const double value = element_f64(tensor->dtype, tensor->data, element);
+    for (int32_t i = tensor->rank - 1; i >= 0; element /= tensor->shape[i--])
+        at[i] = element % tensor->shape[i];
+    const char *number = isnan(value) ? "nan" : value < 0 ? "-inf" : "inf";
+    (void)(tensor->rank > 0 ? snprintf(text, BFM_PLACE_TEXT, "%s at %s", number, bfm_shape_text(tensor->rank, at, index)) : snprintf(text, BFM_PLACE_TEXT, "%s", number));
+    return text;
+}
+
+bool bfm_tensor_finite(const BfmTensor *tensor, const char *file, BfmError *error)
+{
+    char place[BFM_PLACE_TEXT];
+    const int64_t bad = bfm_tensor_first_bad(tensor);
+    return bad < 0 || bfm_error_set(error, BFM_ERROR_INPUT, "%s%stensor \"%s\" is %s; numbers that are not finite are never used or kept: take another checkpoint",
+                                    file ? file : "", file ? ": " : "", tensor->name, bfm_tensor_place(tensor, bad, place));
 }

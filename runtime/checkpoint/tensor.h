@@ -36,8 +36,15 @@ bool bfm_tensor_same_shape(const BfmTensor *tensor, int32_t rank, const int64_t 
 const char *bfm_shape_text(int32_t rank, const int64_t *shape, char text[BFM_SHAPE_TEXT]); /* "[2, 25]"; returns text */
 
 /* Elements of a tensor as numbers, converted (BF16, F16, F32, F64 and the integers; not F8). `out` holds its element count.
- * False (INPUT, naming the tensor) for an F8 dtype. To f32: a value out of range becomes an infinity, as C converts. */
+ * False (INPUT, naming the tensor) for an F8 dtype, and to f32 for a finite number that f32 cannot hold. */
 bool bfm_tensor_read_f32(const BfmTensor *tensor, float *out, BfmError *error);
 bool bfm_tensor_read_f64(const BfmTensor *tensor, double *out, BfmError *error);
+
+/* The first element that is NaN or infinite, -1 if there is none (always of integers). One pass at the speed of memory. */
+int64_t bfm_tensor_first_bad(const BfmTensor *tensor);
+/* False (INPUT) where there is one: "FILE: tensor "ffn_0.w_in" is nan at [3, 5]"; `file` may be NULL. */
+bool bfm_tensor_finite(const BfmTensor *tensor, const char *file, BfmError *error);
+enum { BFM_PLACE_TEXT = 256 };
+const char *bfm_tensor_place(const BfmTensor *tensor, int64_t element, char text[BFM_PLACE_TEXT]); /* "nan at [3, 5]"; returns text */
 
 #endif

@@ -131,7 +131,7 @@ static bool load_checked(BfmTensors *tensors, const BfmSafetensors *file, const 
         if (tensor->role != BFM_PORT_PARAM)
             continue;
         found[t] = bfm_safetensors_expect(file, tensor->path, (int32_t)tensor->rank, tensor->shape, error);
-        if (!found[t])
+        if (!found[t] || !bfm_tensor_finite(found[t], bfm_safetensors_path(file), error))
             return false;
         names[count++] = tensor->path;
     }
@@ -166,7 +166,10 @@ bool bfm_tensors_save(const BfmTensors *tensors, const char *path, BfmError *err
     for (uint64_t t = 0; t < tensors->model->tensor_count; t++)
         if (tensors->model->tensors[t].role == BFM_PORT_PARAM)
             list[count++] = file_tensor(tensors, t);
-    const bool ok = bfm_safetensors_write(path, list, count, NULL, 0, NULL, error);
+    bool ok = true;
+    for (int64_t i = 0; ok && i < count; i++)
+        ok = bfm_tensor_finite(&list[i], NULL, error);
+    ok = ok && bfm_safetensors_write(path, list, count, NULL, 0, NULL, error);
     free(list);
     return ok;
 }

@@ -30,9 +30,9 @@ float *bfm_tensors_find(const BfmTensors *tensors, const char *path);
 
 /* Initial values of all: the same numbers as `bfmc train` begins with from this seed. */
 void bfm_tensors_init(BfmTensors *tensors, uint64_t seed);
-/* The parameters, from a safetensors file that holds exactly these (a checkpoint's model.safetensors); INPUT names the tensor otherwise. */
+/* The parameters, from a safetensors file that holds exactly these, all finite (a checkpoint's model.safetensors); INPUT names the tensor otherwise. */
 bool bfm_tensors_load(BfmTensors *tensors, const char *path, BfmError *error);
-/* The parameters, into such a file; it appears whole or not at all. */
+/* The parameters, into such a file; it appears whole or not at all. INPUT, and nothing written, where a number is not finite: the parameter is named. */
 bool bfm_tensors_save(const BfmTensors *tensors, const char *path, BfmError *error);
 
 /* Makes every parameter and state formal of the entry's instance (or decoder) read this memory. INPUT: the model has no entry of that name. */
@@ -55,7 +55,8 @@ void bfm_updater_free(BfmUpdater *updater); /* NULL is allowed */
 bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmError *error);
 
 /* What a resumed training needs besides the parameters: the states of optimiser and layers, in a safetensors file as a checkpoint of `bfmc train` has it
-   (state.safetensors). Files of either are read by the other. load: INPUT, and nothing changed, where the file does not hold exactly these. */
+   (state.safetensors). Files of either are read by the other. load: INPUT, and nothing changed, where the file does not hold exactly these, all finite. save: INPUT,
+   and nothing written, where a number is not finite. */
 bool bfm_updater_save(const BfmUpdater *updater, const char *path, BfmError *error);
 bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error);
 

@@ -287,6 +287,7 @@ bool bfm_updater_save(const BfmUpdater *updater, const char *path, BfmError *err
         const BfmTensorTarget *from = &states.targets[i];
         list[i] = (BfmTensor){.name = from->name, .dtype = from->dtype, .rank = from->rank, .data = from->data};
         memcpy(list[i].shape, from->shape, sizeof list[i].shape);
+        ok = bfm_tensor_finite(&list[i], NULL, error);
     }
     ok = ok && bfm_safetensors_write(path, list, states.count, NULL, 0, NULL, error);
     free(list);
@@ -307,7 +308,8 @@ bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error)
     ok = names || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
     for (int64_t i = 0; ok && i < states.count; i++) { /* the whole file is known to fit before anything changes */
         names[i] = states.targets[i].name;
-        ok = bfm_safetensors_expect(file, names[i], states.targets[i].rank, states.targets[i].shape, error) != NULL;
+        const BfmTensor *tensor = bfm_safetensors_expect(file, names[i], states.targets[i].rank, states.targets[i].shape, error);
+        ok = tensor && bfm_tensor_finite(tensor, path, error);
     }
     ok = ok && bfm_safetensors_expect_only(file, names, states.count, error) && bfm_checkpoint_load(file, states.targets, states.count, error);
     free(names);
