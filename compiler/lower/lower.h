@@ -67,6 +67,7 @@ typedef struct Lowered {
     Requirement *requirements;
     int result;        /* output of the main unit that is the model's result */
     int cross_entropy; /* output that is the cross-entropy, -1 if there is none */
+    int terms, points; /* outputs [b, l]: the cross-entropy of each position, and 1 where there is a target; -1 unless asked for */
 } Lowered;
 
 /* NULL after errors (in module->diags). `model` is a MODEL of the module. */

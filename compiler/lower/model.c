@@ -759,7 +759,7 @@ static void model_end(Model *model)
 
 static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *node)
 {
-    *result = (Lowered){.program = lw->program, .model = node, .cross_entropy = -1};
+    *result = (Lowered){.program = lw->program, .model = node, .cross_entropy = -1, .terms = -1, .points = -1};
     *model = (Model){.lw = lw, .result = result, .line_budget = BODY_LINES_MAX};
     lw->model_scope = scope_new(lw, NULL);
     model->uc = (UnitCtx){.unit = unit_new(lw->program, node->name), .instance = &model->main, .pack = -1};

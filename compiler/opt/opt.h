@@ -19,7 +19,10 @@ void opt_simplify_unit(Unit *unit, const OptOptions *options);
 /* Every unit, then results, formals and units that no call uses; before differentiation streams are raised last. */
 void opt_simplify(Program *program, const OptOptions *options);
 
-void opt_drop_outputs(Unit *unit, OutputKind kind);     /* request.c: nobody asks for the outputs of this kind */
+void opt_drop_outputs(Unit *unit, OutputKind kind); /* request.c: nobody asks for the outputs of this kind */
+/* terms.c: where the output `loss` of main is a mean over b and l, two more outputs [b, l]: what it is the mean of (0 at points it leaves out), and 1 at each
+   point it takes, else 0. Their positions; false, and nothing changes, where the loss is no such mean. */
+bool opt_mean_terms(Program *program, int loss, int *terms, int *points);
 bool opt_dce(Unit *unit);                               /* dce.c */
 void opt_drop_formals(Unit *unit, int *kept);           /* formals that nothing reads go; kept[new position] = old position */
 bool opt_dead_results(Program *program);                /* callee outputs and formals that no call uses */
