@@ -104,6 +104,14 @@ static bool run_interp(void *state, uint64_t seed, uint64_t step, BfmError *erro
     return true;
 }
 
+/* As in the flat program of other engines: results of a call bear its path. */
+static const char *tensor_name(Arena *arena, const Unit *unit, int tensor)
+{
+    const Tensor *t = &unit->tensors[tensor];
+    const Op *op = t->def >= 0 ? &unit->ops[t->def] : NULL;
+    return op && op->kind == OP_CALL ? arena_printf(arena, "%s.%s", op->path, t->name) : arena_strdup(arena, t->name);
+}
+
 static const char *find_bad_interp(void *state, Arena *arena, uint64_t seed, uint64_t step)
 {
     InterpCode *code = state;
@@ -114,7 +122,7 @@ static const char *find_bad_interp(void *state, Arena *arena, uint64_t seed, uin
         for (int t = 0; t < code->unit->tensor_count && !name; t++)
             for (int64_t i = 0; all[t].real && i < all[t].count && !name; i++)
                 if (isnan(all[t].real[i]) || all[t].real[i] == HUGE_VAL)
-                    name = arena_strdup(arena, code->unit->tensors[t].name);
+                    name = tensor_name(arena, code->unit, t);
     arena_free(scratch);
     return name;
 }

@@ -79,7 +79,7 @@ void help_command(Str *out)
     str_append(out, "bfmc: a compiler and trainer for mixtures of layers, written as .bfm files\n\n  bfmc VERB …        bfmc VERB --help        bfmc --version\n\n");
     for (int v = 0; v < VERB_COUNT; v++)
         row(out, verb_info((VerbId)v)->name, verb_info((VerbId)v)->summary, 16);
-    str_append(out, "\nExit codes: 0 ok, 1 the input is wrong, 2 usage, 3 environment, 4 a bug of bfmc, 75 stopped early and resumable.\n");
+    str_append(out, "\nExit codes: 0 ok, 1 the input is wrong, 2 usage, 3 environment, 4 a bug of bfmc, 75 stopped by a signal and resumable.\n");
 }
 
 void help_verb(VerbId verb, Str *out)
@@ -255,7 +255,7 @@ void help_man(Str *out)
             str_free(&right);
         }
     }
-    str_append(out, ".SH EXIT STATUS\n0 ok; 1 the input is wrong; 2 usage; 3 environment; 4 a bug of bfmc; 75 stopped early and resumable.\n"
+    str_append(out, ".SH EXIT STATUS\n0 ok; 1 the input is wrong; 2 usage; 3 environment; 4 a bug of bfmc; 75 stopped by a signal and resumable.\n"
                     ".SH ENVIRONMENT\n.TP\n.B BFM_STDLIB\nthe folder of the standard library\n.TP\n.B NO_COLOR\nno colour in messages\n");
 }
 
@@ -273,7 +273,7 @@ void help_markdown(Str *out)
 {
     str_append(out, "# The command\n\n<!-- Made by `bfmc completions markdown`; a test compares them. -->\n\n"
                     "`bfmc VERB [FILE[:NAME]] …`, where NAME picks a model, block, space, search or recipe of the file. Products go to standard output, progress and "
-                    "diagnostics to standard error.\n\nExit codes: 0 ok · 1 the input is wrong · 2 usage · 3 environment · 4 a bug of bfmc · 75 stopped early, resumable.\n");
+                    "diagnostics to standard error.\n\nExit codes: 0 ok · 1 the input is wrong · 2 usage · 3 environment · 4 a bug of bfmc · 75 stopped by a signal, resumable.\n");
     for (int v = 0; v < VERB_COUNT; v++) {
         const VerbInfo *info = verb_info((VerbId)v);
         str_printf(out, "\n## `bfmc %s%s%s`\n\n", info->name, *info->arguments ? " " : "", info->arguments);

@@ -66,6 +66,17 @@ void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified)
         opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD}); /* opt/: as before a derivative that does not come */
 }
 
+void pipeline_evaluation(ModelProgram *model, bool simplified)
+{
+    Lowered *lowered = model->lowered;
+    pipeline_losses_only(model, false, simplified);
+    lowered->terms = lowered->points = -1;
+    if (lowered->cross_entropy >= 0)
+        (void)opt_mean_terms(lowered->program, lowered->cross_entropy, &lowered->terms, &lowered->points); /* opt/: so that documents can be told apart */
+    if (simplified)
+        opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
+}
+
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code)
 {
     Program *program = model->lowered->program;

@@ -3,13 +3,14 @@
 #include "driver/train.h"
 
 #include "checkpoint/json_file.h"
+#include "driver/bad.h"
 #include "driver/stop.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { METRICS_EVERY = 50, METRIC_ELEMENTS = 256 }; /* steps; elements of one metric that are logged */
+enum { METRICS_EVERY = 50 }; /* steps */
 
 /* ---- checkpoints ---- */
 
@@ -38,6 +39,9 @@ static Tensors all_tensors(const Train *train, Arena *arena)
 bool train_checkpoint(Train *train, BfmError *error)
 {
     if (train->checkpointed == train->meta.step)
+        return true;
+    train->bad = bad_tensor(train->driver->arena, train->store, train->optimizer);
+    if (train->bad)
         return true;
     Arena *arena = arena_new();
     const Tensors tensors = all_tensors(train, arena);
@@ -77,10 +81,11 @@ bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *erro
 
 /* ---- one step ---- */
 
-static const char *first_bad(Train *train, double norm)
+/* What the last update left comes first: then the pass only met it. */
+static const char *first_bad(Train *train, int64_t position)
 {
-    const char *name = executable_find_bad(train->runner->executable, train->driver->arena, train->recipe.seed, (uint64_t)train->meta.position);
-    return name ? name : isfinite(norm) ? "loss" : "the gradients";
+    const char *tensor = bad_tensor(train->driver->arena, train->store, train->optimizer);
+    return tensor ? tensor : bad_result(train->driver, train->runner, train->recipe.seed, (uint64_t)position);
 }
 
 typedef struct StepResult {
@@ -97,11 +102,13 @@ static bool forward_backward(Train *train, StepResult *result, BfmError *error)
         if (!runner_run(train->runner, train->tokens, NULL, train->recipe.seed, (uint64_t)(train->meta.position + micro), error))
             return false;
         optimizer_collect(train->optimizer, train->runner, 1 / (double)parts, micro == 0);
+        if ((train->meta.step + 1) % METRICS_EVERY == 0)
+            metrics_collect(train->metrics, micro, parts);
         result->loss += runner_loss(train->runner) / (double)parts;
         result->cross_entropy += runner_cross_entropy(train->runner) / (double)parts;
         result->norm = micro + 1 == parts ? optimizer_norm(train->optimizer) : 0;
         if (!isfinite(result->loss) || !isfinite(result->norm))
-            train->bad = first_bad(train, result->norm);
+            train->bad = first_bad(train, train->meta.position + micro);
     }
     return true;
 }
@@ -134,45 +141,24 @@ static bool log_step(Train *train, const StepResult *result, double seconds, Bfm
                          error);
 }
 
-static json_t *metric_json(const Runner *runner, int output)
-{
-    const int64_t elements = executable_output_elements(runner->executable, output);
-    const float *narrow = executable_output(runner->executable, output);
-    const double *wide = executable_output(runner->executable, output);
-    json_t *array = json_array();
-    for (int64_t i = 0; i < elements && i < METRIC_ELEMENTS; i++)
-        json_array_append_new(array, bfm_json_number(runner->store->wide ? wide[i] : (double)narrow[i]));
-    if (elements != 1)
-        return array;
-    json_t *only = json_incref(json_array_get(array, 0));
-    json_decref(array);
-    return only;
-}
-
 static bool log_metrics(Train *train, BfmError *error)
 {
-    json_t *record = json_object();
-    json_object_set_new(record, "step", json_integer(train->meta.step));
-    for (int o = 0; o < train->runner->unit->output_count; o++) {
-        const Output *output = &train->runner->unit->outputs[o];
-        if (output->kind == OUTPUT_METRIC && train->runner->unit->tensors[output->tensor].type == T_REAL)
-            json_object_set_new(record, output->name, metric_json(train->runner, o));
-    }
-    if (json_object_size(record) > 1)
-        return bfm_log_write(train->metric_log, record, error);
-    json_decref(record);
-    return true;
+    json_t *record = metrics_json(train->metrics, train->meta.step);
+    return !record || bfm_log_write(train->metric_log, record, error);
 }
 
 static bool evaluate(Train *train, BfmError *error)
 {
-    const BfmTokens *part = train->data->parts[BFM_PART_VALID];
-    if (!part || !train->evaluator || train->evaluated == train->meta.step)
+    if (!train->held_out.tokens || !train->evaluator || train->evaluated == train->meta.step)
         return true;
     const double before = seconds_now();
-    if (!evaluate_part(train->evaluator, part, train->recipe.batch, train->recipe.context, option_whole(train->driver->options, OPT_EVAL_TOKENS, 32768), train->recipe.seed,
-                       &train->evaluation, error))
+    if (!evaluate_part(train->driver, train->evaluator, &train->held_out, train->recipe.batch, train->recipe.context, train->recipe.seed, &train->evaluation, error))
         return false;
+    if (train->evaluation.bad) {
+        const char *tensor = bad_tensor(train->driver->arena, train->store, train->optimizer);
+        train->bad = tensor ? tensor : arena_printf(train->driver->arena, "%s on held-out text", train->evaluation.bad);
+        return true;
+    }
     train->evaluated = train->meta.step;
     train->evaluation.leaky = train->leaky;
     json_t *record = json_pack("{s:I, s:o}", "step", (json_int_t)train->meta.step, "seconds", bfm_json_number(seconds_now() - before)),
@@ -222,11 +208,12 @@ static bool due(const Train *train, OptionId option)
     return every > 0 && train->meta.step % every == 0;
 }
 
+/* False: an error, or train->bad. */
 static bool after_step(Train *train, const StepResult *result, double seconds, BfmError *error)
 {
     progress_step(&train->progress, train->meta.step, result->loss, seconds, seconds_left(train));
     return log_step(train, result, seconds, error) && (train->meta.step % METRICS_EVERY != 0 || log_metrics(train, error)) &&
-           (!due(train, OPT_EVAL_EVERY) || evaluate(train, error)) && (!due(train, OPT_CKPT_EVERY) || train_checkpoint(train, error));
+           (!due(train, OPT_EVAL_EVERY) || evaluate(train, error)) && !train->bad && (!due(train, OPT_CKPT_EVERY) || train_checkpoint(train, error)) && !train->bad;
 }
 
 static StopReason steps(Train *train, BfmError *error)
@@ -243,7 +230,7 @@ static StopReason steps(Train *train, BfmError *error)
         if (train->bad)
             return STOP_BAD_NUMBER;
         if (!after_step(train, &result, seconds_now() - before, error))
-            return STOP_ERROR;
+            return train->bad ? STOP_BAD_NUMBER : STOP_ERROR;
     }
     return STOP_STEPS;
 }
@@ -252,10 +239,10 @@ StopReason train_run(Train *train, BfmError *error)
 {
     if (!train_checkpoint(train, error)) /* whatever happens later, there is one to go back to */
         return STOP_ERROR;
-    const StopReason reason = steps(train, error);
+    const StopReason reason = train->bad ? STOP_BAD_NUMBER : steps(train, error);
     progress_end(&train->progress);
     const bool good = reason == STOP_STEPS || reason == STOP_BUDGET || reason == STOP_SIGNAL;
-    if (good && (!train_checkpoint(train, error) || (reason != STOP_SIGNAL && !evaluate(train, error))))
+    if (good && (!train_checkpoint(train, error) || (!train->bad && reason != STOP_SIGNAL && !evaluate(train, error))))
         return STOP_ERROR;
-    return reason;
+    return train->bad ? STOP_BAD_NUMBER : reason;
 }

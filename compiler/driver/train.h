@@ -6,6 +6,7 @@
 #include "data/batches.h"
 #include "driver/evaluate.h"
 #include "driver/ledger.h"
+#include "driver/metrics.h"
 #include "driver/optimize.h"
 #include "driver/pipeline.h"
 #include "driver/progress.h"
@@ -28,6 +29,8 @@ typedef struct Train {
     Runner *runner, *evaluator;
     Optimizer *optimizer;
     RateSchedule *schedule;
+    Metrics *metrics;
+    EvalText held_out; /* without tokens: nothing is held out */
     BfmLog *log, *eval_log, *metric_log;
     BfmCheckpointMeta meta; /* of the last step done */
     int64_t checkpointed;   /* step of the newest checkpoint, -1 = none */
@@ -35,15 +38,16 @@ typedef struct Train {
     double began;    /* seconds_now() less what earlier runs of this training spent */
     int32_t *tokens; /* [batch, context + 1] */
     Progress progress;
-    double loss;           /* of the last step */
+    double loss;           /* of the last step; NaN before the first */
     Evaluation evaluation; /* the last one */
     bool leaky;            /* the model sees what it predicts */
     int64_t evaluated;     /* at which step, -1 = never */
-    const char *bad;       /* STOP_BAD_NUMBER: the tensor */
+    const char *bad;       /* a number that is not finite: where, in words; NULL while there is none */
 } Train;
 
 /* Steps until the recipe, the budget or a signal ends them, with evaluations and checkpoints on the way. The last good checkpoint is always written. */
 StopReason train_run(Train *train, BfmError *error);
+/* Parameters and states that are not finite are never written: train->bad says where, and the newest checkpoint stays what it was. */
 bool train_checkpoint(Train *train, BfmError *error);
 /* Parameters, optimiser and layer states from a checkpoint. */
 bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *error);

@@ -35,15 +35,17 @@ static bool evaluate(Eval *eval, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
                              (long long)eval->trained.model.lowered->vocab);
     const bool leaky = evaluate_is_leaky(driver->arena, eval->trained.model.lowered);
-    pipeline_losses_only(&eval->trained.model, true, engine_kind(option_text(options, OPT_ENGINE))->simplified);
+    pipeline_evaluation(&eval->trained.model, engine_kind(option_text(options, OPT_ENGINE))->simplified);
     if (!trained_load(driver, &eval->trained, error))
         return false;
     eval->engine = engine_new(driver->arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);
     eval->runner = eval->engine ? runner_new(driver->arena, eval->engine, eval->trained.model.lowered, eval->trained.store, error) : NULL;
-    const bool ok = eval->runner && evaluate_part(eval->runner, tokens, batch, context, option_whole(options, OPT_EVAL_TOKENS, 0), (uint64_t)eval->trained.checkpoint->meta.seed,
-                                                  &eval->evaluation, error);
+    EvalText text;
+    if (!eval->runner || !evaluate_text(driver->arena, eval->data, part, option_whole(options, OPT_EVAL_TOKENS, 0), &text, error) ||
+        !evaluate_part(driver, eval->runner, &text, batch, context, (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error))
+        return false;
     eval->evaluation.leaky = leaky;
-    return ok;
+    return !eval->evaluation.bad || bfm_error_set(error, BFM_ERROR_INPUT, "the loss is no finite number: %s", eval->evaluation.bad);
 }
 
 static int report(Eval *eval)
@@ -59,8 +61,8 @@ static int report(Eval *eval)
         return report_print(driver, report, CODE_OK);
     }
     Str out = {0};
-    str_printf(&out, "step %lld on %s, %lld tokens\nnats per token  %.4f", (long long)eval->trained.checkpoint->meta.step, option_text(driver->options, OPT_PART),
-               (long long)e->tokens, e->nats);
+    str_printf(&out, "step %lld on %s, %lld tokens of %lld document%s\nnats per token  %.4f", (long long)eval->trained.checkpoint->meta.step,
+               option_text(driver->options, OPT_PART), (long long)e->tokens, (long long)e->documents, e->documents == 1 ? "" : "s", e->nats);
     if (isfinite(e->interval))
         str_printf(&out, " ± %.4f", e->interval);
     str_printf(&out, "\nperplexity      %.3f\n", e->perplexity);

@@ -1,4 +1,5 @@
 /* bfmc grad: loss, logits and gradients of a model for given weights and tokens. */
+#include "checkpoint/json_file.h"
 #include "checkpoint/npy.h"
 #include "driver/pipeline.h"
 #include "driver/runner.h"
@@ -116,7 +117,7 @@ static int write_results(Grad *grad)
         return driver_fail(grad->driver, &error);
     if (grad->driver->json) {
         json_t *report = report_new(grad->driver);
-        json_object_set_new(report, "loss", json_real(results.loss));
+        json_object_set_new(report, "loss", bfm_json_number(results.loss));
         json_object_set_new(report, "out", json_string(option_text(grad->driver->options, OPT_OUT)));
         return report_print(grad->driver, report, CODE_OK);
     }

@@ -4,6 +4,7 @@
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
+#include "driver/bad.h"
 #include "driver/stop.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
@@ -14,6 +15,8 @@
 #include <string.h>
 
 static const double MEASURE_SECONDS = 0.2;
+
+enum { EVAL_TOKENS = 32768 }; /* of an evaluation, unless the command says how many */
 
 /* ---- what is asked for ---- */
 
@@ -56,6 +59,10 @@ static bool read_data(Train *train, BfmError *error)
     if (vocab > 0 && bfm_tokens_info(tokens)->vocab > vocab)
         return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
                              (long long)vocab);
+    const int64_t most = option_whole(train->driver->options, OPT_EVAL_TOKENS, EVAL_TOKENS);
+    if (train->data->parts[BFM_PART_VALID] && bfm_tokens_info(train->data->parts[BFM_PART_VALID])->count > 1 &&
+        !evaluate_text(train->driver->arena, train->data, BFM_PART_VALID, most, &train->held_out, error))
+        return false;
     return bfm_batches_init(&train->batches, tokens, train->recipe.batch, train->recipe.context, train->recipe.seed, error);
 }
 
@@ -76,7 +83,7 @@ static int compile_model(Train *train, BfmError *error)
     int code = CODE_OK;
     train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
     pipeline_losses_only(&train->model, false, kind->simplified);
-    pipeline_losses_only(&train->eval_model, true, kind->simplified);
+    pipeline_evaluation(&train->eval_model, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
         return code;
     train->store = store_new(driver->arena, train->model.lowered, kind->wide, error);
@@ -90,6 +97,7 @@ static int compile_model(Train *train, BfmError *error)
         train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
     if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
         return driver_fail(driver, error);
+    train->metrics = metrics_new(driver->arena, train->runner);
     const Lowered *const models[] = {train->model.lowered};
     groups_warn(train->model.module, train->recipe.node, models, 1);
     requirements_warn(train->model.module, train->model.lowered, train->recipe.batch, train->recipe.context);
@@ -116,7 +124,10 @@ static bool start_new(Train *train, BfmError *error)
     const char *init = option_text(train->driver->options, OPT_INIT);
     if (bfm_path_exists(train->folder.json))
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s holds a run already; continue it with --resume, or choose another folder with --out", train->folder.path);
-    return store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
+    if (!store_init(train->store, train->recipe.seed, true, true, error) || (init && !init_from(train, init, error)))
+        return false;
+    const char *bad = bad_tensor(train->driver->arena, train->store, train->optimizer);
+    return !bad || bfm_error_set(error, BFM_ERROR_INPUT, "the initial values: %s; nothing was trained", bad);
 }
 
 /* A refused resume says where the model's text differs. */
@@ -241,9 +252,9 @@ static int finish(Train *train, StopReason reason, const BfmError *error)
     if (reason == STOP_ERROR)
         return driver_fail(driver, error);
     if (reason == STOP_BAD_NUMBER)
-        return driver_error(driver, BFM_ERROR_INPUT, "training stopped at step %lld: `%s` is the first tensor that is not finite; the checkpoint of step %lld is kept",
-                            (long long)train->meta.step, train->bad, (long long)train->checkpointed);
-    const int code = reason == STOP_STEPS ? CODE_OK : CODE_STOPPED;
+        return driver_error(driver, BFM_ERROR_INPUT, "training stopped after step %lld: %s; the checkpoint of step %lld is kept", (long long)train->meta.step, train->bad,
+                            (long long)train->checkpointed);
+    const int code = reason == STOP_SIGNAL ? CODE_STOPPED : CODE_OK;
     if (driver->json) {
         json_t *report = report_new(driver);
         json_object_set_new(report, "run", json_string(train->folder.path));
@@ -279,7 +290,7 @@ static int train_model(Train *train)
 
 int verb_train(Driver *driver)
 {
-    Train train = {.driver = driver, .checkpointed = -1, .evaluated = -1};
+    Train train = {.driver = driver, .checkpointed = -1, .evaluated = -1, .loss = NAN};
     stop_listen();
     const int code = train_model(&train);
     bfm_log_close(train.log);

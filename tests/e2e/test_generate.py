@@ -75,7 +75,7 @@ class Generate(Case):
         self.fails(1, "model.safetensors", "generate", f"{self.path('broken')}/ckpt/{steps(run)[-1]}")
 
     def test_what_reads_the_future_is_refused(self):
-        run = self.train("expert_choice(group = sequence)", 75, "--budget", "1step")
+        run = self.train("expert_choice(group = sequence)", 0, "--budget", "1step")
         self.fails(1, ["reads the future", "moe_0", "best reads later positions"], "generate", run)
         self.fails(1, "neither a run", "generate", self.path("nothing"))
 

@@ -34,8 +34,8 @@ class Train(Case):
         self.fails(1, "--resume", "train", self.model, self.data, "--out", self.path("run"))
 
     def test_interpreter_agrees(self):
-        self.train("jit", "--budget", "3step", code=75)
-        self.train("interp", "--budget", "3step", "--engine", "interp", "--eval-tokens", "64", code=75)
+        self.train("jit", "--budget", "3step")
+        self.train("interp", "--budget", "3step", "--engine", "interp", "--eval-tokens", "64")
         for a, b in zip(log(self.path("jit")), log(self.path("interp"))):
             self.assertAlmostEqual(a["loss"], b["loss"], delta=1e-4 * abs(b["loss"]))
 
@@ -47,7 +47,7 @@ class Train(Case):
 
     def test_resume_to_the_same_bits(self):
         self.train("whole")
-        self.train("parts", "--budget", "5step", code=75)
+        self.train("parts", "--budget", "5step")
         self.train("parts", "--resume")
         self.same("whole", "parts", 12)
         self.assertEqual([record["step"] for record in log(self.path("parts"))], list(range(1, 13)))
@@ -79,15 +79,15 @@ class Train(Case):
             self.assertEqual(steps(run)[-1], log(run)[-1]["step"])
 
     def test_budgets(self):
-        report = json.loads(self.train("a", "--budget", "4step", "--json", code=75).stdout)
+        report = json.loads(self.train("a", "--budget", "4step", "--json").stdout)
         self.assertEqual((report["step"], report["stopped"]), (4, "budget"))
-        report = json.loads(self.train("b", "--budget", "0.0001Mtok", "--json", code=75).stdout)
+        report = json.loads(self.train("b", "--budget", "0.0001Mtok", "--json").stdout)
         self.assertEqual(report["tokens"], 128)
         report = json.loads(self.train("c", "--budget", "1h", "--json").stdout)
         self.assertEqual((report["step"], report["stopped"]), (12, "steps"))
 
     def test_changed_resume_is_refused(self):
-        self.train("run", "--budget", "2step", code=75)
+        self.train("run", "--budget", "2step")
         refused = ("train", self.model, self.data, "--out", self.path("run"), "--resume")
         self.fails(1, ["model", "hidden = 32", "hidden = 64"], *refused, "--set", "ffn_0.hidden=64")
         self.fails(1, "recipe", *refused, "--set", "quick.clip_norm=2")
@@ -96,7 +96,7 @@ class Train(Case):
             other = self.pack(file.read(60000)[30000:], "other")
         self.fails(1, "data", "train", self.model, other, "--out", self.path("run"), "--resume")
         self.write("a.bfm", "// a comment changes nothing\n" + TINY)
-        self.train("run", "--resume", "--budget", "4step", code=75)
+        self.train("run", "--resume", "--budget", "4step")
         with open(self.path("run", "model.bfm")) as file:
             self.assertIn("position = rope", file.read())  # a default, written out
         self.train("run", "--resume", model=self.path("run", "model.bfm"))  # the run holds all that it needs
@@ -106,7 +106,7 @@ class Train(Case):
     def test_bad_numbers_keep_the_last_checkpoint(self):
         model = self.write("bad.bfm", TINY.replace("adamw(rate = 0.003)", "sgd(rate = 1e30)").replace("    clip_norm = 1\n", ""))
         done = self.fails(1, ["not finite", "checkpoint"], "train", model, self.data, "--out", self.path("run"), "-q")
-        self.assertRegex(done.stderr, r"`[a-z_0-9.\[\]]+` is the first")
+        self.assertRegex(done.stderr, r"`[a-z_0-9]+` \(.*bad\.bfm:\d+\) gives a number that is not finite")
         self.assertEqual(steps(self.path("run")), [0])
         self.ok("eval", self.path("run"), self.data)
 
@@ -122,16 +122,16 @@ class Train(Case):
         self.assertFalse(os.path.exists(self.path("x")))
 
     def test_accumulation_is_the_larger_batch(self):
-        self.train("whole", "--set", "quick.batch=4", "--budget", "1step", code=75)
-        self.train("parts", "--set", "quick.accumulate=2", "--budget", "1step", code=75)
+        self.train("whole", "--set", "quick.batch=4", "--budget", "1step")
+        self.train("parts", "--set", "quick.accumulate=2", "--budget", "1step")
         self.assertEqual(log(self.path("parts"))[0]["tokens"], log(self.path("whole"))[0]["tokens"])
 
     def test_frozen_parameters_stay(self):
-        self.train("run", "--freeze", "embed_0.*", "--budget", "2step", code=75)
+        self.train("run", "--freeze", "embed_0.*", "--budget", "2step")
         before, after = (read_safetensors(checkpoint_files(self.path("run"), step)[0]) for step in (0, 2))
         self.assertTrue((before["embed_0.table"] == after["embed_0.table"]).all())
         self.assertFalse((before["ffn_0.w_in"] == after["ffn_0.w_in"]).all())
-        self.train("next", "--init", self.path("run", "ckpt", "2"), "--budget", "1step", code=75)
+        self.train("next", "--init", self.path("run", "ckpt", "2"), "--budget", "1step")
         begun = read_safetensors(checkpoint_files(self.path("next"), 0)[0])
         self.assertTrue(all((begun[name] == after[name]).all() for name in after))
 

@@ -145,7 +145,7 @@ class Training(unittest.TestCase):
         with open(self.path("run", "log.jsonl")) as file:
             log = [json.loads(line) for line in file]
         for step, record in enumerate(log):
-            self.assertAlmostEqual(record["rate"], 0.5 * optimizers.make_schedule(recipe.schedule, STEPS)(step), places=15)
+            self.assertAlmostEqual(record["rate"], 0.5 * optimizers.make_schedule(recipe.schedule, STEPS)(step), places=9)  # as many digits as are logged
             self.assertGreater(record["gradient_norm"], 0.1)
 
     def test_accumulated_micro_batches_are_one_batch(self):
@@ -177,7 +177,7 @@ class Training(unittest.TestCase):
                 with self.subTest(name, engine=engine):
                     whole, parts = f"{engine}_{name}_whole", f"{engine}_{name}_parts"
                     self.train(recipe, whole, engine=engine)
-                    self.train(recipe, parts, engine=engine, options=("--budget", "3step"), code=75)
+                    self.train(recipe, parts, engine=engine, options=("--budget", "3step"))
                     self.train(recipe, parts, engine=engine, options=("--resume",))
                     for kind in ("model", "state"):
                         files = [self.path(run, "ckpt", str(STEPS), f"{kind}.safetensors") for run in (whole, parts)]
@@ -189,7 +189,7 @@ class Training(unittest.TestCase):
         recipe = RECIPES["adamw"]
         self.train(recipe)
         for first, second in (("interp", "jit"), ("jit", "interp")):
-            self.train(recipe, first, engine=first, options=("--budget", "3step"), code=75)
+            self.train(recipe, first, engine=first, options=("--budget", "3step"))
             self.train(recipe, first, engine=second, options=("--resume",))
             for name, value in self.trained("run").items():
                 self.assertLessEqual(np.abs(self.trained(first)[name] - value).max() / np.abs(value).max(), 1e-3, name)

@@ -1,0 +1,287 @@
+"""Every figure is of what it says: evaluations, logs and metrics against values computed here, with NumPy, from the files alone."""
+import json
+import math
+import os
+import struct
+import unittest
+
+import numpy as np
+
+from harness import EXAMPLES, Case, bfmc, checkpoint_files, log, read_safetensors, safetensors
+
+# Bigrams: the loss of a target depends on the token before it only, so that NumPy needs three lines for it.
+BIGRAM = """use std.layers
+use std.recipes
+
+model bigram {
+    vocab   = VOCAB
+    context = CONTEXT
+    embed(d = 8)
+    head(tied = false)
+}
+
+recipe quick {
+    optimizer = adamw(rate = 0.1)
+    batch     = BATCH
+    context   = CONTEXT
+    steps     = 6
+}
+"""
+
+T_975 = {1: 12.7062, 2: 4.3027, 3: 3.1824, 4: 2.7764, 5: 2.5706, 6: 2.4469, 7: 2.3646, 8: 2.3060, 9: 2.2622, 10: 2.2281, 12: 2.1788, 15: 2.1314, 20: 2.0860,
+         30: 2.0423, 60: 2.0003, 120: 1.9799}
+
+
+def read_tokens(path):
+    """(ids, first id of each document and the number of ids, bytes of source text) of a token file."""
+    with open(path, "rb") as file:
+        data = file.read()
+    width, = struct.unpack_from("<I", data, 12)
+    count, documents, source = struct.unpack_from("<3Q", data, 24)
+    table, = struct.unpack_from("<Q", data, 64)
+    return (np.frombuffer(data, "<u2" if width == 2 else "<i4", count, 128).astype(int), np.frombuffer(data, "<u8", documents + 1, table).astype(int), source)
+
+
+def varint(data, at):
+    value = shift = 0
+    while True:
+        value |= (data[at] & 127) << shift
+        shift += 7
+        at += 1
+        if data[at - 1] < 128:
+            return value, at
+
+
+def fields(data):
+    """(number, value) of a protocol buffer; values of fixed width are left out."""
+    at = 0
+    while at < len(data):
+        key, at = varint(data, at)
+        if key & 7 == 0:
+            value, at = varint(data, at)
+            yield key >> 3, value
+        elif key & 7 == 2:
+            size, at = varint(data, at)
+            yield key >> 3, data[at:at + size]
+            at += size
+        else:
+            at += 4 if key & 7 == 5 else 8
+
+
+def piece_bytes(path):
+    """Bytes of text of each id of a SentencePiece model: fields 1 of it are the pieces, each with its text (1) and kind (3: 6 is a byte, 2 unknown, 3 control)."""
+    sizes = []
+    with open(path, "rb") as file:
+        for number, value in fields(file.read()):
+            if number == 1:
+                piece = dict(fields(value))
+                kind = piece.get(3, 1)
+                sizes.append(1 if kind == 6 else 0 if kind == 3 else math.nan if kind == 2 else len(piece[1].decode().replace("\u2581", " ").encode()))
+    return np.array(sizes, dtype=float)
+
+
+def bigram_losses(weights, ids):
+    """Nats of ids[1], ids[2], …"""
+    x = math.sqrt(8) * weights["embed_0.table"].astype(float)[ids[:-1]]
+    scores = x @ weights["head_0.w"].astype(float).T
+    top = scores.max(axis=1, keepdims=True)
+    return (top[:, 0] + np.log(np.exp(scores - top).sum(axis=1))) - scores[np.arange(len(ids) - 1), ids[1:]]
+
+
+class Figures(Case):
+    def setUp(self):
+        super().setUp()
+        with open(os.path.join(EXAMPLES, "data", "shakespeare.txt")) as file:
+            self.text = file.read(40000)
+
+    def model(self, vocab=256, context=16, batch=4):
+        return self.write("m.bfm", BIGRAM.replace("VOCAB", str(vocab)).replace("CONTEXT", str(context)).replace("BATCH", str(batch)))
+
+    def pack_documents(self, documents, name="data", *options):
+        source = self.write(name + ".txt", "@@".join(documents))
+        self.ok("data", "pack", source, "--document-separator", "@@", "--split", "70,20,10", "--out", self.path(name), "-q", *options)
+        return self.path(name)
+
+    def documents(self, count, seed=1):
+        """Of very different lengths."""
+        rng = np.random.default_rng(seed)
+        cuts = np.sort(rng.choice(np.arange(1, len(self.text)), count - 1, replace=False))
+        return [self.text[a:b] for a, b in zip([0, *cuts], [*cuts, len(self.text)])]
+
+    def expected(self, run, step, data, part, targets, sizes=None):
+        weights = read_safetensors(checkpoint_files(run, step)[0])
+        ids, starts, _ = read_tokens(os.path.join(data, part + ".tok"))
+        ids = ids[:targets + 1] if targets else ids
+        nats = bigram_losses(weights, ids)
+        document = np.searchsorted(starts, np.arange(1, len(ids)), side="right") - 1
+        found = np.unique(document)
+        sums, counts = (np.array([array[document == d].sum() for d in found]) for array in (nats, np.ones(len(nats))))
+        mean, n, size = nats.mean(), len(found), len(nats) if sizes is None else sizes[ids[1:]].sum()
+        interval = None
+        if n > 1:
+            interval = math.sqrt(n / (n - 1) * ((sums - mean * counts) ** 2).sum()) / len(nats)
+            interval *= T_975[n - 1] if n - 1 in T_975 else math.nan
+        return {"tokens": len(nats), "documents": n, "bytes": size, "nats_per_token": mean, "interval": interval, "perplexity": math.exp(mean),
+                "bits_per_byte": nats.sum() / size / math.log(2)}
+
+    def agree(self, got, expected, tolerance=1e-4):
+        for name, value in expected.items():
+            if value is None:
+                self.assertIsNone(got[name], name)
+            elif not math.isnan(value):
+                self.assertLessEqual(abs(got[name] - value), tolerance * abs(value), (name, got[name], value))
+
+    def test_evaluations_are_of_the_first_targets(self):
+        """Whatever batch and context; over documents of every length, with one of them and with many."""
+        data = self.pack_documents(self.documents(30))
+        ids, starts, _ = read_tokens(os.path.join(data, "valid.tok"))
+        for context, batch in ((16, 4), (7, 3), (32, 50)):
+            run = self.path(f"run{context}")
+            self.ok("train", self.model(context=context, batch=batch), data, "--out", run, "--eval-every", "0", "-q")
+            for targets in (1, context, context + 1, 97, int(starts[1]) - 1, int(starts[1]), int(starts[3]) + 5, 0, 10 ** 9):
+                expected = self.expected(run, 6, data, "valid", min(targets, len(ids) - 1))
+                self.agree(self.json("eval", run, data, "--eval-tokens", targets), expected)
+            self.agree(self.json("eval", run, data, "--eval-tokens", "97", "--engine", "interp"), self.expected(run, 6, data, "valid", 97))
+            self.agree(self.json("eval", run, data, "--part", "test", "--threads", "1"), self.expected(run, 6, data, "test", 0))
+            self.agree(log(run, "eval.jsonl")[-1], self.expected(run, 6, data, "valid", min(32768, len(ids) - 1)))
+        said = self.ok("eval", run, data, "--eval-tokens", "97").stdout
+        self.assertIn("97 tokens of", said)
+
+    def test_few_documents_widen_the_interval(self):
+        for count in (12, 20, 55, 100):
+            data = self.pack_documents(self.documents(count, count), f"data{count}")
+            run = self.path(f"run{count}")
+            self.ok("train", self.model(), data, "--out", run, "--eval-every", "0", "-q")
+            ids, starts, _ = read_tokens(os.path.join(data, "valid.tok"))
+            for documents in range(1, len(starts)):
+                expected = self.expected(run, 6, data, "valid", int(starts[documents]) - 1)
+                self.assertEqual(expected["documents"], documents)
+                self.agree(self.json("eval", run, data, "--eval-tokens", int(starts[documents]) - 1), expected)
+                if documents > 6 and documents - 1 not in T_975:
+                    break
+
+    def test_bits_per_byte_are_over_the_bytes_of_the_targets(self):
+        """Tokens of several bytes, then of one byte each: the first half of a part has other bytes per token than the whole."""
+        english = [self.text[i:i + 400].replace("\n\n", "\n") for i in range(0, 24000, 400)]
+        other = ["".join(chr(0x4E00 + (7 * i + 131 * k) % 5000) if k % 5 else " " for k in range(100)) for i in range(60)]
+        learnt = bfmc("data", "pack", self.write("learn.txt", self.text), "--tokenizer", "train:420", "--out", self.path("learn"), "-q")
+        if learnt.returncode == 3 and "SentencePiece" in learnt.stderr:
+            self.skipTest("built without SentencePiece")
+        self.assertEqual(learnt.returncode, 0, learnt.stderr)
+        data = self.pack_documents(english + other, "data", "--tokenizer", self.path("learn", "tokenizer.model"))
+        run = self.path("run")
+        self.ok("train", self.model(vocab=420), data, "--out", run, "--eval-every", "0", "--eval-tokens", "500", "-q")
+        sizes = piece_bytes(os.path.join(data, "tokenizer.model"))
+        ids, _, source = read_tokens(os.path.join(data, "valid.tok"))
+        self.assertEqual(sizes[ids].sum(), source)
+        for targets in (500, 1600, 0):
+            self.agree(self.json("eval", run, data, "--eval-tokens", targets), self.expected(run, 6, data, "valid", targets, sizes))
+        self.agree(log(run, "eval.jsonl")[-1], self.expected(run, 6, data, "valid", 500, sizes))
+
+
+class Bad(Case):
+    """Numbers that are not finite are never kept, never used, and named as the user knows them."""
+    TINY = """use std.layers
+use std.recipes
+
+model tiny {
+    vocab   = 256
+    context = 16
+    embed(d = 16)
+    ffn(hidden = 32)
+    rms_norm()
+    head(tied = false)
+}
+
+recipe r {
+    optimizer = OPTIMIZER
+    batch     = 2
+    context   = 16
+    steps     = 3
+}
+"""
+
+    def setUp(self):
+        super().setUp()
+        self.data = self.pack()
+
+    def model(self, optimizer="adamw(rate = 0.003)"):
+        return self.write("m.bfm", self.TINY.replace("OPTIMIZER", optimizer))
+
+    def finite(self, run):
+        steps = os.listdir(os.path.join(run, "ckpt"))
+        for step in steps:
+            for name in checkpoint_files(run, step):
+                self.assertTrue(all(np.isfinite(value).all() for value in read_safetensors(name).values()), name)
+        return sorted(map(int, steps))
+
+    def test_an_update_that_is_not_finite(self):
+        """eps = 0: rows of the table without a gradient become 0/0, while loss and gradients are finite."""
+        model = self.model("adamw(rate = 0.003, eps = 0)")
+        for engine in ("jit", "interp"):
+            for options in ((), ("--checkpoint-every", "1", "--keep", "1"), ("--set", "r.steps=1"), ("--budget", "1step"), ("--eval-every", "1", "--checkpoint-every", "0")):
+                run = self.path(f"{engine}{len(os.listdir(self.folder))}")
+                self.fails(1, ["embed_0.table", "nan at [", "step 0"], "train", model, self.data, "--out", run, "--engine", engine, "-q", *options)
+                self.assertEqual(self.finite(run), [0])
+                self.ok("eval", run, self.data)
+                self.fails(1, "embed_0.table", "train", model, self.data, "--out", run, "--resume", "-q", "--engine", engine, *options)
+
+    def test_a_state_that_is_not_finite(self):
+        model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "odd(rate = 0.001)") + """
+optimizer odd(w[], g[]; rate: real) {
+    state s = 1e30
+    next s  = s * s
+    return w - rate * g
+}
+""")
+        self.fails(1, ["the optimiser's state", ".s`", "inf at"], "train", model, self.data, "--out", self.path("run"), "-q")
+        self.assertEqual(self.finite(self.path("run")), [0])
+
+    def test_initial_values(self):
+        layer = "layer odd(x[b, l, d]) -> [b, l, d] {\n    param q[d] = 1e39\n    return y[b, l, o] = x[b, l, o] * q[o]\n}\n"
+        model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "odd()") + layer)
+        self.fails(1, ["odd_0.q", "inf at [0]"], "train", model, self.data, "--out", self.path("run"), "-q")
+        self.assertFalse(os.path.exists(self.path("run")))
+
+    def test_a_line_is_named(self):
+        layer = "layer root(x[b, l, d]) -> [b, l, d] {\n    return y[b, l, o] = (x[b, l, o] - 1e4) ^ 0.5\n}\n"
+        model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "root()") + layer)
+        for engine in ("jit", "interp"):
+            self.fails(1, ["`root_0`", "m.bfm:8"], "train", model, self.data, "--out", self.path(engine), "--engine", engine, "-q")
+            self.fails(1, ["`root_0`", "model.bfm:"], "eval", self.path(engine), self.data, "--engine", engine)
+
+    def test_files_with_such_numbers_are_refused(self):
+        run, model = self.path("run"), self.model()
+        self.ok("train", model, self.data, "--out", run, "-q")
+        path, state = checkpoint_files(run, 3)
+        weights = read_safetensors(path)
+        tokens = self.write("t.npy", b"")
+        np.save(tokens, np.zeros((1, 9), np.int32))
+        for value, says in ((np.nan, "nan at [2, 5]"), (np.inf, "inf at [2, 5]"), (-np.inf, "-inf at [2, 5]"), (1e300, "F32")):
+            bad = {name: array.astype(np.float64) for name, array in weights.items()}
+            bad["ffn_0.w_in"][2, 5] = value
+            file = self.write("bad.safetensors", safetensors(bad))
+            self.fails(1, ["ffn_0.w_in", says], "train", model, self.data, "--init", file, "--out", self.path("next"), "-q")
+            self.assertFalse(os.path.exists(self.path("next")))
+            self.fails(1, ["ffn_0.w_in", says], "grad", model, "--weights", file, "--tokens", tokens, "--out", self.path("g.safetensors"))
+
+    def test_a_held_out_loss_that_is_not_finite(self):
+        """Of tokens that training never sees: the parameters are finite, the loss of the part is not."""
+        layer = """layer odd(x[b, l, d]; tokens[b, l]: 256) -> [b, l, d] {
+    return y[b, l, o] = x[b, l, o] / select(tokens[b, l] == 122, 0, 1)
+}
+"""
+        model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "odd()") + layer)
+        text = self.write("z.txt", "@@".join(["abcdefgh" * 40 + str(i) for i in range(30)] + ["zz zz zz" * 60]))
+        for seed in range(20):
+            self.ok("data", "pack", text, "--document-separator", "@@", "--split", "50,50", "--seed", seed, "--out", self.path("z"), "-q")
+            if 122 in read_tokens(self.path("z", "valid.tok"))[0]:
+                break
+        self.assertNotIn(122, read_tokens(self.path("z", "train.tok"))[0])
+        self.fails(1, ["odd_0", "held-out"], "train", model, self.path("z"), "--out", self.path("run"), "-q")
+        self.assertEqual(self.finite(self.path("run"))[-1], 3)
+        self.fails(1, ["loss", "odd_0"], "eval", self.path("run"), self.path("z"))
+
+
+if __name__ == "__main__":
+    unittest.main()
