@@ -176,7 +176,7 @@ class Numbers(Case):
         moment = {name: np.zeros(shape) for name, shape in shapes.items()}
         for t in range(steps):
             norm = np.sqrt(sum((g[t] ** 2).sum() for g in gradients.values()))
-            factor = min(1, (t + 1) / 5) * (1 - 0.9 * min(1, max(0, t - 5) / 55))
+            factor = min(1, (t + 1) / 5) * (1 - 0.9 * min(1, max(0, t - 5) / 54))
             for name in shapes:
                 moment[name] = 0.9 * moment[name] + (1 - 0.9) * gradients[name][t] * min(1, 1 / norm)
                 weights[name] = weights[name] - 0.001 * factor * np.sign(moment[name])
