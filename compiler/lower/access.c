@@ -135,6 +135,24 @@ static bool tuple_subs(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, co
     return true;
 }
 
+/* Row-major, where each part is a whole index: of `(t, c - 1)` the last part may leave its own range and still be inside the axis. */
+static bool tuple_position(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node *tuple, Affine *position)
+{
+    Part parts[AXIS_PARTS_MAX];
+    int found = 0;
+    if (!tuple_parts(lw, ctx, scope, tuple, parts, &found) || axis->low)
+        return false;
+    Dim stride = dim_int(lw->dims, 1);
+    *position = affine_const(lw->program, dim_int(lw->dims, 0));
+    for (int i = found - 1; i >= 0; i--) {
+        if (!parts[i].extent)
+            return false;
+        *position = affine_add(lw->program, *position, affine_scale(lw->program, parts[i].value, stride));
+        stride = dim_mul(lw->dims, stride, parts[i].extent);
+    }
+    return stride == axis_size(lw, axis);
+}
+
 bool int_access(Lower *lw, OpCtx *ctx, const Val *value, Access *access)
 {
     (void)lw;
@@ -198,6 +216,27 @@ bool axis_subs(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node
     if (!inside(lw, ctx, affine, axis_size(lw, axis), entry))
         return false;
     subs[(*count)++] = sub_affine(affine, axis->parts);
+    return true;
+}
+
+bool axis_position(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node *entry, Affine *position)
+{
+    const Affine low = affine_const(lw->program, axis->low ? axis->low : dim_int(lw->dims, 0));
+    const bool moved = entry->kind == NODE_BINARY && (entry->op == AST_ADD || entry->op == AST_SUB) && entry->kids[BINARY_LEFT]->kind == NODE_TUPLE;
+    if (moved) {
+        const Val by = eval_const(lw, scope, entry->kids[BINARY_RIGHT]);
+        if (by.kind != VAL_NUMBER || !by.dim || !axis_position(lw, ctx, scope, axis, entry->kids[BINARY_LEFT], position))
+            return false;
+        const Affine step = affine_const(lw->program, by.dim);
+        *position = entry->op == AST_ADD ? affine_add(lw->program, *position, step) : affine_sub(lw->program, *position, step);
+        return true;
+    }
+    if (entry->kind == NODE_TUPLE)
+        return tuple_position(lw, ctx, scope, axis, entry, position);
+    const Val value = eval(lw, ctx, scope, entry);
+    if (value.kind != VAL_INDEX && !(value.kind == VAL_NUMBER && value.dim))
+        return false;
+    *position = affine_sub(lw->program, value.kind == VAL_INDEX ? value.affine : affine_const(lw->program, value.dim), low);
     return true;
 }
 
@@ -339,20 +378,13 @@ static Val previous_value(Lower *lw, OpCtx *ctx, Scope *scope, const LTensor *te
     return (Val){.kind = VAL_EXPR, .expr = expr_read(&ctx->ob, access), .owner = ctx, .span = span};
 }
 
-/* Inside its own definition a recurrence is read at the point before, all other indices bare. */
-static Val recur_self(Lower *lw, OpCtx *ctx, const Node *entries, Span span)
-{
-    if (ctx->recur_expr < 0)
-        ctx->recur_expr = expr_read(&ctx->ob, ctx->ob.op.out);
-    (void)entries;
-    (void)lw;
-    return (Val){.kind = VAL_EXPR, .expr = ctx->recur_expr, .owner = ctx, .span = span};
-}
-
 Val eval_subscript(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, LTensor *tensor, const Node *entries)
 {
-    if (ctx->recur_tensor == tensor)
-        return recur_self(lw, ctx, entries, node->span);
+    if (initial_refuses(lw, ctx, node->span, arena_printf(lw->arena, "`%s`, which the model computes", node->name)))
+        return val_poison();
+    OpCtx *recurrence = recurrence_of(ctx, tensor);
+    if (recurrence)
+        return recur_self(lw, ctx, recurrence, scope, node);
     const int scan = tensor->scan_axis;
     if (scan >= 0 && scan < list_count(entries) && step_back(list_at(entries, scan)))
         return previous_value(lw, ctx, scope, tensor, entries, node->span);

@@ -87,9 +87,9 @@ static bool shape_axis(Body *body, const Node *entry, Axis *axis)
         return true;
     }
     int64_t extent;
-    Val value;
+    Val value, low = val_poison();
     if (entry->kind == NODE_INDEX) {
-        const Val low = eval_const(lw, body->scope, entry->kids[INDEX_LOW]);
+        low = eval_const(lw, body->scope, entry->kids[INDEX_LOW]);
         value = arithmetic(lw, NULL, AST_SUB, eval_const(lw, body->scope, entry->kids[INDEX_HIGH]), low, entry->span);
     } else {
         value = eval_const(lw, body->scope, entry);
@@ -102,6 +102,7 @@ static bool shape_axis(Body *body, const Node *entry, Axis *axis)
         return false;
     }
     *axis = axis_of(value.dim);
+    axis->low = low.dim && !dim_is(low.dim, 0) ? low.dim : NULL;
     return true;
 }
 
@@ -139,6 +140,56 @@ static bool plain_shape(Body *body, const Axis *axes, int rank, FormalInfo *info
 
 /* ---- initial values ---- */
 
+bool initial_refuses(Lower *lw, const OpCtx *ctx, Span span, const char *what)
+{
+    if (!ctx || !ctx->body->initial)
+        return false;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0410, span, "an initial value depends on indices and constants only, not on %s", what);
+    diag_note(lw->diags, diag, "it is computed once, before the model reads any input");
+    return true;
+}
+
+/* An index of the shape, `i in 0 ..< n`, is one of the initial value; a dimension without a name has an index that nothing reads. */
+static void init_index(OpCtx *ctx, const Node *entry, const Axis *axis, int number, TargetAxes *target)
+{
+    Lower *lw = ctx->body->lw;
+    const Node *parts = entry->kind == NODE_TUPLE ? entry->kids[TUPLE_PARTS] : NULL;
+    if (parts && list_count(parts) == axis->parts) {
+        const int first = target->id_count;
+        for (int i = 0; i < axis->parts; i++) {
+            Axis part = axis_of(axis->part[i]);
+            init_index(ctx, list_at(parts, i), &part, TENSOR_AXES_MAX * number + i, target);
+        }
+        target->rank -= axis->parts - 1;
+        target->axes[target->rank - 1] = *axis;
+        BFM_ASSERT(target->id_count == first + axis->parts);
+        return;
+    }
+    Axis range = *axis;
+    if (entry->kind == NODE_INDEX) {
+        const Val low = eval_const(lw, ctx->scope, entry->kids[INDEX_LOW]);
+        range.low = low.dim && !dim_is(low.dim, 0) ? low.dim : NULL;
+    }
+    target_axes_push(target, ctx_index(ctx, entry->kind == NODE_INDEX ? entry->name : symbol_printf(lw, "axis%d", number), &range));
+}
+
+/* Ranges that are written with run-time sizes are no expression: they are looked for in what came out. */
+static bool init_static(const Unit *unit)
+{
+    bool fixed = true;
+    for (int i = 0; i < unit->tensor_count; i++)
+        for (int k = 0; k < unit->tensors[i].rank; k++)
+            fixed = fixed && dim_is_static(unit->tensors[i].extent[k]);
+    for (int i = 0; i < unit->op_count; i++) {
+        const Op *op = &unit->ops[i];
+        for (int k = 0; k < op->index_count; k++)
+            fixed = fixed && dim_is_static(op->indices[k].extent);
+        for (int k = 0; k < op->expr_count; k++)
+            fixed = fixed && (op->exprs[k].kind != EXPR_DIM || dim_is_static(op->exprs[k].dim));
+    }
+    return fixed;
+}
+
 Unit *init_unit(Body *body, Symbol name, const Node *shape, const Node *init, const Axis *axes, int rank)
 {
     Lower *lw = body->lw;
@@ -146,27 +197,24 @@ Unit *init_unit(Body *body, Symbol name, const Node *shape, const Node *init, co
     UnitCtx uc = {.unit = unit_new(lw->program, symbol_printf(lw, "init_%s", name)), .instance = &scratch, .pack = -1};
     Body inner = *body;
     inner.uc = &uc;
+    inner.initial = true;
     OpCtx ctx = ctx_begin(&inner, body->scope, OP_NEST, NULL);
     TargetAxes target = {0};
     ctx.ob.op.reducer = REDUCE_SET;
-    for (int i = 0; i < rank; i++) {
-        const Node *entry = list_at(shape, i);
-        const Symbol index = entry->kind == NODE_INDEX ? entry->name : symbol_printf(lw, "axis%d", i);
-        target_axes_push(&target, ctx_index(&ctx, index, &axes[i]));
-    }
+    for (int i = 0; i < rank; i++)
+        init_index(&ctx, list_at(shape, i), &axes[i], i, &target);
+    const int errors = diag_errors(lw->diags);
     const Val value = eval(lw, &ctx, body->scope, init);
     const int expr = val_expr(lw, &ctx, &value, init->span);
-    Unit *unit = NULL;
-    if (expr >= 0 && scratch.formals.count == 0) {
+    bool ok = expr >= 0 && diag_errors(lw->diags) == errors;
+    if (ok) {
         const LTensor *tensor = ctx_finish(lw, &ctx, name, expr, &target, false, NULL, init->span);
         unit_output(uc.unit, name, OUTPUT_RESULT, tensor->id);
-        unit = uc.unit;
-    } else if (expr >= 0) {
-        diag_add(lw->diags, DIAG_E0410, init->span, "an initial value may depend on constants and indices only");
+        ok = init_static(uc.unit) || !initial_refuses(lw, &ctx, init->span, "the size of a run");
     }
     ctx_free(&ctx);
     vec_free(&scratch.formals);
-    return unit;
+    return ok ? uc.unit : NULL;
 }
 
 /* ~ normal(mean, deviation) */
@@ -337,6 +385,25 @@ static void let_statement(Body *body, const Node *node)
 
 /* ---- outputs ---- */
 
+static bool next_fits(Body *body, const Node *node, const LTensor *tensor, const LTensor *state)
+{
+    Lower *lw = body->lw;
+    int axis;
+    if (fits_shape(lw, tensor, state, &axis)) {
+        if (tensor->domain_op < 0)
+            return true;
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, node->span, "the new value of `%s` does not exist everywhere", state->name);
+        diag_fix(lw->diags, diag, "say what the other elements become: `select(condition, new, old)`");
+        return false;
+    }
+    Diagnostic *diag = tensor->rank != state->rank ? diag_add(lw->diags, DIAG_E0404, node->kids[NEXT_TARGET]->span, "the new value of `%s` has %d axes, the state has %d",
+                                                              state->name, tensor->rank, state->rank)
+                                                   : diag_add(lw->diags, DIAG_E0404, node->kids[NEXT_TARGET]->span, "axis %d of the new value of `%s` is %s, that of the state %s",
+                                                              axis + 1, state->name, axis_text(lw, &tensor->axes[axis]), axis_text(lw, &state->axes[axis]));
+    diag_label(lw->diags, diag, state->span, "the state");
+    return false;
+}
+
 static void next_statement(Body *body, const Node *node)
 {
     Lower *lw = body->lw;
@@ -355,9 +422,12 @@ static void next_statement(Body *body, const Node *node)
     }
     const Symbol key = symbol_printf(lw, "next %s", target->name);
     LTensor *tensor = define_next(body, node);
+    if (tensor && !next_fits(body, node, tensor, state->tensor))
+        tensor = NULL;
     bind_name(body, key, tensor_val(tensor), target->span);
     if (!tensor)
         return;
+    tensor = tensor_like(body, tensor, state->tensor);
     const int output = unit_output(body->uc->unit, body->uc->instance->formals.items[formal].name, OUTPUT_NEXT, tensor->id);
     body->uc->unit->outputs[output].formal = formal;
 }

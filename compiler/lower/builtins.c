@@ -159,6 +159,8 @@ static Val draw_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         diag_add(lw->diags, DIAG_E0411, node->span, "a draw has a name and indices: draw(\"name\", i, …)");
         return val_poison();
     }
+    if (initial_refuses(lw, ctx, node->span, "a draw; `~ normal(mean, deviation)` draws a parameter"))
+        return val_poison();
     for (int i = 0; i < count; i++) {
         const Val value = eval(lw, ctx, scope, argument(node, i + 1));
         if (value.kind == VAL_POISON)

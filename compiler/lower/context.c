@@ -7,7 +7,7 @@
 
 OpCtx ctx_begin(Body *body, Scope *scope, OpKind kind, OpCtx *parent)
 {
-    OpCtx ctx = {.body = body, .scope = scope, .ob = op_begin(body->uc->unit, kind), .parent = parent, .pack_index = -1, .first_reduced = -1, .recur_expr = -1};
+    OpCtx ctx = {.body = body, .scope = scope, .ob = op_begin(body->uc->unit, kind), .parent = parent, .pack_index = -1, .first_reduced = -1, .recur_scan = -1};
     memset(ctx.from_parent, -1, sizeof ctx.from_parent);
     return ctx;
 }
@@ -29,7 +29,7 @@ IndexBinding *ctx_index(OpCtx *ctx, Symbol name, const Axis *axis)
     return &vec_last(&ctx->indices);
 }
 
-static void ctx_pack(OpCtx *ctx)
+void ctx_pack(OpCtx *ctx)
 {
     const UnitCtx *uc = ctx->body->uc;
     if (uc->pack < 0 || ctx->pack_index >= 0)
@@ -151,6 +151,14 @@ static int expr_into(OpCtx *ctx, const Op *from, int expr, const int *map)
     return expr_copy(&ctx->ob, from, expr, map, NULL, memo);
 }
 
+/* A reduction in a `fn` has the indices of its own body only. */
+static Val unseen(Lower *lw, Span span)
+{
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0413, span, "a reduction in a `fn` uses this value, which depends on indices of the definition around");
+    diag_fix(lw->diags, diag, "write the reduction in the definition itself: `let r[…] = sum[…] …`");
+    return val_poison();
+}
+
 Val ctx_import(Lower *lw, OpCtx *ctx, Val value)
 {
     if (value.owner == ctx || !ctx)
@@ -164,12 +172,16 @@ Val ctx_import(Lower *lw, OpCtx *ctx, Val value)
         Affine moved = affine_const(lw->program, value.affine.base);
         for (int i = 0; i < value.affine.count; i++) {
             const int index = ctx->from_parent[value.affine.terms[i].index];
-            BFM_ASSERT(index >= 0);
+            if (index < 0)
+                return unseen(lw, value.span);
             moved = affine_add(lw->program, moved, affine_scale(lw->program, affine_index(lw->program, index), value.affine.terms[i].coef));
         }
         value.affine = moved;
     } else if (value.kind == VAL_EXPR) {
-        BFM_ASSERT(expr_carried(&ctx->parent->ob.op, value.expr, ctx->from_parent));
+        if (recur_imported(lw, ctx, &value))
+            return val_poison();
+        if (!expr_carried(&ctx->parent->ob.op, value.expr, ctx->from_parent))
+            return unseen(lw, value.span);
         value.expr = expr_into(ctx, &ctx->parent->ob.op, value.expr, ctx->from_parent);
     }
     value.owner = ctx;

@@ -18,18 +18,13 @@ const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node)
     return node;
 }
 
-/* Binds the indices on the left, with ranges from all the texts. */
-static bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *const *texts, int text_count, TargetAxes *axes, const Wanted *given, int given_count)
+bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *const *texts, int text_count, TargetAxes *axes)
 {
     Lower *lw = body->lw;
     Wanted wanted[LEFT_INDICES_MAX];
     int count = 0;
     for (int i = 0; i < list_count(entries); i++)
         collect_entry_names(lw, ctx, body->scope, list_at(entries, i), wanted, &count, LEFT_INDICES_MAX);
-    for (int i = 0; i < count; i++)
-        for (int k = 0; k < given_count; k++)
-            if (wanted[i].name == given[k].name && !wanted[i].known)
-                wanted[i] = given[k];
     if (!infer_ranges(lw, ctx, body->scope, wanted, count, texts, text_count))
         return false;
     for (int i = 0; i < count; i++)
@@ -64,7 +59,7 @@ static bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *c
     return true;
 }
 
-static void pack_if(OpCtx *ctx, Scope *scope, const Node *value)
+void pack_if(OpCtx *ctx, Scope *scope, const Node *value)
 {
     UnitCtx *uc = ctx->body->uc;
     if (uc->pack >= 0 && uses_packed(scope, value))
@@ -96,7 +91,7 @@ static LTensor *define_top(Body *body, Symbol name, const Node *entries, Span sp
     Node *outer = list_new(lw->arena, span);
     for (int i = 0; i + 1 < rank; i++)
         list_push(lw->arena, outer, list_at(entries, i));
-    if (!bind_left(body, &ctx, outer, texts, text_count, &axes, NULL, 0))
+    if (!bind_left(body, &ctx, outer, texts, text_count, &axes))
         return fail(&ctx);
     Wanted wanted[LEFT_INDICES_MAX];
     int reduced = 0;
@@ -155,7 +150,7 @@ LTensor *define_target(Body *body, Symbol name, const Node *entries, Span span, 
     TargetAxes axes = {0};
     ctx.ob.op.reducer = REDUCE_SET;
     pack_if(&ctx, body->scope, value);
-    if (!bind_left(body, &ctx, entries, texts, text_count, &axes, NULL, 0))
+    if (!bind_left(body, &ctx, entries, texts, text_count, &axes))
         return fail(&ctx);
     if (where)
         apply_condition(lw, &ctx, body->scope, where);
@@ -257,161 +252,6 @@ LTensor *define_accumulate(Body *body, const Node *node)
     ctx.ob.op.span = node->span;
     op_finish(&ctx.ob);
     ctx_free(&ctx);
-    return tensor;
-}
-
-/* ---- recur h[l, n] = a * h[l - 1, n] + x ---- */
-
-static const Node *find_self(const Node *node, Symbol name)
-{
-    if (!node)
-        return NULL;
-    if (node->kind == NODE_SUBSCRIPT && node->name == name)
-        return node;
-    for (int i = 0; i < node->count; i++) {
-        const Node *found = find_self(node->kids[i], name);
-        if (found)
-            return found;
-    }
-    return NULL;
-}
-
-/* Which entry of the read is the left side's less one; -1 if the read is not of that form. */
-static int scan_entry(const Node *left, const Node *read)
-{
-    int scan = -1;
-    const Node *entries = read->kids[SUBSCRIPT_ENTRIES];
-    if (list_count(entries) != list_count(left))
-        return -1;
-    for (int i = 0; i < list_count(left); i++) {
-        const Node *entry = list_at(entries, i);
-        if (node_equal(entry, list_at(left, i)))
-            continue;
-        const bool back = entry->kind == NODE_BINARY && entry->op == AST_SUB && node_equal(entry->kids[BINARY_LEFT], list_at(left, i)) &&
-                          entry->kids[BINARY_RIGHT]->kind == NODE_NUMBER && rational_equal(entry->kids[BINARY_RIGHT]->value, rational_int(1));
-        if (!back || scan >= 0)
-            return -1;
-        scan = i;
-    }
-    return scan;
-}
-
-static bool expr_reads_self(const Op *op, int expr, int self)
-{
-    if (expr < 0)
-        return false;
-    if (expr == self)
-        return true;
-    for (int i = 0; i < scalar_arity(op->exprs[expr].kind); i++)
-        if (expr_reads_self(op, op->exprs[expr].arg[i], self))
-            return true;
-    return false;
-}
-
-/* Splits expr = a * self + b; -1 for an a of 1 or a b of 0 is not used: both are always given. False where it is not affine. */
-static bool split_affine(OpBuilder *ob, int expr, int self, int *a, int *b)
-{
-    const Expr node = ob->op.exprs[expr];
-    int a0, b0, a1, b1;
-    if (!expr_reads_self(&ob->op, expr, self)) {
-        *a = expr_const(ob, 0);
-        *b = expr;
-        return true;
-    }
-    if (expr == self) {
-        *a = expr_const(ob, 1);
-        *b = expr_const(ob, 0);
-        return true;
-    }
-    switch ((int)node.kind) {
-    case EXPR_ADD:
-    case EXPR_SUB:
-        if (!split_affine(ob, node.arg[0], self, &a0, &b0) || !split_affine(ob, node.arg[1], self, &a1, &b1))
-            return false;
-        *a = expr_op(ob, node.kind, a0, a1, -1);
-        *b = expr_op(ob, node.kind, b0, b1, -1);
-        return true;
-    case EXPR_NEG:
-        if (!split_affine(ob, node.arg[0], self, &a0, &b0))
-            return false;
-        *a = expr_op(ob, EXPR_NEG, a0, -1, -1);
-        *b = expr_op(ob, EXPR_NEG, b0, -1, -1);
-        return true;
-    case EXPR_MUL:
-    case EXPR_DIV: {
-        const bool right = expr_reads_self(&ob->op, node.arg[1], self), left = expr_reads_self(&ob->op, node.arg[0], self);
-        if ((left && right) || (right && node.kind == EXPR_DIV) || !split_affine(ob, node.arg[left ? 0 : 1], self, &a0, &b0))
-            return false;
-        *a = left ? expr_op(ob, node.kind, a0, node.arg[1], -1) : expr_op(ob, EXPR_MUL, node.arg[0], a0, -1);
-        *b = left ? expr_op(ob, node.kind, b0, node.arg[1], -1) : expr_op(ob, EXPR_MUL, node.arg[0], b0, -1);
-        return true;
-    }
-    case EXPR_SELECT:
-        if (expr_reads_self(&ob->op, node.arg[0], self) || !split_affine(ob, node.arg[1], self, &a0, &b0) || !split_affine(ob, node.arg[2], self, &a1, &b1))
-            return false;
-        *a = expr_op(ob, EXPR_SELECT, node.arg[0], a0, a1);
-        *b = expr_op(ob, EXPR_SELECT, node.arg[0], b0, b1);
-        return true;
-    }
-    return false;
-}
-
-/* Both forms are made: values after each point, and (previous) before it; what nobody reads is dropped later. */
-static LTensor *recur_form(Body *body, const Node *node, int scan, bool exclusive)
-{
-    Lower *lw = body->lw;
-    const Node *target = node->kids[RECUR_TARGET], *value = node->kids[RECUR_VALUE], *where = node->kids[RECUR_WHERE];
-    OpCtx ctx = ctx_begin(body, body->scope, OP_RECUR, NULL);
-    const Node *texts[2] = {value, where};
-    TargetAxes axes = {0};
-    pack_if(&ctx, body->scope, value);
-    if (!bind_left(body, &ctx, target->kids[TARGET_ENTRIES], texts, where ? 2 : 1, &axes, NULL, 0))
-        return fail(&ctx);
-    LTensor *tensor = ctx_tensor(lw, &ctx, exclusive ? symbol_printf(lw, "%s_before", target->name) : target->name, &axes, false, NULL, node->span);
-    ctx.ob.op.out = ctx_access(lw, &ctx, tensor, &axes);
-    if (where)
-        apply_condition(lw, &ctx, body->scope, where);
-    ctx.recur_name = target->name;
-    ctx.recur_tensor = tensor;
-    const Val result = eval(lw, &ctx, body->scope, value);
-    int a, b, expr = val_expr(lw, &ctx, &result, value->span);
-    if (expr < 0)
-        return fail(&ctx);
-    if (!split_affine(&ctx.ob, expr, ctx.recur_expr, &a, &b)) {
-        diag_add(lw->diags, DIAG_E0409, value->span, "a recurrence is affine in its own value: %s = a * %s[… - 1] + b", target->name, target->name);
-        return fail(&ctx);
-    }
-    double one;
-    Op *op = &ctx.ob.op;
-    op->body = b;
-    op->body2 = expr_is_const(op, a, &one) && one == 1 ? -1 : a;
-    op->exclusive = exclusive;
-    op->init.tensor = -1;
-    int first = 0;
-    for (int i = 0; i < scan; i++)
-        first += axes.axes[i].parts;
-    op->scan_count = axes.axes[scan].parts;
-    op->scan = arena_memdup(lw->arena, axes.ids + first, (size_t)op->scan_count * sizeof(int));
-    op->span = node->span;
-    op_finish(&ctx.ob);
-    ctx_free(&ctx);
-    return tensor;
-}
-
-LTensor *define_recur(Body *body, const Node *node)
-{
-    const Node *target = node->kids[RECUR_TARGET], *self = find_self(node->kids[RECUR_VALUE], target->name);
-    const int scan = self ? scan_entry(target->kids[TARGET_ENTRIES], self) : -1;
-    if (scan < 0) {
-        Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0409, self ? self->span : node->span, "a recurrence reads itself one step back along one axis, all other indices bare");
-        diag_fix(body->lw->diags, diag, "for example: recur h[l, n] = a[l, n] * h[l - 1, n] + x[l, n]");
-        return NULL;
-    }
-    LTensor *tensor = recur_form(body, node, scan, false), *before = tensor ? recur_form(body, node, scan, true) : NULL;
-    if (!before)
-        return NULL;
-    tensor->scan_axis = scan;
-    tensor->previous = before->id;
     return tensor;
 }
 

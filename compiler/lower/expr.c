@@ -110,6 +110,8 @@ static Val eval_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     if (!known && strcmp(node->name, "none") == 0)
         return (Val){.kind = VAL_NONE, .span = node->span, .expr = -1};
     if (!known && ctx && strcmp(node->name, "step") == 0) {
+        if (initial_refuses(lw, ctx, node->span, "the step"))
+            return val_poison();
         LTensor *step = ambient_find(ctx->body, node->name);
         return expr_val(ctx, expr_read(&ctx->ob, access_new(lw->program, step->id, 0)), node->span);
     }
@@ -122,7 +124,11 @@ static Val eval_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     }
     Val value = *known;
     if (value.kind == VAL_AXIS)
-        return val_dim(axis_size(lw, &value.axis), node->span);
+        value = val_dim(axis_size(lw, &value.axis), node->span);
+    if (value.kind == VAL_NUMBER && value.dim && !dim_is_static(value.dim) && initial_refuses(lw, ctx, node->span, "the size of a run"))
+        return val_poison();
+    if (known->kind == VAL_AXIS)
+        return value;
     if ((value.kind == VAL_EXPR || value.kind == VAL_INDEX) && value.owner != ctx)
         return ctx_import(lw, ctx, value);
     if (value.kind == VAL_TENSOR && value.tensor->rank == 0 && ctx)
@@ -417,8 +423,6 @@ static Val eval_next(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 
 static Val eval_subscripted_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 {
-    if (ctx && ctx->recur_name == node->name)
-        return eval_subscript(lw, ctx, scope, node, ctx->recur_tensor, node->kids[SUBSCRIPT_ENTRIES]);
     const Val *value = scope_find(scope, node->name);
     if (!value) {
         unknown_name(lw, ctx, scope, node);

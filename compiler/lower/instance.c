@@ -224,6 +224,7 @@ static bool check_result(Lower *lw, Body *body)
         diag_note(lw->diags, diag, "its `where`, or a subscript that may be none, leaves holes");
         return false;
     }
+    body->results[0] = tensor_plain(body, tensor, tensor->integer); /* its axes are those of the signature */
     return true;
 }
 
@@ -334,62 +335,6 @@ bool eval_definition_call(Body *body, Scope *scope, const Node *node, Body *call
 {
     const Node *call = node->kind == NODE_AS ? node->kids[AS_CALL] : node;
     return call_with_label(body, scope, call, node->name, callee);
-}
-
-static bool same_shape(Lower *lw, const LTensor *a, const LTensor *b, Span span)
-{
-    bool same = a->rank == b->rank;
-    int axis = 0;
-    for (; same && axis < a->rank; axis++)
-        if (axis_size(lw, &a->axes[axis]) != axis_size(lw, &b->axes[axis])) {
-            same = false;
-            break;
-        }
-    if (same)
-        return true;
-    Diagnostic *diag;
-    if (a->rank != b->rank) {
-        diag = diag_add(lw->diags, DIAG_E0301, span, "a tensor of %d axes cannot be joined with one of %d", a->rank, b->rank);
-    } else {
-        diag = diag_add(lw->diags, DIAG_E0301, span, "the stream is %s wide, but what joins it is %s wide", axis_text(lw, &a->axes[axis]), axis_text(lw, &b->axes[axis]));
-        diag_fix(lw->diags, diag, "change the width of the stream by `project(d = %s)`, or run the layer on its own width with `at … { }`", axis_text(lw, &b->axes[axis]));
-    }
-    if (b->span.file >= 0)
-        diag_label(lw->diags, diag, b->span, "this is what joins");
-    return false;
-}
-
-/* a + b, element by element; one side may be a constant. */
-static LTensor *eval_elementwise(Body *body, Scope *scope, const Node *node)
-{
-    Lower *lw = body->lw;
-    const Node *sides[2] = {node->kids[BINARY_LEFT], node->kids[BINARY_RIGHT]};
-    LTensor *tensors[2] = {NULL, NULL};
-    Val constants[2];
-    for (int i = 0; i < 2; i++) {
-        const bool constant =
-            sides[i]->kind == NODE_NUMBER || (sides[i]->kind == NODE_NAME && scope_find(scope, sides[i]->name) && val_is_const(scope_find(scope, sides[i]->name)));
-        if (constant)
-            constants[i] = eval_const(lw, scope, sides[i]);
-        else if (!(tensors[i] = eval_tensor(body, scope, sides[i])))
-            return NULL;
-    }
-    const LTensor *like = tensors[0] ? tensors[0] : tensors[1];
-    if (!like || (tensors[0] && tensors[1] && !same_shape(lw, tensors[0], tensors[1], node->span)))
-        return NULL;
-    OpCtx ctx = ctx_begin(body, scope, OP_NEST, NULL);
-    TargetAxes axes = {0};
-    ctx.ob.op.reducer = REDUCE_SET;
-    for (int i = 0; i < like->rank; i++)
-        target_axes_push(&axes, ctx_index(&ctx, symbol_printf(lw, "i%d", i), &like->axes[i]));
-    for (int i = 0; i < 2; i++)
-        if (tensors[i])
-            constants[i] = (Val){.kind = VAL_EXPR, .expr = expr_read(&ctx.ob, ctx_access(lw, &ctx, tensors[i], &axes)), .owner = &ctx, .span = sides[i]->span};
-    const Val sum = arithmetic(lw, &ctx, node->op, constants[0], constants[1], node->span);
-    const int expr = val_expr(lw, &ctx, &sum, node->span);
-    LTensor *result = expr < 0 ? NULL : ctx_finish(lw, &ctx, intern(lw->interner, "y"), expr, &axes, false, NULL, node->span);
-    ctx_free(&ctx);
-    return result;
 }
 
 LTensor *eval_tensor(Body *body, Scope *scope, const Node *node)

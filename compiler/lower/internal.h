@@ -132,12 +132,12 @@ typedef struct OpCtx {
     OpBuilder ob;
     struct OpCtx *parent;
     VEC(IndexBinding) indices;
-    int pack_index;    /* IR index over the leading axis of an optimiser's tensors, -1 */
-    int first_reduced; /* language indices from here on are reduced by this operation; -1: none */
-    Symbol recur_name; /* `recur`: the tensor being defined, which may be read one step back */
-    LTensor *recur_tensor;
-    int recur_expr;      /* the placeholder that stands for that read, -1 until it is met */
-    int from_parent[64]; /* IR index of the parent -> of this operation, -1 */
+    int pack_index;                 /* IR index over the leading axis of an optimiser's tensors, -1 */
+    int first_reduced;              /* language indices from here on are reduced by this operation; -1: none */
+    LTensor *recur_tensor;          /* `recur`: the tensor being defined, which may be read one step back */
+    const struct Recurrence *recur; /* what its reads are held against (recur.c) */
+    int recur_scan;                 /* the axis along which they step back, -1 until one is met */
+    int from_parent[64];            /* IR index of the parent -> of this operation, -1 */
 } OpCtx;
 
 typedef struct Lower {
@@ -166,7 +166,8 @@ typedef struct Body {
     const char *prefix; /* of parameter paths within the unit: "", "norm.", "router." */
     Symbol defining;    /* what the `let` at hand defines */
     bool returned;
-    bool failed; /* a requirement did not hold: the rest is not looked at */
+    bool initial; /* an initial value: indices and constants only */
+    bool failed;  /* a requirement did not hold: the rest is not looked at */
     int result_count;
     LTensor *results[8];
     Symbol result_names[8];
@@ -257,9 +258,13 @@ void collect_entry_names(Lower *lw, OpCtx *ctx, Scope *scope, const Node *entry,
 /* Subscripts of `tensor` for the entries; adds what reading there implies (the producer's domain) to the operation. False after an error. */
 bool build_access(Lower *lw, OpCtx *ctx, Scope *scope, LTensor *tensor, const Node *entries, Span span, bool writing, Access *access);
 bool axis_subs(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node *entry, Span span, Sub *subs, int *count);
+/* Where an entry stands on an axis, row-major and counted from the axis' first value; whether that is inside is not asked. False: no affine position. */
+bool axis_position(Lower *lw, OpCtx *ctx, Scope *scope, const Axis *axis, const Node *entry, Affine *position);
 bool int_access(Lower *lw, OpCtx *ctx, const Val *value, Access *access);
 void inherit_domain(Lower *lw, OpCtx *ctx, const LTensor *tensor, const Access *access, Span span);
 
+/* Gives the operation the leading index of an optimiser's tensors. */
+void ctx_pack(OpCtx *ctx);
 OpCtx ctx_begin(Body *body, Scope *scope, OpKind kind, OpCtx *parent);
 void ctx_free(OpCtx *ctx);
 IndexBinding *ctx_index(OpCtx *ctx, Symbol name, const Axis *axis);
@@ -301,14 +306,34 @@ bool requirement_deferred(Body *body, const Node *condition);
 void statement(Body *body, const Node *node);
 LTensor *eval_tensor(Body *body, Scope *scope, const Node *node); /* expressions over whole tensors: wirings, calls */
 bool eval_definition_call(Body *body, Scope *scope, const Node *node, Body *callee);
+/* By position (position.c): a + b, element by element, where one side may be a constant. */
+LTensor *eval_elementwise(Body *body, Scope *scope, const Node *node);
+/* Equal numbers of axes of equal sizes; otherwise *axis is the first that differs (the rank where their number does). */
+bool fits_shape(Lower *lw, const LTensor *tensor, const LTensor *like, int *axis);
+/* The tensor, which fits, with storage like that of another: itself, or a copy with its axes joined or taken apart. */
+LTensor *tensor_like(Body *body, LTensor *tensor, const LTensor *like);
+/* The tensor with each axis in one part that begins at 0, as numbers unless `integer`. */
+LTensor *tensor_plain(Body *body, LTensor *tensor, bool integer);
 LTensor *define_target(Body *body, Symbol name, const Node *entries, Span span, const Node *value, const Node *where, const Node *const *more_texts, int more_count);
 LTensor *define_recur(Body *body, const Node *node);
+/* Binds the indices on the left, with ranges from all the texts; false after an error. */
+bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *const *texts, int text_count, TargetAxes *axes);
+/* Gives the operation the leading index of an optimiser's tensors where the value uses one. */
+void pack_if(OpCtx *ctx, Scope *scope, const Node *value);
+/* The operation around `ctx`, or itself, that defines the tensor by a recurrence; NULL if none does. */
+OpCtx *recurrence_of(OpCtx *ctx, const LTensor *tensor);
+/* A read of the value that `recurrence` defines, from `ctx`: itself, or a reduction inside it. */
+Val recur_self(Lower *lw, OpCtx *ctx, OpCtx *recurrence, Scope *scope, const Node *read);
+/* Reports a value of the operation around `ctx` that reads what a recurrence there defines: inside a reduction that would be too early. */
+bool recur_imported(Lower *lw, const OpCtx *ctx, const Val *value);
 LTensor *define_accumulate(Body *body, const Node *node);
 /* W0506 for each parameter, value and attribute of a DEFINITION, BLOCK or MODEL that nothing reads (unread.c); `scope` holds its attributes. */
 void unread_warn(Lower *lw, const Node *item, const Scope *scope);
 LTensor *ltensor_new(Lower *lw, Symbol name, int id);
 int formal_add(UnitCtx *uc, Lower *lw, FormalInfo info, ElemType type, TensorRole role, int rank, const Axis *axes, bool packed);
 LTensor *ambient_find(Body *body, Symbol name);
+/* Reports what an initial value may not depend on, where the operation at hand computes one. */
+bool initial_refuses(Lower *lw, const OpCtx *ctx, Span span, const char *what);
 /* The initial value of a parameter or state: a unit without formals. */
 Unit *init_unit(Body *body, Symbol name, const Node *shape, const Node *init, const Axis *axes, int rank);
 

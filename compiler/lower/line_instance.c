@@ -130,6 +130,8 @@ Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const N
     Scope *names = wiring_scope(lw, wiring->def->node, stream, apply_value(lw, apply_layer, &layer), apply_value(lw, apply_norm, &normed));
     Body body = {.lw = lw, .uc = &uc, .node = wiring->def->node, .scope = names, .prefix = ""};
     LTensor *result = names ? eval_tensor(&body, names, wiring->def->node->kids[DEFINITION_VALUE]) : NULL;
+    if (result)
+        result = tensor_plain(&body, result, false); /* a stream holds numbers */
     body_free(&body);
     if (!result)
         return instance;

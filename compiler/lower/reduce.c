@@ -210,6 +210,8 @@ static Val eval_softmax(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     }
     carry_domain(lw, ctx, &child, true);
     const int inside_expr = ctx_import(lw, &child, (Val){.kind = VAL_EXPR, .expr = expr, .owner = ctx, .span = body->span}).expr;
+    if (inside_expr < 0)
+        return poison_free(&child);
     for (int i = 0; i < 64; i++) /* the index is reduced: nothing that depends on it is carried back */
         if (child.from_parent[i] >= first_reduced && child.from_parent[i] != child.pack_index)
             child.from_parent[i] = -1;

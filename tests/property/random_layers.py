@@ -1,0 +1,712 @@
+#!/usr/bin/python3
+"""Random layers in the language, held against NumPy.
+
+    random_layers.py --bfmc build/release/bfmc [--count N] [--seed S] [--engine interp|jit]… [--print] [--keep FOLDER]
+
+Each case is a model of one or a few layers with random definitions. One random tree gives both the text that bfmc compiles and the value that NumPy works
+out, point by point as docs/language.md says and with none of the compiler's transformations: a recurrence is stepped, each step reading what the steps before
+stored; axes that meet by position are reshaped. Gradients are derivatives by a complex step along random directions, exact to rounding.
+Some programs ask for what a recurrence cannot do: those must be refused with E0409, at the offending read.
+
+To add a construct: write a function of a `Layer` that appends statements (and tensors for others to read), and give it a row in CONSTRUCTS; or a row in RESULTS,
+WIRINGS or WRONG_READS. Nodes of expressions are small classes with `text` and `value`.
+"""
+import argparse
+import itertools
+import os
+import random
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+
+import numpy as np
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "oracle"))
+import tensors  # noqa: E402
+
+TOLERANCE = {"interp": 1e-10, "jit": 2e-4}
+VOCAB = 7
+STEP = 1e-30  # of the complex derivative
+
+# ---- expressions -----------------------------------------------------------------------------------------------------
+# An `Env` has the tensors and, for each index in scope, its values: an array with one axis per index, all others of length 1.
+
+
+class Env:
+    def __init__(self, tensors, at, current=None):
+        self.tensors, self.at, self.current = tensors, at, current  # current: the recurrence being stepped
+
+    def inner(self, ranges):
+        """With further indices, each on an axis of its own after the others."""
+        depth = len(ranges)
+        at = {k: v.reshape(v.shape + (1,) * depth) for k, v in self.at.items()}
+        rank = max((v.ndim for v in at.values()), default=depth)
+        for i, (name, low, high) in enumerate(ranges):
+            at[name] = np.arange(low, high).reshape((1,) * (rank - depth + i) + (-1,) + (1,) * (depth - i - 1))
+        return Env(self.tensors, at, self.current)
+
+
+class Number:
+    def __init__(self, value):
+        self.number = value
+
+    def text(self):
+        return f"({self.number})" if self.number < 0 else f"{self.number}"
+
+    def value(self, env):
+        return np.float64(self.number)
+
+
+class Index:
+    """The number of a position, `i + by`."""
+
+    def __init__(self, name, by=0):
+        self.name, self.by = name, by
+
+    def text(self):
+        return self.name if not self.by else f"{self.name} {'+' if self.by > 0 else '-'} {abs(self.by)}"
+
+    def value(self, env):
+        return env.at[self.name] + self.by
+
+
+class Mirror:
+    """`high - i`"""
+
+    def __init__(self, high_text, high, name):
+        self.high_text, self.high, self.name = high_text, high, name
+
+    def text(self):
+        return f"{self.high_text} - {self.name}"
+
+    def value(self, env):
+        return self.high - env.at[self.name]
+
+
+class Parts:
+    """A compound subscript `(s, c)`, with the sizes of its parts, and `by` positions further, row-major."""
+
+    def __init__(self, parts, sizes, by=0):
+        self.parts, self.sizes, self.by = parts, sizes, by
+
+    def text(self):
+        inside = "(" + ", ".join(p.text() for p in self.parts) + ")"
+        return inside if not self.by else f"{inside} {'+' if self.by > 0 else '-'} {abs(self.by)}"
+
+    def value(self, env):
+        at = 0
+        for part, size in zip(self.parts, self.sizes):
+            at = at * size + part.value(env)
+        return at + self.by
+
+
+class Read:
+    """An element of a tensor; arrays hold each axis of the language as one."""
+
+    def __init__(self, name, subscripts):
+        self.name, self.subscripts = name, subscripts
+
+    def text(self):
+        return f"{self.name}[{', '.join(s.text() for s in self.subscripts)}]"
+
+    def value(self, env):
+        at = [np.asarray(s.value(env)) for s in self.subscripts]
+        array = env.tensors[self.name]
+        for position, size in zip(at, array.shape):
+            assert position.min() >= 0 and position.max() < size, f"the generator made {self.text()} leave its axis"
+        return array[tuple(at)]
+
+
+class Self(Read):
+    """A read of the recurrence being defined: 0 before its first point."""
+
+    def value(self, env):
+        at = [np.asarray(s.value(env)) for s in self.subscripts]
+        array = env.tensors[self.name]
+        inside = np.logical_and.reduce(np.broadcast_arrays(*[p >= 0 for p in at]))
+        return np.where(inside, array[tuple(np.maximum(p, 0) for p in at)], 0)
+
+
+class Call:
+    """An operator or a function, with what it does in NumPy."""
+
+    def __init__(self, form, function, *arguments):
+        self.form, self.function, self.arguments = form, function, arguments
+
+    def text(self):
+        return self.form.format(*[a.text() for a in self.arguments])
+
+    def value(self, env):
+        return self.function(*[a.value(env) for a in self.arguments])
+
+
+class Sum:
+    """sum, mean or max over `ranges` (name, text of the range or None, low, high), where `condition` holds."""
+
+    def __init__(self, kind, ranges, body, condition=None):
+        self.kind, self.ranges, self.body, self.condition = kind, ranges, body, condition
+
+    def text(self):
+        indices = ", ".join(name + (f" in {stated}" if stated else "") for name, stated, _, _ in self.ranges)
+        return f"({self.kind}[{indices}{' | ' + self.condition.text() if self.condition else ''}] {self.body.text()})"
+
+    def value(self, env):
+        inner = env.inner([(name, low, high) for name, _, low, high in self.ranges])
+        shape = np.broadcast_shapes(*[v.shape for v in inner.at.values()])
+        axes = tuple(range(len(shape) - len(self.ranges), len(shape)))
+        holds = np.broadcast_to(self.condition.value(inner), shape) if self.condition else np.ones(shape, bool)
+        body = np.where(holds, np.broadcast_to(self.body.value(inner), shape), 0)
+        total = body.sum(axis=axes)
+        return total / np.maximum(holds.sum(axis=axes), 1) if self.kind == "mean" else total
+
+
+def select(condition, a, b):
+    return np.where(condition, a, b)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def add(a, b): return Call("({} + {})", np.add, a, b)
+def sub(a, b): return Call("({} - {})", np.subtract, a, b)
+def mul(a, b): return Call("{} * {}" if isinstance(a, (Read, Number)) and isinstance(b, (Read, Number)) else "({}) * ({})", np.multiply, a, b)
+def less(a, b): return Call("({} < {})", lambda x, y: np.real(x) < np.real(y), a, b)
+def at_most(a, b): return Call("{} <= {}", lambda x, y: x <= y, a, b)
+
+
+# Functions of the library of each file: name, text, what it does, how many arguments.
+FUNCTIONS = {
+    "twice": ("fn twice(x) = x + x", lambda x: x + x),
+    "mix": ("fn mix(a, x, y) = a * x + y", lambda a, x, y: a * x + y),
+    "lean": ("fn lean(x) = 0.5 * tanh(x) + 0.1 * x", lambda x: 0.5 * np.tanh(x) + 0.1 * x),
+}
+
+
+def call(name, *arguments):
+    return Call(name + "(" + ", ".join(["{}"] * len(arguments)) + ")", FUNCTIONS[name][1], *arguments)
+
+
+# ---- layers ----------------------------------------------------------------------------------------------------------
+
+
+class Axis:
+    """An axis of a tensor: the indices that run over its parts on the left, [(name, text of a stated range or None, size)]. One part: a plain axis."""
+
+    def __init__(self, *parts):
+        self.parts = parts
+
+    def left(self, inferred=()):
+        texts = [name + (f" in {stated}" if stated and name not in inferred else "") for name, stated, _ in self.parts]
+        return texts[0] if len(texts) == 1 else f"({', '.join(texts)})"
+
+    def bare(self, by=0):
+        if len(self.parts) == 1:
+            return Index(self.parts[0][0], by)
+        return Parts([Index(name) for name, _, _ in self.parts], [size for _, _, size in self.parts], by)
+
+    def size(self):
+        return int(np.prod([size for _, _, size in self.parts]))
+
+    def reads(self, other):
+        """Indices over this axis may subscript one like the other: a compound one with compound parts of the same sizes only."""
+        return len(self.parts) == 1 or len(other.parts) == 1 or [p[2] for p in self.parts] == [p[2] for p in other.parts]
+
+
+class Layer:
+    """A definition under construction: statements as (text, function of the tensors that adds what it defines)."""
+
+    def __init__(self, rng, name, sizes):
+        self.rng, self.name = rng, name
+        self.b, self.l, self.d = sizes
+        self.lines, self.steps = [], []
+        self.known = {"x": self.axis_i()}  # tensors [b, l, d], and how the width is made of parts
+        self.rows = []          # tensors [b, l]
+        self.params = {}        # path: shape
+        self.refused = False    # holds what must be refused,
+        self.wrong = None       # at the read with this text, None: anywhere
+        self.serial = itertools.count()
+        self.result = None
+
+    def fresh(self, stem):
+        return f"{stem}{next(self.serial)}"
+
+    def axis_b(self): return Axis(("b", None, self.b))
+    def axis_l(self): return Axis(("l", None, self.l))
+    def axis_i(self): return Axis(("i", "0 ..< d", self.d))
+
+    def axis_halves(self):
+        """The width as a compound axis."""
+        return Axis(("s", "0 ..< 2", 2), ("c", "0 ..< d / 2", self.d // 2))
+
+    def axis_thirds(self):
+        return Axis(("c", "0 ..< d / 3", self.d // 3), ("s", "0 ..< 3", 3))
+
+    def statement(self, text, step):
+        self.lines.append(text)
+        self.steps.append(step)
+
+    def param(self, shape_text, *shape):
+        name = self.fresh("w")
+        self.lines.append(f"param {name}[{shape_text}] ~ normal(0, 0.5)")
+        self.params[name] = shape
+        return name
+
+    def run(self, x, params):
+        """The result, each axis of the language one of the array."""
+        store = {"x": x, **params}
+        for step in self.steps:
+            step(store)
+        return store[self.result]
+
+    # ---- expressions over b, l and the width ----
+
+    def position(self, axis, exact=False):
+        """A subscript of the width for the axis on the left."""
+        r = self.rng
+        if len(axis.parts) == 1:
+            name = axis.parts[0][0]
+            return Mirror("d - 1", self.d - 1, name) if not exact and r.random() < 0.25 else Index(name)
+        if exact or r.random() < 0.4:
+            return axis.bare()
+        parts = [Index(name) for name, _, _ in axis.parts]
+        name, _, size = axis.parts[0]
+        if size == 2:
+            parts[0] = Mirror("1", 1, name)
+        return Parts(parts, [size for _, _, size in axis.parts])
+
+    def pick(self, axis=None):
+        """A tensor that indices over the axis may subscript."""
+        return self.rng.choice([name for name, own in self.known.items() if axis is None or axis.reads(own)])
+
+    def leaf(self, axis):
+        r = self.rng
+        kind = r.random()
+        if kind < 0.5:
+            return Read(self.pick(axis), [Index("b"), Index("l"), self.position(axis)])
+        if kind < 0.65 and self.rows:
+            return Read(r.choice(self.rows), [Index("b"), Index("l")])
+        if kind < 0.85:
+            return Read(self.param("d", self.d), [self.position(axis)])
+        return Number(r.choice([0.5, 0.25, -0.75, 1.5]))
+
+    def expression(self, axis, depth):
+        r = self.rng
+        if depth == 0:
+            return self.leaf(axis)
+        a = self.expression(axis, depth - 1)
+        kind = r.randrange(9)
+        if kind in (0, 1):
+            return r.choice([add, sub])(a, self.leaf(axis))
+        if kind in (2, 3):
+            return mul(a, self.leaf(axis))
+        if kind == 4:
+            return Call(*r.choice([("tanh({})", np.tanh), ("sigmoid({})", sigmoid), ("sin({})", np.sin)]), a)
+        if kind == 5:
+            return Call("select({}, {}, {})", select, less(Index("l"), Number(r.randrange(3))), a, self.leaf(axis))
+        if kind == 6:
+            return call("lean", a)
+        if kind == 7:
+            return self.sum(axis)
+        return a
+
+    def sum(self, axis):
+        """Over the width, with a matrix, or over the positions up to this one."""
+        r = self.rng
+        if r.random() < 0.5:
+            w = self.param("d, d", self.d, self.d)
+            return Sum(r.choice(["sum", "mean"]), [("k", None, 0, self.d)], mul(Read(self.pick(), [Index("b"), Index("l"), Index("k")]), Read(w, [Index("k"), self.position(axis)])))
+        return Sum(r.choice(["sum", "mean"]), [("t", None, 0, self.l)], Read(self.pick(axis), [Index("b"), Index("t"), self.position(axis)]), at_most(Index("t"), Index("l")))
+
+    # ---- definitions ----
+
+    def left(self, name, axes, value):
+        """`name[b, l, i in 0 ..< d]`; the range is left out at times, where a read gives it."""
+        inferred = ["i"] if re.search(r"\bx\[b, l, i\]", value.text()) and self.rng.random() < 0.7 else []
+        return f"{name}[{', '.join(a.left(inferred) for a in axes)}]"
+
+    def define(self, keyword, name, axes, value):
+        """let, or the last line's `return`."""
+        left = self.left(name, axes, value)
+        self.statement(f"{keyword} {left} = {value.text()}", lambda store: store.__setitem__(name, evaluate(store, axes, value)))
+
+    def recurrence(self, name, axes, scan, value, where=None):
+        left = self.left(name, axes, value)
+        text = f"recur {left} = {value.text()}" + (f" where {where.text()}" if where else "")
+        self.statement(text, lambda store: step_through(store, name, axes, scan, value, where))
+
+
+def left_ranges(axes):
+    return [(name, 0, size) for axis in axes for name, _, size in axis.parts]
+
+
+def joined(array, axes):
+    return array.reshape([a.size() for a in axes])
+
+
+def evaluate(store, axes, value):
+    env = Env(store, {}).inner(left_ranges(axes))
+    shape = [size for _, _, size in left_ranges(axes)]
+    return joined(np.array(np.broadcast_to(value.value(env), shape)), axes)
+
+
+def step_through(store, name, axes, scan, value, where):
+    """The points of the scan one after another; the steps before are in the array."""
+    ranges = left_ranges(axes)
+    sizes = [size for _, _, size in ranges]
+    before = sum(len(a.parts) for a in axes[:scan])
+    scanned = list(range(before, before + len(axes[scan].parts)))
+    store[name] = np.zeros([a.size() for a in axes], complex)
+    for point in itertools.product(*[range(sizes[k]) for k in scanned]):
+        env = Env(store, {}).inner(ranges)
+        for k, at in zip(scanned, point):
+            env.at[ranges[k][0]] = np.full([1] * len(ranges), at)
+        shape = [1 if k in scanned else size for k, size in enumerate(sizes)]
+        new = np.broadcast_to(value.value(env), shape)
+        old = np.broadcast_to(Self(name, [a.bare(-1 if i == scan else 0) for i, a in enumerate(axes)]).value(env), shape)
+        if where:
+            new = np.where(where.value(env), new, old)
+        place = [slice(None)] * len(axes)
+        flat = 0
+        for k, at in zip(scanned, point):
+            flat = flat * sizes[k] + at
+        place[scan] = slice(flat, flat + 1)
+        store[name][tuple(place)] = new.reshape([1 if i == scan else a.size() for i, a in enumerate(axes)])
+
+
+# ---- recurrences -----------------------------------------------------------------------------------------------------
+
+
+def previous(name, axes, scan):
+    return Self(name, [a.bare(-1 if i == scan else 0) for i, a in enumerate(axes)])
+
+
+def affine(layer, own, factor, depth):
+    """An expression affine in `own`, which reads it once or more often. factor, free: how to draw what does not read it."""
+    r = layer.rng
+    if depth == 0:
+        return mul(*r.choice([(own, factor()), (factor(), own)])) if r.random() < 0.6 else own
+    a = affine(layer, own, factor, depth - 1)
+    kind = r.randrange(10)
+    if kind == 0:
+        return add(a, affine(layer, own, factor, depth - 1))
+    if kind == 1:
+        return sub(factor(), a)
+    if kind == 2:
+        return Call("(-{})", np.negative, a)
+    if kind == 3:
+        return Call("select({}, {}, {})", select, less(factor(), Number(0.2)), a, affine(layer, own, factor, depth - 1))
+    if kind == 4:
+        return call("mix", factor(), a, affine(layer, own, factor, 0))
+    if kind == 5:
+        return call("twice", mul(Number(0.25), a))
+    if kind == 6:
+        return Call("({}) / {}", np.divide, a, Number(2))
+    if kind == 7:
+        return Call("(if d > 0 {{ {} }} else {{ {} }})", lambda x, y: x, a, factor())
+    if kind == 8:
+        return mul(factor(), a)
+    return add(a, factor())
+
+
+def recurrence_axes(layer):
+    """What is on the left, and which axis is scanned."""
+    r = layer.rng
+    width = r.choice([layer.axis_i, layer.axis_i, layer.axis_halves])()
+    kind = r.randrange(4)
+    if kind == 0 and len(width.parts) == 1:  # along the width
+        return [layer.axis_b(), layer.axis_l(), width], 2
+    if kind == 1:  # along the width as a compound axis
+        return [layer.axis_b(), layer.axis_l(), layer.axis_halves()], 2
+    return [layer.axis_b(), layer.axis_l(), width], 1
+
+
+def recurrence(layer, wrong=None):
+    r = layer.rng
+    name = layer.fresh("h")
+    axes, scan = recurrence_axes(layer)
+    own = previous(name, axes, scan)
+
+    def factor():
+        return Call("{}", lambda x: x, Call("tanh({})", np.tanh, layer.leaf(axes[2]))) if r.random() < 0.6 else Number(r.choice([0.5, -0.25, 0.75]))
+
+    value = affine(layer, own, factor, r.randrange(4))
+    drive = layer.expression(axes[2], r.randrange(2))
+    value = r.choice([lambda: add(value, drive), lambda: add(drive, value), lambda: sub(drive, value)])()
+    where = less(Index("l"), Number(r.randrange(1, 4))) if r.random() < 0.15 else None
+    if wrong:
+        bad = wrong(layer, name, axes, scan)
+        if bad is None:
+            return
+        layer.refused, (layer.wrong, expression) = True, bad
+        value = r.choice([lambda: add(value, expression), lambda: add(expression, value), lambda: sub(value, expression)])()
+    layer.recurrence(name, axes, scan, value, where)
+    layer.known[name] = axes[2]
+    if not wrong and r.random() < 0.4:  # and read later, one step back
+        late = layer.fresh("p")
+        layer.define("let", late, axes, add(previous(name, axes, scan), layer.leaf(axes[2])))
+        layer.known[late] = axes[2]
+
+
+# Reads of its own value that no recurrence can do: (the text that the error points at, the expression it stands in).
+
+
+def at_offset(axis_of, by):
+    def make(layer, name, axes, scan):
+        axis = scan if axis_of == "scan" else 3 - scan
+        if len(axes[axis].parts) > 1 and axis != scan:
+            return None
+        subscripts = [a.bare(by if i == axis else 0) for i, a in enumerate(axes)]
+        along_another = axis != scan and layer.rng.random() < 0.5 and by == -1  # then the later one of two good reads is wrong
+        if axis != scan and not along_another:
+            subscripts[scan] = axes[scan].bare(-1)
+        read = Self(name, subscripts)
+        return None if along_another else read.text(), mul(Number(0.25), read)
+    return make
+
+
+def at_start(layer, name, axes, scan):
+    read = Self(name, [Number(0) if i == scan else a.bare() for i, a in enumerate(axes)])
+    return read.text(), mul(read, Number(0.5))
+
+
+def in_a_sum(layer, name, axes, scan):
+    other = 3 - scan
+    read = Self(name, [Index("k") if i == other else a.bare(-1 if i == scan else 0) for i, a in enumerate(axes)])
+    return read.text(), Sum("sum", [("k", None, 0, axes[other].size())], mul(read, Number(0.5)))
+
+
+def beside_a_sum(layer, name, axes, scan):
+    read = previous(name, axes, scan)
+    return None, Sum("sum", [("k", "0 ..< 3", 0, 3)], mul(Index("k"), Self(name, read.subscripts)))
+
+
+def squared(layer, name, axes, scan):
+    read = previous(name, axes, scan)
+    return None, mul(read, read)
+
+
+def in_a_condition(layer, name, axes, scan):
+    read = previous(name, axes, scan)
+    return None, Call("select({}, {}, {})", select, less(read, Number(0.1)), Number(1), Number(2))
+
+
+WRONG_READS = [at_offset("scan", -2), at_offset("scan", 0), at_offset("scan", 1), at_offset("scan", -3), at_offset("other", -1), at_offset("other", 1), at_start, in_a_sum, beside_a_sum, squared,
+               in_a_condition]
+
+
+# ---- other constructs ------------------------------------------------------------------------------------------------
+
+
+def let_map(layer):
+    """let y[b, l, i] = e, or with the width as a compound axis."""
+    axes = [layer.axis_b(), layer.axis_l(), layer.rng.choice([layer.axis_i, layer.axis_i, layer.axis_halves, layer.axis_thirds])()]
+    name = layer.fresh("y")
+    layer.define("let", name, axes, layer.expression(axes[2], layer.rng.randrange(1, 3)))
+    layer.known[name] = axes[2]
+
+
+def let_row(layer):
+    """let r[b, l] = sum[k] …"""
+    name = layer.fresh("r")
+    x = Read(layer.pick(), [Index("b"), Index("l"), Index("k")])
+    layer.define("let", name, [layer.axis_b(), layer.axis_l()], Sum(layer.rng.choice(["sum", "mean"]), [("k", None, 0, layer.d)], mul(x, Number(0.25))))
+    layer.rows.append(name)
+
+
+CONSTRUCTS = [(let_map, 3), (let_row, 2), (recurrence, 4)]  # with how often
+
+
+def result_plain(layer): return layer.axis_i()
+def result_halves(layer): return layer.axis_halves()
+def result_thirds(layer): return layer.axis_thirds()
+
+
+RESULTS = [result_plain, result_halves, result_thirds]
+
+# How a result joins the stream: text, and what it does.
+WIRINGS = {
+    "pre": (None, lambda x, f: x + f),
+    "none": (None, lambda x, f: f),
+    "post": (None, lambda x, f: x + f),
+    "halved": ("wiring halved(x, f, norm) = 0.5 * f(norm(x)) + x", lambda x, f: 0.5 * f + x),
+    "apart": ("wiring apart(x, f, norm) = x - f(x)", lambda x, f: x - f),
+}
+
+
+def random_layer(rng, name, sizes, wrong=None):
+    layer = Layer(rng, name, sizes)
+    names, often = zip(*CONSTRUCTS)
+    for construct in rng.choices(names, often, k=rng.randrange(1, 4)):
+        construct(layer)
+    if wrong:
+        recurrence(layer, wrong)
+    returned = [n for n in layer.known if n != "x"]
+    if returned and rng.random() < 0.3:  # a name, with whatever axes it has
+        layer.result = rng.choice(returned)
+        layer.lines.append(f"return {layer.result}")
+    else:
+        layer.result = "out"
+        axis = rng.choice(RESULTS)(layer)
+        layer.define("return", "out", [layer.axis_b(), layer.axis_l(), axis], layer.expression(axis, rng.randrange(1, 3)))
+    return layer
+
+
+# ---- models ----------------------------------------------------------------------------------------------------------
+
+
+class Case:
+    def __init__(self, seed, index, wrong=False):
+        rng = self.rng = random.Random(f"layers/{seed}/{index}/{'wrong' if wrong else 'right'}")
+        self.name = f"{seed}/{index}{' (refused)' if wrong else ''}"
+        self.b, self.l, self.d = rng.choice([1, 2, 3]), rng.choice([1, 2, 3, 5, 8]), rng.choice([6, 12])
+        count = rng.randrange(1, 3)
+        self.layers = [random_layer(rng, f"layer{i}", (self.b, self.l, self.d), rng.choice(WRONG_READS) if wrong and i == 0 else None) for i in range(count)]
+        self.wired = [rng.choice(list(WIRINGS)) for _ in self.layers]
+        self.branches = count == 2 and rng.random() < 0.25
+        numbers = np.random.default_rng([seed, index])
+        self.weights = {f"layer{i}_0.{k}": numbers.normal(0, 0.5, shape) for i, layer in enumerate(self.layers) for k, shape in layer.params.items()}
+        if self.branches:
+            self.weights = {f"parallel_0.{k}": v for k, v in self.weights.items()}
+        self.weights["embed_0.table"] = numbers.normal(0, 0.4, (VOCAB, self.d))
+        self.weights["head_0.w"] = numbers.normal(0, 0.4, (VOCAB, self.d))
+        self.weights = {k: v.astype(np.float32) for k, v in self.weights.items()}
+        self.directions = {k: numbers.normal(0, 1, v.shape) for k, v in self.weights.items()}
+        self.tokens = numbers.integers(0, VOCAB, (self.b, self.l + 1)).astype(np.int32)
+
+    def text(self):
+        out = ["use std.layers", "use std.recipes"] + [text for text, _ in FUNCTIONS.values()] + [text for text, _ in WIRINGS.values() if text]
+        for layer in self.layers:
+            out += [f"layer {layer.name}(x[b, l, d]) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
+        lines = [f"layer{i}() norm = none wiring = {wired}" for i, wired in enumerate(self.wired)]
+        if self.branches:
+            lines = ["parallel { layer0() | layer1() } norm = none wiring = " + self.wired[0]]
+        out += ["model m {", f"    vocab = {VOCAB}", "    context = 16", f"    embed(d = {self.d})"] + ["    " + line for line in lines] + ["    head(tied = false)", "}"]
+        return "\n".join(out) + "\n"
+
+    def apply(self, number, x, weights):
+        prefix = f"{'parallel_0.' if self.branches else ''}layer{number}_0."
+        layer = self.layers[number]
+        return layer.run(x, {k: weights[prefix + k] for k in layer.params})
+
+    def forward(self, weights):
+        inputs, targets = self.tokens[:, :-1], self.tokens[:, 1:]
+        x = np.sqrt(self.d) * weights["embed_0.table"][inputs]
+        if self.branches:
+            x = WIRINGS[self.wired[0]][1](x, self.apply(0, x, weights) + self.apply(1, x, weights))
+        else:
+            for number, wired in enumerate(self.wired):
+                x = WIRINGS[wired][1](x, self.apply(number, x, weights))
+        logits = x @ weights["head_0.w"].T
+        high = logits.real.max(axis=2, keepdims=True)
+        lse = np.log(np.exp(logits - high).sum(axis=2)) + high[..., 0]
+        return logits, (lse - np.take_along_axis(logits, targets[..., None], 2)[..., 0]).mean()
+
+    def solve(self):
+        """(logits, loss, {path: the loss's derivative along its direction})"""
+        base = {k: v.astype(complex) for k, v in self.weights.items()}
+        logits, loss = self.forward(base)
+        slopes = {k: self.forward({**base, k: base[k] + 1j * STEP * self.directions[k]})[1].imag / STEP for k in base}
+        return logits.real, loss.real, slopes
+
+    def write(self, folder):
+        os.makedirs(folder, exist_ok=True)
+        with open(os.path.join(folder, "model.bfm"), "w", encoding="utf-8") as file:
+            file.write(self.text())
+        tensors.save(os.path.join(folder, "weights.safetensors"), self.weights)
+        np.save(os.path.join(folder, "tokens.npy"), self.tokens)
+
+
+# ---- checking --------------------------------------------------------------------------------------------------------
+
+
+def grad(bfmc, folder, engine):
+    out = os.path.join(folder, f"{engine}.safetensors")
+    command = [bfmc, "grad", os.path.join(folder, "model.bfm"), "--weights", os.path.join(folder, "weights.safetensors"), "--tokens", os.path.join(folder, "tokens.npy"), "--out", out,
+               "--engine", engine, "--threads", "1", "--color", "never"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=120)
+    return done, tensors.load(out) if done.returncode == 0 else None
+
+
+def message(done):
+    return f"exit {done.returncode}: " + " / ".join(done.stderr.strip().splitlines()[:6])
+
+
+def differences(case, got, engine):
+    """What is wrong with the numbers of one engine."""
+    logits, loss, slopes = case.solve()
+    tolerance, out = TOLERANCE[engine], []
+    apart, scale = np.abs(got["logits"].astype(float) - logits).max(), max(1.0, np.abs(logits).max())
+    if not apart <= tolerance * scale:
+        out.append(f"logits differ by {apart:.3g} of {scale:.3g}")
+    if not abs(float(got["loss"].reshape(-1)[0]) - loss) <= tolerance * max(1.0, abs(loss)):
+        out.append(f"loss is {float(got['loss'].reshape(-1)[0]):.12g}, not {loss:.12g}")
+    largest = max(np.linalg.norm(v) for k, v in got.items() if k in slopes)
+    for path, slope in slopes.items():
+        gradient = got[path].astype(float).ravel()
+        claimed, size = gradient @ case.directions[path].ravel(), np.linalg.norm(gradient) * np.linalg.norm(case.directions[path])
+        if not abs(claimed - slope) <= tolerance * max(size, 1e-3 * largest, 1e-9):
+            out.append(f"gradient of {path}: {claimed:.12g} along a direction, not {slope:.12g}")
+    return out
+
+
+def refusal(case, done):
+    """None if the program was refused with E0409, at the read that is wrong."""
+    if done.returncode != 1 or "error[E0409]" not in done.stderr:
+        return f"not refused with E0409, but {message(done)}"
+    wanted = case.layers[0].wrong
+    if not wanted:
+        return None
+    places = [(int(line), int(column)) for line, column in re.findall(r"error\[E0409\][^\n]*\n *--> [^\n]*?:(\d+):(\d+)", done.stderr)]
+    lines = case.text().splitlines()
+    if any(lines[line - 1][column - 1:].startswith(wanted) for line, column in places):
+        return None
+    return f"E0409 points at {places}, not at `{wanted}`"
+
+
+def check(bfmc, case, folder, engines):
+    case.write(folder)
+    if any(layer.refused for layer in case.layers):
+        done, _ = grad(bfmc, folder, engines[0])
+        why = refusal(case, done)
+        return [why] if why else []
+    out = []
+    for engine in engines:
+        done, got = grad(bfmc, folder, engine)
+        out += [f"{engine}: {why}" for why in (differences(case, got, engine) if got else [message(done)])]
+    return out
+
+
+def main():
+    p = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p.add_argument("--bfmc", required=True)
+    p.add_argument("--count", type=int, default=20)
+    p.add_argument("--seed", type=int, default=1)
+    p.add_argument("--first", type=int, default=0, help="the first case")
+    p.add_argument("--engine", action="append", choices=sorted(TOLERANCE))
+    p.add_argument("--print", action="store_true", help="the texts")
+    p.add_argument("--keep", help="folder for cases that failed")
+    args = p.parse_args()
+    failed = 0
+    with tempfile.TemporaryDirectory() as scratch:
+        for index in range(args.first, args.first + args.count):
+            for wrong in (False, True):
+                case = Case(args.seed, index, wrong)
+                folder = os.path.join(scratch, f"{args.seed}_{index}_{'wrong' if wrong else 'right'}")
+                if args.print:
+                    print(case.text())
+                why = check(args.bfmc, case, folder, args.engine or sorted(TOLERANCE))
+                failed += bool(why)
+                if why:
+                    print(f"FAIL  case {case.name}: " + "; ".join(why[:4]) + "\n" + case.text(), flush=True)
+                    if args.keep:
+                        shutil.copytree(folder, os.path.join(args.keep, os.path.basename(folder)), dirs_exist_ok=True)
+                shutil.rmtree(folder)
+    print(f"{2 * args.count - failed} passed, {failed} failed")
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
