@@ -65,7 +65,9 @@ static int report(Eval *eval)
                option_text(driver->options, OPT_PART), (long long)e->tokens, (long long)e->documents, e->documents == 1 ? "" : "s", e->nats);
     if (isfinite(e->interval))
         str_printf(&out, " ± %.4f", e->interval);
-    str_printf(&out, "\nperplexity      %.3f\n", e->perplexity);
+    str_append(&out, "\n");
+    if (isfinite(e->perplexity))
+        str_printf(&out, "perplexity      %.3f\n", e->perplexity);
     if (isfinite(e->bits_per_byte))
         str_printf(&out, "bits per byte   %.4f\n", e->bits_per_byte);
     if (e->leaky)

@@ -6,6 +6,7 @@
 #include "generate/sampler.h"
 #include "generate/text_stream.h"
 
+#include <math.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -24,7 +25,9 @@ typedef struct Writing {
     Str text;                /* all that was written, for --json */
     int64_t wanted, written; /* tokens */
     uint64_t seed;
-    double began, first; /* seconds_now(): at the start, and when the prompt was read */
+    double began, first; /* seconds_now(): at the start, and when the first token was written */
+    double last;         /* when the last one was */
+    double verifying;    /* seconds between first and last that went into comparisons */
     Verification verification;
 } Writing;
 
@@ -102,7 +105,10 @@ static bool make_room(Writing *writing, BfmError *error)
     Generator *generator = &writing->generator;
     if (!generator_is_full(generator))
         return true;
-    return (!generator->compared || generator_verify(generator, &writing->verification, error)) && generator_slide(generator, error);
+    const double before = seconds_now();
+    const bool ok = !generator->compared || generator_verify(generator, &writing->verification, error);
+    writing->verifying += generator->compared ? seconds_now() - before : 0;
+    return ok && generator_slide(generator, error);
 }
 
 static bool write_tokens(Writing *writing, BfmError *error)
@@ -111,6 +117,8 @@ static bool write_tokens(Writing *writing, BfmError *error)
         const int32_t id = bfm_sampler_next(writing->sampler, writing->generator.logits, writing->prompt.count + writing->written, error);
         if (id < 0 || !show_token(writing, id, error))
             return false;
+        writing->last = seconds_now();
+        writing->first = writing->written == 0 ? writing->last : writing->first;
         if (++writing->written < writing->wanted && (!make_room(writing, error) || !generator_feed(&writing->generator, &id, 1, error)))
             return false;
     }
@@ -141,7 +149,6 @@ static bool prepare(Writing *writing, BfmError *error)
 static bool write_text(Writing *writing, BfmError *error)
 {
     const char *prompt = prompt_text(writing->driver);
-    writing->first = seconds_now();
     if (!writing->driver->json && option_given(writing->driver->options, OPT_PROMPT) && !show(writing, prompt, strlen(prompt), error))
         return false;
     const bool ok = write_tokens(writing, error);
@@ -173,7 +180,14 @@ static void say_verification(const Writing *writing)
                 (double)v->computed);
 }
 
-static int report(Writing *writing, double ended)
+/* Tokens after the first, over the time they took; NaN where there are none. */
+static double tokens_per_second(const Writing *writing)
+{
+    const double seconds = writing->last - writing->first - writing->verifying;
+    return writing->written > 1 && seconds > 0 ? (double)(writing->written - 1) / seconds : NAN;
+}
+
+static int report(Writing *writing)
 {
     Driver *driver = writing->driver;
     const Options *options = driver->options;
@@ -198,8 +212,8 @@ static int report(Writing *writing, double ended)
     json_object_set_new(report, "temperature", json_real(option_real(options, OPT_TEMPERATURE)));
     json_object_set_new(report, "top_p", json_real(option_real(options, OPT_TOP_P)));
     json_object_set_new(report, "windows", json_integer(writing->generator.windows));
-    json_object_set_new(report, "seconds_to_first", json_real(writing->first - writing->began));
-    json_object_set_new(report, "tokens_per_second", bfm_json_number((double)writing->written / (ended - writing->first)));
+    json_object_set_new(report, "seconds_to_first", bfm_json_number(writing->written > 0 ? writing->first - writing->began : NAN));
+    json_object_set_new(report, "tokens_per_second", bfm_json_number(tokens_per_second(writing)));
     if (verified)
         json_object_set_new(report, "verify", verification_json(&writing->verification));
     bfm_bytes_deinit(&prompt);
@@ -218,7 +232,7 @@ static int generate(Writing *writing)
         return code;
     if (!ready || !write_text(writing, &error))
         return driver_fail(driver, &error);
-    return report(writing, seconds_now());
+    return report(writing);
 }
 
 int verb_generate(Driver *driver)

@@ -82,6 +82,7 @@ static int compile_model(Train *train, BfmError *error)
     const EngineKind *kind = engine_kind(option_text(driver->options, OPT_ENGINE));
     int code = CODE_OK;
     train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
+    const MetricFormulas *formulas = metrics_formulas(driver->arena, train->model.lowered);
     pipeline_losses_only(&train->model, false, kind->simplified);
     pipeline_evaluation(&train->eval_model, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
@@ -97,7 +98,7 @@ static int compile_model(Train *train, BfmError *error)
         train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
     if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
         return driver_fail(driver, error);
-    train->metrics = metrics_new(driver->arena, train->runner);
+    train->metrics = metrics_new(driver->arena, train->runner, formulas);
     const Lowered *const models[] = {train->model.lowered};
     groups_warn(train->model.module, train->recipe.node, models, 1);
     requirements_warn(train->model.module, train->model.lowered, train->recipe.batch, train->recipe.context);
@@ -263,8 +264,11 @@ static int finish(Train *train, StopReason reason, const BfmError *error)
         json_object_set_new(report, "tokens", json_integer(train->meta.tokens));
         json_object_set_new(report, "seconds", json_real(train->meta.seconds));
         json_object_set_new(report, "loss", bfm_json_number(train->loss));
-        if (train->evaluated >= 0)
-            json_object_set_new(report, "evaluation", evaluation_json(&train->evaluation));
+        if (train->evaluated >= 0) {
+            json_t *evaluation = evaluation_json(&train->evaluation);
+            json_object_set_new(evaluation, "step", json_integer(train->evaluated));
+            json_object_set_new(report, "evaluation", evaluation);
+        }
         return report_print(driver, report, code);
     }
     driver_note(driver, "stopped by %s after step %lld; the run is in %s%s", words[reason], (long long)train->meta.step, train->folder.path,

@@ -1,13 +1,19 @@
 """Every figure is of what it says: evaluations, logs and metrics against values computed here, with NumPy, from the files alone."""
+import ctypes
 import json
 import math
 import os
+import shutil
 import struct
+import sys
 import unittest
 
 import numpy as np
 
-from harness import EXAMPLES, Case, bfmc, checkpoint_files, log, read_safetensors, safetensors
+from harness import EXAMPLES, SOURCE, Case, bfmc, checkpoint_files, log, read_safetensors, safetensors
+
+sys.path.insert(0, os.path.join(SOURCE, "tests", "optimizers"))
+import batches  # which tokens a step sees
 
 # Bigrams: the loss of a target depends on the token before it only, so that NumPy needs three lines for it.
 BIGRAM = """use std.layers
@@ -160,6 +166,33 @@ class Figures(Case):
                 if documents > 6 and documents - 1 not in T_975:
                     break
 
+    def test_losses_of_other_forms(self):
+        """One that leaves targets out is over those that it counts; one that is no mean over targets has no interval, and every target still weighs alike."""
+        head = """layer own_head(x[b, l, d]; vocab: count, tokens[b, l]: vocab, targets[b, l]: vocab) -> logits[b, l, vocab]  wiring = none {
+    param w[vocab, d] ~ normal(0, d ^ -0.5)
+    let logits[b, l, v] = sum[i] x[b, l, i] * w[v, i]
+    let z[b, l]         = lse[v] logits[b, l, v]
+    loss cross_entropy  = LOSS
+    return logits
+}
+"""
+        data, mean = self.pack_documents(self.documents(30)), "(mean[b, l{}] (z[b, l] - logits[b, l, targets[b, l]]))"
+        ids, starts, _ = read_tokens(os.path.join(data, "valid.tok"))
+        count = int(starts[3]) + 5
+        for name, loss in (("some", mean.format(" | tokens[b, l] != 32")), ("parts", f"0.25 * {mean.format('')} + 0.75 * {mean.format('')}"),
+                           ("written", "(sum[b, l] (z[b, l] - logits[b, l, targets[b, l]])) / (sum[b, l] exists(targets[b, l]))")):
+            text = BIGRAM.replace("VOCAB", "256").replace("CONTEXT", "16").replace("BATCH", "3").replace("head(tied = false)", "own_head()")
+            run = self.path(name)
+            self.ok("train", self.write("m.bfm", text + head.replace("LOSS", loss)), data, "--out", run, "--eval-every", "0", "--eval-tokens", "100", "-q")
+            weights = {key.replace("own_head", "head"): value for key, value in read_safetensors(checkpoint_files(run, 6)[0]).items()}
+            nats = bigram_losses(weights, ids[:count + 1])
+            counted = ids[:count] != 32 if name == "some" else np.ones(count, bool)
+            for engine in ("jit", "interp"):
+                got = self.json("eval", run, data, "--eval-tokens", count, "--engine", engine)
+                self.agree(got, {"tokens": counted.sum(), "bytes": counted.sum(), "nats_per_token": nats[counted].mean()})
+                self.assertEqual(got["interval"] is None, name == "parts", name)
+                self.assertEqual(got["documents"], 4)
+
     def test_bits_per_byte_are_over_the_bytes_of_the_targets(self):
         """Tokens of several bytes, then of one byte each: the first half of a part has other bytes per token than the whole."""
         english = [self.text[i:i + 400].replace("\n\n", "\n") for i in range(0, 24000, 400)]
@@ -177,6 +210,111 @@ class Figures(Case):
         for targets in (500, 1600, 0):
             self.agree(self.json("eval", run, data, "--eval-tokens", targets), self.expected(run, 6, data, "valid", targets, sizes))
         self.agree(log(run, "eval.jsonl")[-1], self.expected(run, 6, data, "valid", 500, sizes))
+
+
+COUNTED = """use std.layers
+use std.routers
+use std.recipes
+
+layer counted(x[b, l, d]; tokens[b, l]: 256) -> [b, l, d] {
+    param a[d] = 0
+    metric hits  = (sum[b, l] (tokens[b, l] == 101)) sum
+    metric share = (mean[b, l] (tokens[b, l] == 101)) mean
+    metric top   = (max[b, l] (select(tokens[b, l] > 115, tokens[b, l], 0))) max
+    metric each[i in 0 ..< 4] = (sum[b, l] (tokens[b, l] == 101 + i)) sum
+    metric odds  = hits / (1 + each[1]) mean
+    return y[b, l, o] = a[o] * x[b, l, o]
+}
+
+model m {
+    vocab   = 256
+    context = 16
+    embed(d = 8)
+    counted()
+    moe(experts = 3, hidden = 4, router = top2(capacity = 1, group = sequence))
+    head(tied = false)
+}
+
+recipe r {
+    optimizer  = sgd(rate = 1e-12)
+    batch      = BATCH
+    accumulate = PARTS
+    context    = 16
+    steps      = 100
+    seed       = 7
+}
+"""
+
+
+class Steps(Case):
+    """What is logged of a step is of all its micro-batches."""
+
+    def test_metrics_of_a_step(self):
+        data = self.pack()
+        ids = read_tokens(os.path.join(data, "train.tok"))[0]
+        records = {}
+        for batch, parts in ((8, 1), (4, 2), (1, 8)):
+            for engine in ("jit", "interp") if batch == 4 else ("jit",):
+                run = self.path(f"run{parts}{engine}")
+                self.ok("train", self.write("m.bfm", COUNTED.replace("BATCH", str(batch)).replace("PARTS", str(parts))), data, "--out", run, "--engine", engine, "--eval-every", "0",
+                        "--eval-tokens", "16", *(("--budget", "50step") if engine == "interp" else ()), "-q")
+                metrics, steps = log(run, "router.jsonl"), log(run)
+                self.assertEqual([record["step"] for record in metrics], [50] if engine == "interp" else [50, 100])
+                for record in metrics:
+                    tokens = np.concatenate([batches.batch(ids, batch, 16, 7, (record["step"] - 1) * parts + micro)[:, :-1] for micro in range(parts)])
+                    hits, following = (tokens == 101).sum(), (tokens == 102).sum()
+                    self.assertEqual(tokens.size, 128)
+                    self.assertEqual(record["counted_0.hits"], hits)
+                    self.assertAlmostEqual(record["counted_0.share"], hits / tokens.size, places=6)
+                    self.assertEqual(record["counted_0.top"], tokens.max())
+                    self.assertEqual(record["counted_0.each"], [(tokens == 101 + i).sum() for i in range(4)])
+                    self.assertAlmostEqual(record["counted_0.odds"], hits / (1 + following), places=5)
+                    load = np.array(record["moe_0.load"])
+                    self.assertAlmostEqual(record["moe_0.experts_per_token"], load.sum() / 128, places=6)
+                    self.assertAlmostEqual(record["moe_0.router.dropped_assignments"], 1 - load.sum() / 256, places=6)
+                    share = load / load.sum()
+                    self.assertAlmostEqual(record["moe_0.load_entropy"], -(share[share > 0] * np.log(share[share > 0])).sum(), places=5)
+                for record in steps:
+                    self.assertEqual(record["tokens"], 128 * record["step"])
+                records[parts, engine] = (metrics[0], steps[:50])
+        first, begun = records[1, "jit"]
+        for metrics, steps in records.values():  # the sequences of a step are the same however it is cut
+            self.assertEqual(metrics["moe_0.load"], first["moe_0.load"])
+            self.assertAlmostEqual(metrics["moe_0.load_entropy"], first["moe_0.load_entropy"], places=5)
+            for a, b in zip(steps, begun):
+                for name in ("loss", "cross_entropy", "gradient_norm"):
+                    self.assertAlmostEqual(a[name], b[name], delta=1e-4 * b[name])
+
+    def test_counters(self):
+        """Of the whole training, resumptions included; `loss` is of the last step, `evaluation` says of which it is."""
+        data, model = self.pack(), self.write("m.bfm", BIGRAM.replace("VOCAB", "256").replace("CONTEXT", "16").replace("BATCH", "3").replace("steps     = 6", "steps = 6  accumulate = 2"))
+        run = self.path("run")
+        report = self.json("train", model, data, "--out", run, "--budget", "2step")
+        self.assertEqual((report["step"], report["tokens"], report["stopped"]), (2, 2 * 96, "budget"))
+        self.assertEqual(report["evaluation"]["step"], 2)
+        report = self.json("train", model, data, "--out", run, "--resume", "--budget", "0.0003Mtok")  # 300 tokens: the step that reaches them is finished
+        self.assertEqual((report["step"], report["tokens"]), (4, 4 * 96))
+        self.assertAlmostEqual(report["loss"], log(run)[-1]["loss"], places=6)
+        report = self.json("train", model, data, "--out", run, "--resume", "--budget", "0.0003Mtok")
+        self.assertEqual((report["step"], report["loss"]), (4, None))
+        flops = self.json("check", model, "--batch", "3", "--length", "16")["models"][0]["work"]["forward_flops"]
+        for steps in (1, 3):  # three times a forward pass, for each micro-batch
+            report = self.json("train", model, data, "--out", self.path(f"flops{steps}"), "--budget", f"{3 * flops * 2 * (steps - 0.5):.0f}flop")
+            self.assertEqual(report["step"], steps)
+        with open(os.path.join(run, "ckpt", "4", "meta.json")) as file:
+            meta = json.load(file)
+        self.assertEqual((meta["step"], meta["position"], meta["tokens"]), (4, 8, 384))
+        self.assertEqual(meta["seconds"], sorted([meta["seconds"], *(record["seconds"] for record in log(run))])[-1])
+
+    def test_generated(self):
+        data, run = self.pack(), self.path("run")
+        self.ok("train", self.write("m.bfm", BIGRAM.replace("VOCAB", "256").replace("CONTEXT", "16").replace("BATCH", "3")), data, "--out", run, "-q")
+        report = self.json("generate", run, "-n", "40")
+        self.assertEqual((report["tokens"], len(report["text"])), (40, 40))
+        self.assertGreater(report["tokens_per_second"], 0)
+        self.assertGreater(report["seconds_to_first"], 0)
+        self.assertIsNone(self.json("generate", run, "-n", "1")["tokens_per_second"])
+        self.assertIsNone(self.json("generate", run, "-n", "0")["seconds_to_first"])
 
 
 class Bad(Case):
@@ -236,6 +374,45 @@ optimizer odd(w[], g[]; rate: real) {
 """)
         self.fails(1, ["the optimiser's state", ".s`", "inf at"], "train", model, self.data, "--out", self.path("run"), "-q")
         self.assertEqual(self.finite(self.path("run")), [0])
+
+    def test_a_layers_state_that_is_not_finite(self):
+        layer = """layer odd(x[b, l, d]) -> [b, l, d] {
+    state c[d] = 1e20
+    next c[d]  = c[d] * c[d]
+    return y[b, l, o] = x[b, l, o]
+}
+"""
+        model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "odd()") + layer)
+        for options in ((), ("--checkpoint-every", "1", "--keep", "1")):
+            run = self.path(f"run{len(options)}")
+            self.fails(1, ["the state `odd_0.c` is inf at [0]"], "train", model, self.data, "--out", run, "-q", *options)
+            self.assertEqual(self.finite(run), [0])
+
+    def test_checkpoints_with_such_numbers_are_refused(self):
+        """As an earlier version could write them: eval, generate and --resume name the file, the tensor and the element."""
+        run, model = self.path("run"), self.model()
+        self.ok("train", model, self.data, "--out", run, "-q")
+        hashes = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
+        hashes.argtypes, hashes.restype = (ctypes.c_char_p, ctypes.c_size_t), ctypes.c_uint64
+        for number, tensor in ((0, "ffn_0.w_in"), (1, "optimizer/ffn_0.w_in.v")):
+            bad = self.path(f"bad{number}")
+            shutil.copytree(run, bad)
+            path = checkpoint_files(bad, 3)[number]
+            tensors = {name: value.copy() for name, value in read_safetensors(path).items()}
+            tensors[tensor].reshape(-1)[-1] = np.nan
+            data = safetensors(tensors)
+            self.write(path, data)
+            meta = os.path.join(bad, "ckpt", "3", "meta.json")
+            with open(meta) as file:
+                values = json.load(file)
+            values["files"][os.path.basename(path)] = f"{hashes(data, len(data)):016x}"
+            self.write(meta, json.dumps(values))
+            says = [path, tensor, "nan at ["]
+            self.fails(1, says, "train", model, self.data, "--out", bad, "--resume", "-q")
+            if number == 0:
+                self.fails(1, says, "eval", bad, self.data)
+                self.fails(1, says, "generate", bad, "-n", "4")
+                self.fails(1, says, "train", model, self.data, "--init", os.path.join(bad, "ckpt", "3"), "--out", self.path("next"), "-q")
 
     def test_initial_values(self):
         layer = "layer odd(x[b, l, d]) -> [b, l, d] {\n    param q[d] = 1e39\n    return y[b, l, o] = x[b, l, o] * q[o]\n}\n"

@@ -2,6 +2,7 @@
    embed WEIGHTS|- TOKENS B L OUT: tokens are raw int32 [b, l + 1]; - stands for initial values of seed 7. */
 #include MODEL_HEADER
 
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,6 +110,12 @@ int main(int argc, char **argv)
     char path[4096];
     (void)snprintf(path, sizeof path, "%s/saved.safetensors", out);
     must(bfm_tensors_save(tensors, path, &error));
+    float *first = bfm_tensors_at(tensors, 0), kept = *first;
+    *first = NAN; /* never kept, and named */
+    if (bfm_tensors_save(tensors, path, &error) || error.kind != BFM_ERROR_INPUT || !strstr(error.message, m_model.tensors[0].path) || !strstr(error.message, "nan"))
+        return 1;
+    *first = kept;
+    must(bfm_tensors_load(tensors, path, &error)); /* the file is the one that was whole */
 #ifdef WITH_STEP
     steps(tensors, pool, backward, out);
 #else

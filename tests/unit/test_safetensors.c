@@ -10,6 +10,7 @@
 #include "checkpoint/safetensors.h"
 #include "scratch.h"
 
+#include <float.h>
 #include <math.h>
 #include <sys/stat.h>
 
@@ -85,6 +86,47 @@ static void small_floats_convert(void **state)
     assert_true(narrow[0] == 1 && narrow[1] == -3);
     assert_false(bfm_tensor_read_f32(&f8, narrow, &error));
     assert_non_null(strstr(error.message, "F8_E4M3"));
+}
+
+/* Numbers that are not finite, at any place of any type; the largest finite ones are none. */
+static void bad_numbers_are_found(void **state)
+{
+    (void)state;
+    enum { COUNT = 2500 };
+    static float f32[COUNT];
+    static double f64[COUNT];
+    static uint16_t f16[COUNT], bf16[COUNT];
+    static int32_t whole[COUNT];
+    const BfmTensor tensors[] = {{"a", BFM_DTYPE_F32, 2, {50, 50}, f32},
+                                 {"b", BFM_DTYPE_F64, 1, {COUNT}, f64},
+                                 {"c", BFM_DTYPE_F16, 1, {COUNT}, f16},
+                                 {"d", BFM_DTYPE_BF16, 3, {5, 5, 100}, bf16},
+                                 {"e", BFM_DTYPE_I32, 1, {COUNT}, whole}};
+    for (int i = 0; i < COUNT; i++)
+        f32[i] = i % 2 ? FLT_MAX : -FLT_MAX, f64[i] = i % 2 ? DBL_MAX : -DBL_MAX, f16[i] = i % 2 ? 0x7bff : 0xfbff, bf16[i] = i % 2 ? 0x7f7f : 0xff7f, whole[i] = -1;
+    for (int t = 0; t < 5; t++)
+        assert_int_equal(bfm_tensor_first_bad(&tensors[t]), -1);
+    static const int PLACES[] = {0, 1, 1023, 1024, 2047, 2499};
+    for (size_t p = 0; p < sizeof PLACES / sizeof *PLACES; p++) {
+        const int i = PLACES[p];
+        const float narrow = f32[i];
+        const double wide = f64[i];
+        const uint16_t half = f16[i], brain = bf16[i];
+        f32[i] = i % 2 ? NAN : -INFINITY, f64[i] = i % 2 ? (double)INFINITY : -(double)NAN, f16[i] = i % 2 ? 0x7c00 : 0xfe00, bf16[i] = i % 2 ? 0xff80 : 0x7f81;
+        for (int t = 0; t < 4; t++)
+            assert_int_equal(bfm_tensor_first_bad(&tensors[t]), i);
+        f32[i] = narrow, f64[i] = wide, f16[i] = half, bf16[i] = brain;
+    }
+    BfmError error = {0};
+    f32[2075] = -INFINITY;
+    assert_false(bfm_tensor_finite(&tensors[0], "x.safetensors", &error));
+    assert_non_null(strstr(error.message, "x.safetensors: tensor \"a\" is -inf at [41, 25]"));
+    static float narrow[COUNT];
+    assert_false(bfm_tensor_read_f32(&tensors[1], narrow, &error)); /* finite, but not in f32 */
+    assert_non_null(strstr(error.message, "F32"));
+    const BfmTensor none = {"n", BFM_DTYPE_F32, 2, {0, 7}, NULL}, scalar = {"s", BFM_DTYPE_F32, 0, {0}, &f32[2075]};
+    assert_int_equal(bfm_tensor_first_bad(&none), -1);
+    assert_int_equal(bfm_tensor_first_bad(&scalar), 0);
 }
 
 typedef struct Hostile {
@@ -290,10 +332,15 @@ static void npy_hostile_is_refused(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(written_tensors_read_back, setup, teardown),        cmocka_unit_test_setup_teardown(small_floats_convert, setup, teardown),
-        cmocka_unit_test_setup_teardown(hostile_headers_are_refused, setup, teardown),      cmocka_unit_test_setup_teardown(hostile_lengths_are_refused, setup, teardown),
-        cmocka_unit_test_setup_teardown(damaged_files_never_escape, setup, teardown),       cmocka_unit_test_setup_teardown(expectations_name_the_tensor, setup, teardown),
-        cmocka_unit_test_setup_teardown(unfinished_writer_leaves_nothing, setup, teardown), cmocka_unit_test_setup_teardown(npy_tokens_read, setup, teardown),
+        cmocka_unit_test_setup_teardown(written_tensors_read_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(small_floats_convert, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_numbers_are_found, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_headers_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(hostile_lengths_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(damaged_files_never_escape, setup, teardown),
+        cmocka_unit_test_setup_teardown(expectations_name_the_tensor, setup, teardown),
+        cmocka_unit_test_setup_teardown(unfinished_writer_leaves_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(npy_tokens_read, setup, teardown),
         cmocka_unit_test_setup_teardown(npy_hostile_is_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
