@@ -244,14 +244,16 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     const int errors = diag_errors(lw.diags);
     OptimizerForm *form = ARENA_NEW(lw.arena, OptimizerForm);
     const Node *definition = expression->name ? form_for(module, expression->name, tensor_rank, &form->rank) : NULL;
-    const Node *first = definition ? module_find_form(module, expression->name, AST_DEF_OPTIMIZER, 0) : NULL;
-    if (!definition && expression->name && module_find_form(module, expression->name, AST_DEF_OPTIMIZER, 0)) {
+    const Node *first = expression->name ? module_find_form(module, expression->name, AST_DEF_OPTIMIZER, 0) : NULL;
+    if ((first && module_malformed(module, first)) || (definition && module_malformed(module, definition)))
+        return NULL;
+    if (!definition && first) {
         Diagnostic *diag = diag_add(lw.diags, DIAG_E0201, expression->span, "the optimiser `%s` has no form for tensors of %d axes", expression->name, tensor_rank);
         diag_fix(lw.diags, diag, "write one more: `optimizer %s(w[n], g[n]) { … }`, or w[], g[] if each element is updated by itself", expression->name);
     } else if (!definition) {
         not_found(module, expression, AST_DEF_OPTIMIZER);
     }
-    if (!definition || module_malformed(module, definition) || module_malformed(module, first))
+    if (!definition)
         return NULL;
     const int reported = diag_count(lw.diags);
     Scope *outer = scope_new(&lw, NULL), *scope = scope_new(&lw, outer);

@@ -186,6 +186,21 @@ static void check_inputs(Check *check)
     }
 }
 
+/* A form of an optimiser looks at the last axes of a tensor, and its gradient has the same. */
+static void check_operands(Check *check)
+{
+    enum { FORM_AXES_MAX = 2 };
+    const Node *inputs = check->item->kids[DEFINITION_INPUTS], *w = list_at(inputs, 0), *g = list_at(inputs, 1);
+    const Node *axes = w->kids[INPUT_AXES], *others = g->kids[INPUT_AXES];
+    bool same = list_count(axes) == list_count(others);
+    for (int i = 0; same && i < list_count(axes); i++)
+        same = node_equal(list_at(axes, i), list_at(others, i));
+    if (list_count(axes) > FORM_AXES_MAX)
+        malformed(check, w->span, "a form of an optimizer looks at two axes at most; it is applied along all others");
+    else if (!same)
+        malformed(check, g->span, arena_printf(check->module->arena, "the gradient `%s` has not the axes of `%s`", g->name, w->name));
+}
+
 static void check_params(Check *check)
 {
     const Form *form = &FORMS[check->item->op];
@@ -248,6 +263,8 @@ void forms_check(Module *module)
             check_value(&check);
             check_inputs(&check);
             check_params(&check);
+            if (item->op == AST_DEF_OPTIMIZER && !check.broken)
+                check_operands(&check);
         }
         if (item->kind == NODE_DEFINITION || item->kind == NODE_BLOCK || item->kind == NODE_MODEL)
             check_signature(&check);

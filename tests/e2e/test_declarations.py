@@ -31,6 +31,8 @@ WRONG = {
         "ffn()", RECIPE, "E0406", "s = sum[i] w[i] * g[i] * rate"),
     "an optimizer with a parameter": ("optimizer o(w[], g[]; rate: real) { param q[3] = 1 return w - rate * g }\n", "ffn()", RECIPE, "E0412", "param q[3] = 1"),
     "an optimizer with two forms of one rank": ("optimizer o(w[], g[]; rate: real) { return w - rate * g }\noptimizer o(w[], g[]) { return w }\n", "ffn()", RECIPE, "E0206", "o"),
+    "an optimizer of three axes": ("optimizer o(w[a, b, c], g[a, b, c]; rate: real) { return w }\n", "ffn()", RECIPE, "E0208", "w[a, b, c]"),
+    "an optimizer whose gradient lies crosswise": ("optimizer o(w[m, n], g[n, m]; rate: real) { return w }\n", "ffn()", RECIPE, "E0208", "g[n, m]"),
     "a schedule of an input": ("optimizer o(w[], g[]; rate: real) { return w - rate * g }\nschedule s(x) = 2\n", "ffn()",
                                RECIPE.replace("batch", "schedule = s() batch"), "E0208", "x"),
     "a layer and a block of one name": ("block a() { ffn() }\n" + LAYER % ("", "return x"), "a()", "", "E0206", "a"),
