@@ -120,13 +120,15 @@ static void result_drop(Unit *main)
         main->output_count = kept;
 }
 
-/* Losses of a model by its parameters; the result of a block, weighed by a random adjoint, also by its stream. */
+/* Losses of a model by its parameters; of a block its losses and its result, weighed by a random adjoint, also by its stream: what follows it in a model
+   needs the result, whatever losses the block has of its own. */
 static bool build_differentiate(Build *build, int *code)
 {
     Program *program = build->profile->lowered->program;
     const bool model = build->profile->subject->kind == NODE_MODEL;
     const char *message = NULL;
-    result_drop(program->main);
+    if (model)
+        result_drop(program->main);
     opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
     const Unit *unit = program->main;
     bool *wanted = ARENA_ARRAY(build->driver.arena, bool, unit->formal_count + 1);
