@@ -17,6 +17,7 @@ typedef struct BuildEntry {
 typedef struct Build {
     Driver *driver;
     ModelProgram model;            /* in training, differentiated */
+    OtherModes others;             /* evaluated, decoded */
     const char *prefix;            /* of the symbols: the model's name */
     const char *base;              /* path without .so */
     const char *library, *headers; /* libbfm_runtime.so's folder; arguments for a C compiler that find the headers */

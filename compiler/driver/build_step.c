@@ -92,7 +92,7 @@ int build_step(Build *build)
     BfmError error = {.message = ""};
     bool ok = true;
     for (int t = 0; ok && t < build->store->count; t++) {
-        if (build->store->entries[t].role != TENSOR_PARAM)
+        if (build->store->entries[t].role != TENSOR_PARAM || build->store->entries[t].elsewhere)
             continue;
         const int form = form_get(build, &forms, &build->store->entries[t], &error);
         ok = form >= 0 && add_update(build, &forms.list.items[form], t, &error);

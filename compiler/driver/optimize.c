@@ -217,7 +217,7 @@ Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, c
     int64_t largest = 1;
     for (int i = 0; i < store->count && ok; i++) {
         StoreEntry *entry = &store->entries[i];
-        if (entry->role == TENSOR_PARAM && !frozen(driver->options, entry->path)) {
+        if (entry->role == TENSOR_PARAM && !entry->elsewhere && !frozen(driver->options, entry->path)) {
             ok = slot_new(optimizer, entry, &error);
             largest = entry->elements > largest && !engine_updates(engine) ? entry->elements : largest;
         }

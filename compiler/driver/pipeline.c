@@ -57,6 +57,24 @@ bool pipeline_evaluated(Driver *driver, ModelProgram *model, int *code)
     return pipeline_masked(driver, &plain, MODE_EVAL, model, code);
 }
 
+bool pipeline_others(Driver *driver, const ModelProgram *from, Mode mode, OtherModes *others, int *code)
+{
+    others->count = 0;
+    for (int m = 0; m < MODE_COUNT; m++) {
+        if ((Mode)m == mode)
+            continue;
+        const LowerOptions options = {.mode = (Mode)m};
+        const Lowered *lowered = lower_model(from->module, from->model, &options);
+        if (!lowered || diag_errors(driver->diags) > 0) {
+            *code = driver_diagnostics(driver);
+            *code = driver->json ? report_print(driver, report_new(driver), CODE_INPUT) : CODE_INPUT;
+            return false;
+        }
+        others->lowered[others->count++] = lowered;
+    }
+    return true;
+}
+
 void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified)
 {
     Lowered *lowered = model->lowered;

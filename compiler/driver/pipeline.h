@@ -4,6 +4,7 @@
 
 #include "codegen/compile.h"
 #include "driver/driver.h"
+#include "driver/store.h"
 #include "ir/ir.h"
 #include "lower/lower.h"
 
@@ -28,6 +29,8 @@ bool pipeline_again(Driver *driver, const ModelProgram *from, Mode mode, ModelPr
 bool pipeline_masked(Driver *driver, const ModelProgram *from, Mode mode, ModelProgram *model, int *code);
 /* For evaluation, whose last rows may be short: masked where what stands at a position can depend on positions behind it or on other rows. */
 bool pipeline_evaluated(Driver *driver, ModelProgram *model, int *code);
+/* The same model for all modes but `mode`. */
+bool pipeline_others(Driver *driver, const ModelProgram *from, Mode mode, OtherModes *others, int *code);
 /* Appends the derivative of all losses with respect to every parameter to the main unit. `simplified`: with the passes that engines other than
    the interpreter want around it; the interpreter takes the definitions as they are. */
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code);

@@ -55,15 +55,49 @@ static Store *store_allocate(Store *store, BfmError *error)
     return store;
 }
 
-Store *store_new(Arena *arena, const Lowered *lowered, bool wide, BfmError *error)
+static bool same_entry(const StoreEntry *a, const StoreEntry *b)
 {
-    const Program *program = lowered->program;
+    return a->role == b->role && a->rank == b->rank && memcmp(a->shape, b->shape, (size_t)a->rank * sizeof *a->shape) == 0;
+}
+
+static const char *entry_text(Arena *arena, const StoreEntry *entry)
+{
+    char shape[BFM_SHAPE_TEXT];
+    return arena_printf(arena, "a %s %s", entry->role == TENSOR_PARAM ? "parameter" : "state", bfm_shape_text(entry->rank, entry->shape, shape));
+}
+
+/* The parameters and states of one mode that the store does not have yet. */
+static bool mode_add(Arena *arena, Store *store, const Program *program, bool elsewhere, BfmError *error)
+{
+    const int known = store->count;
+    StoreEntry *entries = ARENA_ARRAY(arena, StoreEntry, known + program->main->formal_count + 1);
+    if (known > 0)
+        memcpy(entries, store->entries, (size_t)known * sizeof *entries);
+    store->entries = entries;
+    for (int f = 0; f < program->main->formal_count; f++) {
+        if (program->bindings[f].role == TENSOR_INPUT)
+            continue;
+        StoreEntry made, *found = elsewhere ? store_find(store, program->bindings[f].path) : NULL;
+        if (!entry_make(&made, &program->bindings[f], error))
+            return false;
+        made.elsewhere = elsewhere;
+        if (!found)
+            entries[store->count++] = made;
+        else if (!same_entry(found, &made))
+            return bfm_error_set(error, BFM_ERROR_INPUT, "%s is %s in one mode of the model and %s in another; they need different names", made.path, entry_text(arena, found),
+                                 entry_text(arena, &made));
+    }
+    return true;
+}
+
+Store *store_new(Arena *arena, const Lowered *lowered, const OtherModes *others, bool wide, BfmError *error)
+{
     Store *store = ARENA_NEW(arena, Store);
-    *store = (Store){.wide = wide, .entries = ARENA_ARRAY(arena, StoreEntry, program->main->formal_count + 1)};
-    for (int f = 0; f < program->main->formal_count; f++)
-        if (program->bindings[f].role != TENSOR_INPUT && !entry_make(&store->entries[store->count++], &program->bindings[f], error))
-            return NULL;
-    return store_allocate(store, error);
+    *store = (Store){.wide = wide};
+    bool ok = mode_add(arena, store, lowered->program, false, error);
+    for (int i = 0; others && ok && i < others->count; i++)
+        ok = mode_add(arena, store, others->lowered[i]->program, true, error);
+    return ok ? store_allocate(store, error) : NULL;
 }
 
 Store *store_from(Arena *arena, Interner *interner, const BfmSafetensors *file, bool wide, BfmError *error)
@@ -159,7 +193,7 @@ bool store_init(const Store *store, uint64_t seed, bool params, bool states, Bfm
     return true;
 }
 
-bool store_load(const Store *store, const BfmSafetensors *file, BfmError *error)
+bool store_load(const Store *store, const BfmSafetensors *file, bool whole, BfmError *error)
 {
     bool ok = true;
     const char **names = malloc((size_t)(store->count + 1) * sizeof *names);
@@ -168,7 +202,7 @@ bool store_load(const Store *store, const BfmSafetensors *file, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
     for (int i = 0; ok && i < store->count; i++) {
         const StoreEntry *entry = &store->entries[i];
-        if (entry->role != TENSOR_PARAM)
+        if (entry->role != TENSOR_PARAM || (entry->elsewhere && !whole && !bfm_safetensors_get(file, entry->path)))
             continue;
         const BfmTensor *tensor = bfm_safetensors_expect(file, entry->path, entry->rank, entry->shape, error);
         ok = tensor && bfm_tensor_finite(tensor, bfm_safetensors_path(file), error) &&

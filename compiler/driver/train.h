@@ -20,6 +20,7 @@ typedef struct Train {
     Driver *driver;
     RunFolder folder;
     ModelProgram model, eval_model;
+    OtherModes others;
     Recipe recipe;
     Ledger ledger; /* of one micro-batch */
     BfmDataset *data;

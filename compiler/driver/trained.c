@@ -25,7 +25,10 @@ int trained_open(Driver *driver, const char *argument, Mode mode, Trained *train
     *trained = (Trained){.run = NULL};
     if (!open_run(driver, argument, trained, &error) || !bfm_json_get_string(trained->run, trained->folder.json, "model", &name, &error))
         return driver_fail(driver, &error);
-    return pipeline_model(driver, arena_printf(driver->arena, "%s:%s", trained->folder.model, name), mode, &trained->model, &code) ? CODE_OK : code;
+    return pipeline_model(driver, arena_printf(driver->arena, "%s:%s", trained->folder.model, name), mode, &trained->model, &code) &&
+                   pipeline_others(driver, &trained->model, mode, &trained->others, &code)
+               ? CODE_OK
+               : code;
 }
 
 /* Layer states, as train names them in a checkpoint. */
@@ -44,8 +47,8 @@ static bool load_states(Driver *driver, const Trained *trained, BfmError *error)
 
 bool trained_load(Driver *driver, Trained *trained, BfmError *error)
 {
-    trained->store = store_new(driver->arena, trained->model.lowered, false, error);
-    return trained->store && store_load(trained->store, trained->checkpoint->model, error) && load_states(driver, trained, error);
+    trained->store = store_new(driver->arena, trained->model.lowered, &trained->others, false, error);
+    return trained->store && store_load(trained->store, trained->checkpoint->model, true, error) && load_states(driver, trained, error);
 }
 
 BfmTokenizer *trained_tokenizer(Driver *driver, const Trained *trained, BfmError *error)

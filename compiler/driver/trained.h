@@ -14,6 +14,7 @@ typedef struct Trained {
     RunFolder folder;
     json_t *run; /* run.json */
     ModelProgram model;
+    OtherModes others;
     BfmCheckpoint *checkpoint; /* the one named, else the newest that is whole */
     Store *store;              /* f32; after trained_load */
 } Trained;

@@ -158,7 +158,7 @@ static bool add_tensor(const StoreEntry *entry, BfmModelTensor *tensor, BfmError
 
 static bool add_tensors(Build *build, BfmError *error)
 {
-    build->store = store_new(build->driver->arena, build->model.lowered, false, error);
+    build->store = store_new(build->driver->arena, build->model.lowered, &build->others, false, error);
     if (!build->store)
         return false;
     build->tensors = ARENA_ARRAY(build->driver->arena, BfmModelTensor, build->store->count + 1);
@@ -281,6 +281,7 @@ static int build_model(Build *build, unsigned emits)
     if (!pipeline_model(driver, driver->options->arguments[0], MODE_TRAIN, &build->model, &code) || !pipeline_again(driver, &build->model, MODE_EVAL, &evaluated, &code) ||
         !pipeline_again(driver, &build->model, MODE_DECODE, &decoded, &code))
         return code;
+    build->others = (OtherModes){2, {evaluated.lowered, decoded.lowered}};
     build->prefix = build->model.model->name;
     if (!check_output(build, &error) || !find_runtime(build, &error))
         return driver_fail(driver, &error);

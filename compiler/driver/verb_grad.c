@@ -12,6 +12,7 @@
 typedef struct Grad {
     Driver *driver;
     ModelProgram model;
+    OtherModes others;
     Engine *engine;
     Store *store;
     Runner *runner;
@@ -21,7 +22,7 @@ typedef struct Grad {
 static bool read_weights(Grad *grad, BfmError *error)
 {
     BfmSafetensors *file = bfm_safetensors_open(option_text(grad->driver->options, OPT_WEIGHTS), error);
-    const bool ok = file && store_load(grad->store, file, error);
+    const bool ok = file && store_load(grad->store, file, false, error);
     bfm_safetensors_close(file);
     return ok;
 }
@@ -51,7 +52,7 @@ static bool run_model(Grad *grad, BfmError *error)
     const Options *options = grad->driver->options;
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     const uint64_t seed = (uint64_t)option_whole(options, OPT_SEED, 1);
-    grad->store = store_new(grad->driver->arena, grad->model.lowered, kind->wide, error);
+    grad->store = store_new(grad->driver->arena, grad->model.lowered, &grad->others, kind->wide, error);
     if (!grad->store || !read_weights(grad, error) || !store_init(grad->store, seed, false, true, error))
         return false;
     grad->engine = engine_new(grad->driver->arena, kind, kind->wide, (int)option_whole(options, OPT_THREADS, 0), error);
@@ -131,7 +132,8 @@ static int grad_model(Grad *grad)
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     int code;
     BfmError error;
-    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code))
+    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) ||
+        !pipeline_others(grad->driver, &grad->model, MODE_TRAIN, &grad->others, &code))
         return code;
     if (!read_tokens(grad, &error))
         return driver_fail(grad->driver, &error);

@@ -24,7 +24,8 @@ static int read_model(Train *train)
 {
     Driver *driver = train->driver;
     int code;
-    if (!pipeline_model(driver, driver->options->arguments[0], MODE_TRAIN, &train->model, &code) || !pipeline_again(driver, &train->model, MODE_EVAL, &train->eval_model, &code))
+    if (!pipeline_model(driver, driver->options->arguments[0], MODE_TRAIN, &train->model, &code) || !pipeline_again(driver, &train->model, MODE_EVAL, &train->eval_model, &code) ||
+        !pipeline_others(driver, &train->model, MODE_TRAIN, &train->others, &code))
         return code;
     train->leaky = evaluate_is_leaky(driver->arena, train->eval_model.lowered);
     if (!pipeline_evaluated(driver, &train->eval_model, &code))
@@ -87,7 +88,7 @@ static int compile_model(Train *train, BfmError *error)
     pipeline_evaluation(&train->eval_model, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
         return code;
-    train->store = store_new(driver->arena, train->model.lowered, kind->wide, error);
+    train->store = store_new(driver->arena, train->model.lowered, &train->others, kind->wide, error);
     train->engine = train->store ? engine_new(driver->arena, kind, kind->wide, (int)option_whole(driver->options, OPT_THREADS, 0), error) : NULL;
     if (!train->engine)
         return driver_fail(driver, error);
@@ -115,7 +116,7 @@ static bool init_from(Train *train, const char *path, BfmError *error)
 {
     const char *inner = arena_printf(train->driver->arena, "%s/model.safetensors", path);
     BfmSafetensors *file = bfm_safetensors_open(bfm_path_exists(inner) ? inner : path, error);
-    const bool ok = file && store_load(train->store, file, error);
+    const bool ok = file && store_load(train->store, file, true, error);
     bfm_safetensors_close(file);
     return ok;
 }

@@ -6,7 +6,7 @@
 #include "lower/space.h"
 #include "sema/module.h"
 
-typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE } Mode;
+typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE, MODE_COUNT } Mode;
 
 typedef struct LowerOptions {
     Mode mode;

@@ -284,7 +284,7 @@ static bool prepare(Probe *probe)
     probe->plain = probe->lowered && bfm_safetensors_metadata(probe->file, "reach") ? lower(probe, mode) : NULL;
     if (!probe->lowered || !differentiate(probe, probe->lowered->program, yes(probe, "gradient")) || (probe->plain && !differentiate(probe, probe->plain->program, false)))
         return false;
-    probe->store = store_new(probe->arena, probe->lowered, probe->command->wide, &probe->error);
+    probe->store = store_new(probe->arena, probe->lowered, NULL, probe->command->wide, &probe->error);
     if (!probe->store || !all_known(probe) || !fill_store(probe))
         return false;
     const DimEnv env = {.value = {[DIM_B] = probe->batch, [DIM_L] = probe->length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}};
