@@ -55,6 +55,22 @@ bool formal_holds_positions(const UnitReach *reach, int tracked)
     return reach->unit->tensors[id].role == TENSOR_INPUT && (info->position_count > 0 || info->row_axis >= 0);
 }
 
+/* In a program of one position there is no other to read, and its length is always the same. */
+static void one_position(const UnitReach *reach, int tensor)
+{
+    TensorInfo *info = &reach->tensors[tensor];
+    if (reach->unit->program->most[DIM_L] != 1)
+        return;
+    info->ext &= ~(1u << DIM_L);
+    info->place_ext &= ~(1u << DIM_L);
+    for (int f = 0; f < reach->tracked_count; f++)
+        for (int k = 0; k < POSITION_AXES_MAX; k++) {
+            Reach *to = &info->reach[f];
+            to->own[k] = to->own[k].empty ? INTERVAL_EMPTY : INTERVAL_ZERO;
+            to->cross[k] = to->cross[k].empty ? INTERVAL_EMPTY : INTERVAL_ZERO;
+        }
+}
+
 /* ---- one read ---- */
 
 static bool same_row(const TensorInfo *to, const Where *out, const TensorInfo *from, const Where *where)
@@ -233,13 +249,21 @@ UnitReach unit_reach(Arena *arena, const ProgramEffects *callees, const Unit *un
     an.reach.tensors = ARENA_ARRAY(arena, TensorInfo, unit->tensor_count + 1);
     for (int i = 0; i < unit->tensor_count; i++)
         an.reach.tensors[i] = tensor_info(&an, i);
-    for (int f = 0; f < an.reach.tracked_count; f++)
+    for (int f = 0; f < an.reach.tracked_count; f++) {
         formal_reach(&an, f);
+        one_position(&an.reach, unit->formals[an.reach.tracked[f]]);
+    }
     for (int i = 0; i < unit->op_count; i++) {
-        if (unit->ops[i].kind == OP_CALL)
-            call_effects(&an, &unit->ops[i]);
+        const Op *op = &unit->ops[i];
+        if (op->kind == OP_CALL)
+            call_effects(&an, op);
         else
-            op_effects(&an, &unit->ops[i]);
+            op_effects(&an, op);
+        for (int r = 0; op->kind == OP_CALL && r < op->result_count; r++)
+            if (op->results[r] >= 0)
+                one_position(&an.reach, op->results[r]);
+        if (op->kind != OP_CALL)
+            one_position(&an.reach, op->out.tensor);
     }
     return an.reach;
 }
