@@ -10,6 +10,7 @@ typedef struct Counter {
     Arena *arena;
     const Program *program;
     DimEnv env;
+    DimEnv full;     /* sizes at which what a token meets is counted */
     UnitCost *units; /* parallel to program->units, those counted so far */
     int unit_count;
 } Counter;
@@ -186,12 +187,12 @@ static void find_normalised(UnitCounter *uc)
 
 static IndexSet written_indices(const Op *op) { return index_set_access(&op->out); }
 
-/* Indices that run over the batch or the positions themselves. */
-static IndexSet token_indices(const UnitCounter *uc, const Op *op)
+/* Indices that run over the batch or the positions, or over what is chosen of them: a half, one in four. */
+static IndexSet token_indices(const Op *op)
 {
     IndexSet set = 0;
     for (int i = 0; i < op->index_count; i++)
-        if (op->indices[i].extent == dim_symbol(uc->unit->program->dims, DIM_B) || op->indices[i].extent == dim_symbol(uc->unit->program->dims, DIM_L))
+        if (dim_uses(op->indices[i].extent, DIM_B) || dim_uses(op->indices[i].extent, DIM_L))
             set |= (IndexSet)1 << i;
     return set;
 }
@@ -204,7 +205,7 @@ static double tokens_of(const UnitCounter *uc, const Op *op)
         rows = rows || dim_uses(op->indices[i].extent, DIM_B);
         positions = positions || dim_uses(op->indices[i].extent, DIM_L);
     }
-    const DimEnv *env = &uc->all->env;
+    const DimEnv *env = &uc->all->full;
     return rows ? (double)env->value[DIM_B] * (double)env->value[DIM_L] : positions ? (double)env->value[DIM_L] : 1;
 }
 
@@ -220,11 +221,11 @@ static int formal_of(const Unit *unit, int tensor)
 static void product_factor(UnitCounter *uc, const Op *op, const Access *access)
 {
     const int formal = formal_of(uc->unit, access->tensor);
-    const IndexSet own = index_set_access(access), tokens = token_indices(uc, op);
+    const IndexSet own = index_set_access(access), tokens = token_indices(op);
     if (formal < 0 || uc->unit->tensors[access->tensor].role != TENSOR_PARAM || !(own & ~written_indices(op)))
         return;
     ParamCost *param = &uc->cost->formals[formal];
-    const double met = volume_points(op, own | tokens, &uc->all->env) / tokens_of(uc, op);
+    const double met = volume_points(op, own | tokens, &uc->all->full) / tokens_of(uc, op);
     param->use = PARAM_PRODUCT;
     param->activated = fmin((double)param->elements, fmax(param->activated, met));
 }
@@ -512,14 +513,9 @@ static CallCost call_cost(const Counter *all, const Unit *main, int number, cons
     return call;
 }
 
-ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length)
+static ProgramCost *count(Arena *arena, const Program *program, const DimEnv *env, const DimEnv *full)
 {
-    return program_cost_at(arena, program, &(DimEnv){.value = {[DIM_B] = batch, [DIM_L] = length}});
-}
-
-ProgramCost *program_cost_at(Arena *arena, const Program *program, const DimEnv *env)
-{
-    Counter all = {.arena = arena, .program = program, .env = *env, .units = ARENA_ARRAY(arena, UnitCost, program->unit_count + 1)};
+    Counter all = {.arena = arena, .program = program, .env = *env, .full = *full, .units = ARENA_ARRAY(arena, UnitCost, program->unit_count + 1)};
     const Unit *main = program->main;
     ProgramCost *cost = ARENA_NEW(arena, ProgramCost);
     cost->batch = env->value[DIM_B];
@@ -538,3 +534,11 @@ ProgramCost *program_cost_at(Arena *arena, const Program *program, const DimEnv 
         count_param(&cost->counts, &cost->params[f]);
     return cost;
 }
+
+ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length)
+{
+    const DimEnv env = {.value = {[DIM_B] = batch, [DIM_L] = length}}, full = {.value = {[DIM_B] = batch, [DIM_L] = program->most[DIM_L] > 0 ? program->most[DIM_L] : length}};
+    return count(arena, program, &env, &full);
+}
+
+ProgramCost *program_cost_at(Arena *arena, const Program *program, const DimEnv *env) { return count(arena, program, env, env); }

@@ -4,7 +4,7 @@
    Parameters are told apart by use. PRODUCT: a factor of a sum of products over one of its own indices: the matrices that multiply, which is what the
    literature counts. TABLE: one of its axes is the vocabulary: an integer input of the model points into it, or into what is made along it. OTHER: gains,
    biases, tables of scores.
-   Activated: elements of PRODUCT parameters that one token meets, on average. Where an integer chooses a part, the pairs that exist at most are counted:
+   Activated: elements of PRODUCT parameters that one token meets, on average over a sequence as long as the context, whatever the length. Where an integer chooses a part, the pairs that exist at most are counted:
    k of the parts for k choices, the slots offered for as many slots.
    Arithmetic: 2 per multiply-add, other scalars as ops.def says; points cut off by affine conditions do not count, points cut off by data do. A value that
    depends on some indices only counts once for those. Only what results and losses need counts. */
@@ -74,7 +74,7 @@ typedef struct ProgramCost {
 } ProgramCost;
 
 ProgramCost *program_cost(Arena *arena, const Program *program, int64_t batch, int64_t length);
-/* The same at these values of all run-time symbols. */
+/* The same at these values of all run-time symbols, what a token meets too. */
 ProgramCost *program_cost_at(Arena *arena, const Program *program, const DimEnv *env);
 static inline int64_t counts_total(Counts counts) { return counts.products + counts.tables + counts.others; }
 

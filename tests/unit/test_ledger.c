@@ -117,6 +117,36 @@ static void test_shared(void **state)
     loaded_free(&loaded);
 }
 
+/* Half of the positions meet the inner layer, and an odd half of what a shorter length would choose is none of a token's business. */
+static void test_chosen_positions(void **state)
+{
+    (void)state;
+    Loaded loaded = loaded_text("use std.layers\n"
+                                "layer half(x[b, l, d]; inner: layer = ffn(hidden = 8)) -> [b, l, d] {\n"
+                                "    let pick[b, k] = top[l; ceil(size(l) / 2)](x[b, l, 0])\n"
+                                "    let z[b, k, i] = x[b, pick[b, k], i]\n"
+                                "    let f = inner(z)\n"
+                                "    y[b, pick[b, k], o] += f[b, k, o]\n"
+                                "    return out[b, l, o] = y[b, l, o]\n"
+                                "}\n"
+                                "layer pooled(x[b, l, d]) -> [b, l, d] {\n"
+                                "    param w[d, d] ~ normal(0, 1)\n"
+                                "    let z[b, p in 0 ..< size(l) / 4, c] = mean[s in 0 ..< 4] x[b, (p, s), c]\n"
+                                "    let h[b, p, c] = sum[i] z[b, p, i] * w[i, c]\n"
+                                "    return y[b, l, c] = x[b, l, c] + (mean[p] h[b, p, c])\n"
+                                "}\n"
+                                "model m {\n vocab = 11 context = 16\n embed(d = 16)\n half()\n pooled()\n head(tied = true)\n}\n");
+    const Lowered *lowered = lowered_model(&loaded, "m", MODE_TRAIN);
+    static const int64_t lengths[] = {16, 8, 5, 1};
+    for (size_t k = 0; k < sizeof lengths / sizeof *lengths; k++) {
+        const ProgramCost *cost = program_cost(loaded.arena, lowered->program, 3, lengths[k]);
+        assert_number(call_named(cost, "half_0")->activated, 2 * 16 * 8 / 2.0);
+        assert_number(call_named(cost, "pooled_0")->activated, 16 * 16 / 4.0);
+        assert_number(cost->counts.activated, 128 + 64);
+    }
+    loaded_free(&loaded);
+}
+
 /* ---- arithmetic ---- */
 
 /* Two matrices, each 2 d h a token forward and twice that backward; the rest is small. */
@@ -235,7 +265,7 @@ static void test_points(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_published_counts), cmocka_unit_test(test_lines),         cmocka_unit_test(test_shared),
+        cmocka_unit_test(test_published_counts), cmocka_unit_test(test_lines),         cmocka_unit_test(test_shared), cmocka_unit_test(test_chosen_positions),
         cmocka_unit_test(test_products),         cmocka_unit_test(test_fixed_metrics), cmocka_unit_test(test_points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
