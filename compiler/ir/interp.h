@@ -3,6 +3,7 @@
 #define BFM_IR_INTERP_H
 
 #include "ir/ir.h"
+#include "support/vec.h"
 
 typedef enum { INTERP_F64, INTERP_F32 } InterpPrecision; /* F32 rounds every scalar result and sum to float */
 
@@ -13,10 +14,19 @@ typedef struct Value {
     int32_t *integer;
 } Value;
 
+/* The values of every `stop`, in the order in which they are computed: a run writes them down, others take them from there, so that they see what hides
+   behind a stop as it was. The sizes must be the same. */
+typedef struct StopTape {
+    VEC(double) values;
+    int taken; /* while `frozen`: how many of them; set to 0 before a run */
+    bool frozen;
+} StopTape;
+
 typedef struct InterpContext {
     InterpPrecision precision;
     DimEnv env;
     uint64_t seed, step; /* keys of draws */
+    StopTape *stops;     /* NULL: a stop is its operand */
     /* Teacher forcing: if set, called after each integer tensor is computed; may overwrite `value` and returns false to stop. */
     bool (*replay)(void *user, const Unit *unit, int tensor, Value *value);
     void *user;

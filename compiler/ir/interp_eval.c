@@ -64,6 +64,16 @@ static void eval_operator(ExprKind kind, const double *a, const double *b, const
 #undef B
 #undef C
 
+static void eval_stop(StopTape *stops, int count, double *values)
+{
+    for (int i = 0; i < count && !stops->frozen; i++)
+        vec_push(&stops->values, values[i]);
+    for (int i = 0; i < count && stops->frozen; i++) {
+        BFM_ASSERT(stops->taken < stops->values.count);
+        values[i] = stops->values.items[stops->taken++];
+    }
+}
+
 static void eval_node(BoundOp *bound, int id, int count)
 {
     const Expr *expr = &bound->op->exprs[id];
@@ -91,6 +101,8 @@ static void eval_node(BoundOp *bound, int id, int count)
                 values[i] = (double)fmaf((float)args[0][i], (float)args[1][i], (float)args[2][i]);
         else
             eval_operator(expr->kind, args[0], args[1], args[2], count, values);
+        if (expr->kind == EXPR_STOP && bound->run->context->stops)
+            eval_stop(bound->run->context->stops, count, values);
     }
     if (bound->run->context->precision == INTERP_F32)
         for (int i = 0; i < count; i++)
