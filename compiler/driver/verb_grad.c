@@ -132,8 +132,7 @@ static int grad_model(Grad *grad)
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     int code;
     BfmError error;
-    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) ||
-        !pipeline_others(grad->driver, &grad->model, MODE_TRAIN, &grad->others, &code))
+    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) || !pipeline_others(grad->driver, &grad->model, MODE_TRAIN, &grad->others, &code))
         return code;
     if (!read_tokens(grad, &error))
         return driver_fail(grad->driver, &error);

@@ -116,6 +116,16 @@ RESUMED = """use std.layers
 use std.routers
 use std.recipes
 
+layer of_one_mode(x[b, l, d]) -> [b, l, d] {
+    if mode == train {
+        param a[d] = 0.5
+        return y[b, l, o] = x[b, l, o] * a[o]
+    } else {
+        param e[d] = 0.25
+        return y[b, l, o] = x[b, l, o] * e[o]
+    }
+}
+
 model m {
     vocab   = 256
     context = 16
@@ -193,5 +203,6 @@ for case in ("dense_rope", "dense_untied"):
     check_golden(case)
 check_init_and_step()
 check_resume("adamw(rate = 0.01)", "moe(experts = 4, hidden = 16, act = gelu, router = loss_free(k = 1, capacity = 2, group = batch))")
+check_resume("adamw(rate = 0.01)", "of_one_mode()")
 check_resume("adafactor(rate = 0.01, beta1 = 0.9, decay = power)", "ffn(hidden = 32, act = gelu)", "schedule = cosine(warmup = 2, floor = 0.1)")
 print("ok")
