@@ -34,14 +34,16 @@ static bool ends_quantity(const char *c) {
     return *c == '=' && c[1] != '=';
 }
 
-static void open_bracket(ParseContext *parse, Token token, char c) {
+/* False where it is too deep: the text ends there. */
+static bool open_bracket(ParseContext *parse, Token token, char c) {
     if (parse->depth == PARSE_NESTING_MAX) {
         if (!parse->too_deep) diag_add(parse->diags, DIAG_E0106, token.span, "brackets nested more than %d deep", PARSE_NESTING_MAX);
         parse->too_deep = parse->broken = true;
-        return;
+        return false;
     }
     parse->brackets[parse->depth++] = (Bracket){c, token.span};
     if (c == '{') parse->braces++;
+    return true;
 }
 
 /* A closing brace also closes the parentheses left open inside it; a closing parenthesis never closes a brace. */
@@ -63,9 +65,11 @@ static Token bracket_token(ParseContext *parse, const char *begin) {
     case '(':
         /* At the start of a line and directly inside braces it begins something new: it does not call the name that ended the line before. */
         if (parse->line_start && (parse->depth == 0 || parse->brackets[parse->depth - 1].open == '{')) token.kind = TOKEN_LINE_PAREN;
-        open_bracket(parse, token, '(');
+        if (!open_bracket(parse, token, '(')) token.kind = TOKEN_END;
         break;
-    case '[': case '{': open_bracket(parse, token, *begin); break;
+    case '[': case '{':
+        if (!open_bracket(parse, token, *begin)) token.kind = TOKEN_END;
+        break;
     case ')': close_bracket(parse, '('); break;
     case ']': close_bracket(parse, '['); break;
     case '}': close_bracket(parse, '{'); break;

@@ -1,6 +1,6 @@
 /* The grammar. Newlines do not matter, with one exception made by the lexer: a `(` that begins a line directly inside braces (LINE_PAREN) calls nothing.
    Sequences have no separators: an expression ends where no operator continues it. Actions only build trees (compiler/parse/build.c).
-   Recovery: every pair of braces takes `error SYNC`; after an error the token source (compiler/parse/parse.c) skips to where a line of that brace level begins and says SYNC. */
+   Recovery: every pair of braces takes `error SYNC`; after an error the token source (compiler/parse/recover.c) skips to where a line of that brace level begins and says SYNC. */
 %define api.pure full
 %define api.prefix {bfm_yy}
 %define api.token.prefix {TOKEN_}
@@ -83,7 +83,7 @@ static Token no_token(void) { return (Token){0}; }
 
 start: START_FILE items END           { parse->root = $items; }
      | START_EXPRESSION expr END      { parse->root = $expr; }
-     | START_EXPRESSION error SYNC END { parse->root = build_error(parse, @$); }
+     | START_EXPRESSION error SYNC { yyerrok; } END { parse->root = build_error(parse, @$); }
      ;
 
 items: %empty                         { $$ = parse->items = EMPTY(@$); }
@@ -149,7 +149,7 @@ param: name                           { $$ = MAKE(INPUT, @$, &$name, 0, NULL, NU
 
 type: name alternative                { $$ = build_type(parse, @$, &$name, &$alternative); }
     | '{' names '}' alternative       { $$ = build_choice_type(parse, @$, $names, &$alternative); }
-    | '{' error SYNC '}'              { $$ = build_error(parse, @$); yyerrok; }
+    | '{' error SYNC { yyerrok; } '}'              { $$ = build_error(parse, @$); }
     ;
 alternative: %empty                   { $$ = no_token(); } | '|' name { $$ = $name; } ;
 names: name                           { $$ = PUSH(EMPTY(@$), LEAF(NAME, @name, &$name, 0)); }
@@ -280,7 +280,7 @@ choice_item: setting | domain ;
 setting: name '=' expr                { $$ = MAKE(SETTING, @$, &$name, 0, $expr); } ;
 domain: name IN set                   { $$ = MAKE(DOMAIN, @$, &$name, 0, $set); } ;
 set: '{' exprs_opt '}'                { $$ = MAKE(SET, @$, NULL, 0, $exprs_opt); }
-    | '{' error SYNC '}'              { $$ = build_error(parse, @$); yyerrok; }
+    | '{' error SYNC { yyerrok; } '}'              { $$ = build_error(parse, @$); }
     | expr[low] RANGE expr[high]      { $$ = MAKE(RANGE, @$, NULL, 0, $low, $high); }
     ;
 settings: %empty                      { $$ = EMPTY(@$); }
@@ -365,7 +365,7 @@ if_value: IF expr[c] arm[a] ELSE arm[b] { $$ = MAKE(IF_VALUE, @$, NULL, 0, $c, $
     | IF expr[c] arm[a] ELSE if_value[b] { $$ = MAKE(IF_VALUE, @$, NULL, 0, $c, $a, $b); }
     ;
 arm: '{' expr '}'                     { $$ = $expr; }
-    | '{' error SYNC '}'              { $$ = build_error(parse, @$); yyerrok; }
+    | '{' error SYNC { yyerrok; } '}'              { $$ = build_error(parse, @$); }
     ;
 
 args_opt: %empty                      { $$ = EMPTY(@$); } | args ;
@@ -383,6 +383,21 @@ exprs: expr                           { $$ = PUSH(EMPTY(@$), $expr); }
 
 %%
 
+static bool shifts_error(yy_state_t state) {
+    const int at = yypact[state] + YYSYMBOL_YYerror;
+    return !yypact_value_is_default(yypact[state]) && at >= 0 && at <= YYLAST && yycheck[at] == YYSYMBOL_YYerror && yytable[at] > 0;
+}
+
+/* `}` less `{` on the stack above the innermost state that takes an error, which is where Bison goes back to; the first state takes one. */
+static int braces_to_pop(const yypcontext_t *context) {
+    int braces = 0;
+    for (const yy_state_t *state = context->yyssp; !shifts_error(*state); state--) {
+        const yysymbol_kind_t symbol = YY_ACCESSING_SYMBOL(*state);
+        braces += (symbol == YYTRANSLATE('}')) - (symbol == YYTRANSLATE('{'));
+    }
+    return braces;
+}
+
 /* What was found and what could stand there, by the names of the tokens; parse.c makes the message. */
 static int yyreport_syntax_error(const yypcontext_t *context, ParseContext *parse) {
     yysymbol_kind_t expected[YYNTOKENS];
@@ -390,6 +405,6 @@ static int yyreport_syntax_error(const yypcontext_t *context, ParseContext *pars
     int count = yypcontext_expected_tokens(context, expected, YYNTOKENS);
     if (count < 0) return count;
     for (int i = 0; i < count; i++) names[i] = yysymbol_name(expected[i]);
-    parse_syntax_error(parse, names, count);
+    parse_syntax_error(parse, names, count, braces_to_pop(context));
     return 0;
 }

@@ -81,10 +81,8 @@ enum { AST_SUM, AST_MAX, AST_MIN, AST_MEAN, AST_LSE, AST_REDUCTIONS };
 /* node->op of UNARY and BINARY */
 enum { AST_NEG, AST_NOT, AST_ADD, AST_SUB, AST_MUL, AST_DIV, AST_MOD, AST_POW, AST_EQ, AST_NE, AST_LT, AST_LE, AST_GT, AST_GE, AST_AND, AST_OR, AST_IMPLIES, AST_OPERATORS };
 
-/* Layout that the formatter keeps; no part of a node's identity. */
-enum { NODE_PARENS = 1, NODE_ONE_LINE = 2, NODE_BLANK_BEFORE = 4, NODE_BLANK_AFTER_DOC = 8 };
-
-enum { AST_HEIGHT_MAX = 1000 }; /* deeper trees are refused by the parser: passes may recurse */
+/* Layout that the formatter keeps; no part of a node's identity. BROKEN: an item whose text is in error, set by the module that loads it. */
+enum { NODE_PARENS = 1, NODE_ONE_LINE = 2, NODE_BLANK_BEFORE = 4, NODE_BLANK_AFTER_DOC = 8, NODE_BROKEN = 16 };
 
 typedef struct Node Node;
 struct Node {

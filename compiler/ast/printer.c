@@ -239,27 +239,29 @@ static void emit_head(Printer *printer, const Node *node, int column)
 
 static void emit_node(Printer *printer, const Node *node, int pad);
 
-/* How wide names are in the run of settings that item `i` belongs to. */
-static int run_width(const Node *list, int i)
+/* The run of settings that begins at item `i`: where it ends, and how wide names are in it. */
+static int run_end(const Node *list, int i, int *width)
 {
-    int begin = i, end = i + 1, width = 0;
-    while (begin > 0 && flat_name_width(list->kids[begin - 1]) && !list->kids[begin]->doc && !(list->kids[begin]->layout & NODE_BLANK_BEFORE))
-        begin--;
-    while (end < list->count && flat_name_width(list->kids[end]) && !list->kids[end]->doc && !(list->kids[end]->layout & NODE_BLANK_BEFORE))
+    int end = i;
+    *width = 0;
+    while (end < list->count && flat_name_width(list->kids[end]) && (end == i || (!list->kids[end]->doc && !(list->kids[end]->layout & NODE_BLANK_BEFORE)))) {
+        if (flat_name_width(list->kids[end]) > *width)
+            *width = flat_name_width(list->kids[end]);
         end++;
-    for (int j = begin; j < end; j++)
-        if (flat_name_width(list->kids[j]) > width)
-            width = flat_name_width(list->kids[j]);
-    return width;
+    }
+    return end;
 }
 
 static void emit_items(Printer *printer, const Node *list)
 {
+    int end = 0, width = 0;
     for (int i = 0; i < list->count; i++) {
         const Node *item = list->kids[i];
         if (i > 0 && (item->layout & NODE_BLANK_BEFORE))
             str_push(printer->out, '\n');
-        emit_node(printer, item, flat_name_width(item) ? run_width(list, i) : 0);
+        if (i >= end)
+            end = run_end(list, i, &width);
+        emit_node(printer, item, i < end ? width : 0);
     }
     if (list->tail && list->count > 0 && (list->layout & NODE_BLANK_BEFORE))
         str_push(printer->out, '\n');

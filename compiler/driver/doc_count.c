@@ -194,8 +194,9 @@ void count_symbolically(Arena *arena, int variable_count, const Variable *variab
     for (int v = 0; v < variable_count; v++)
         counted->names[v] = variables[v].name;
     double values[COUNT_KINDS];
-    const bool usual = function(context, NULL, values);
-    for (int k = 0; usual && k < COUNT_KINDS; k++)
+    if (!function(context, NULL, values)) /* it cannot be elaborated as it stands */
+        return;
+    for (int k = 0; k < COUNT_KINDS; k++)
         counted->count[k].value = values[k];
     int tall = 0;
     for (int v = 0; v < variable_count; v++)

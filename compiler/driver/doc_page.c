@@ -61,7 +61,11 @@ DocFile *doc_file_new(Driver *driver, const char *path, int *code)
             entry->comment = doc_comment(driver->arena, entry->node, doc_attributes(module, entry->node));
             entry_count(file, entry);
         }
-    return file;
+    *code = diag_errors(driver->diags) > 0 ? driver_diagnostics(driver) : CODE_OK;
+    if (*code == CODE_OK)
+        return file;
+    doc_file_free(file);
+    return NULL;
 }
 
 void doc_file_free(DocFile *file)

@@ -275,6 +275,7 @@ static bool check_arguments(Lower *lw, const Node *definition, const Node *attri
             if (list_at(arguments, k)->kind == NODE_ARG && list_at(arguments, k)->name == argument->name) {
                 diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, argument->span, "`%s` is given twice", argument->name), list_at(arguments, k)->span, "first here");
                 ok = false;
+                break;
             }
     }
     return ok;
@@ -320,6 +321,8 @@ static bool bind_one(Lower *lw, const Node *definition, const Node *attribute, c
 
 bool attributes_bind(Lower *lw, const Node *definition, const Node *attributes, const Node *call, const DefValue *bound, Scope *outer, Scope *scope, Span span)
 {
+    if (module_malformed(lw->module, definition))
+        return false;
     if (definition->kind == NODE_DEFINITION && attributes == definition->kids[DEFINITION_PARAMS])
         attributes = attributes_shared(lw, definition);
     bool ok = check_arguments(lw, definition, attributes, call, outer);

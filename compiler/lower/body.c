@@ -7,7 +7,6 @@
 #include <string.h>
 
 enum { RESULTS_MAX = 8 };
-static const int64_t PARAMETER_ELEMENTS_MAX = (int64_t)1 << 40;
 
 void body_free(Body *body) { vec_free(&body->labels); }
 
@@ -170,7 +169,7 @@ static void init_index(OpCtx *ctx, const Node *entry, const Axis *axis, int numb
         const Val low = eval_const(lw, ctx->scope, entry->kids[INDEX_LOW]);
         range.low = low.dim && !dim_is(low.dim, 0) ? low.dim : NULL;
     }
-    target_axes_push(target, ctx_index(ctx, entry->kind == NODE_INDEX ? entry->name : symbol_printf(lw, "axis%d", number), &range));
+    (void)target_axes_push(target, ctx_index(ctx, entry->kind == NODE_INDEX ? entry->name : symbol_printf(lw, "axis%d", number), &range));
 }
 
 /* Ranges that are written with run-time sizes are no expression: they are looked for in what came out. */
@@ -603,7 +602,7 @@ static void bound_tensor(Body *body, const Node *target, LTensor *tensor) { bind
 
 void statement(Body *body, const Node *node)
 {
-    if (body->failed)
+    if (body->failed || !expansion_statement(body->lw, node))
         return;
     if (body->returned) {
         diag_add(body->lw->diags, DIAG_E0412, node->span, "this stands after the return of `%s`", body->node->name);

@@ -192,6 +192,7 @@ static Val function_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, 
         diag_add(lw->diags, DIAG_E0413, node->span, "`%s` calls itself", function->name);
         return val_poison();
     }
+    const bool outermost = expansion_enter(lw, function->name, node->span);
     Scope *inner = scope_new(lw, NULL);
     for (int i = 0; i < list_count(inputs); i++) {
         const Node *from = argument(node, i);
@@ -205,6 +206,7 @@ static Val function_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, 
     Val result = eval(lw, ctx, inner, body);
     if (ctx)
         ctx->indices.count = hidden;
+    expansion_leave(lw, outermost);
     lw->depth--;
     return result;
 }

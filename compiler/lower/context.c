@@ -14,10 +14,14 @@ OpCtx ctx_begin(Body *body, Scope *scope, OpKind kind, OpCtx *parent)
 
 void ctx_free(OpCtx *ctx) { vec_free(&ctx->indices); }
 
+/* One more than may be is an error; the last then stands for it, in a program that nobody runs. */
 static int add_index(OpCtx *ctx, Symbol name, Dim extent)
 {
-    BFM_ASSERT(ctx->ob.op.index_count < 60);
-    return op_index(&ctx->ob, name, extent);
+    if (ctx->ob.op.index_count < OPERATION_INDICES_MAX)
+        return op_index(&ctx->ob, name, extent);
+    diag_add(ctx->body->lw->diags, DIAG_E0404, ctx->body->node ? ctx->body->node->name_span : span_none(),
+             "a definition here runs over more than %d indices, those of reductions and of the parts of compound axes counted", OPERATION_INDICES_MAX);
+    return OPERATION_INDICES_MAX - 1;
 }
 
 IndexBinding *ctx_index(OpCtx *ctx, Symbol name, const Axis *axis)
@@ -197,12 +201,14 @@ LTensor *ltensor_new(Lower *lw, Symbol name, int id)
     return tensor;
 }
 
-void target_axes_push(TargetAxes *axes, const IndexBinding *binding)
+bool target_axes_push(TargetAxes *axes, const IndexBinding *binding)
 {
-    BFM_ASSERT(axes->rank < TENSOR_AXES_MAX && axes->id_count + binding->axis.parts <= TENSOR_AXES_MAX * 2);
+    if (axes->rank >= TENSOR_AXES_MAX || axes->id_count + binding->axis.parts > TENSOR_AXES_MAX * 2)
+        return false;
     axes->axes[axes->rank++] = binding->axis;
     for (int i = 0; i < binding->axis.parts; i++)
         axes->ids[axes->id_count++] = binding->ids[i];
+    return true;
 }
 
 LTensor *ctx_tensor(Lower *lw, OpCtx *ctx, Symbol name, const TargetAxes *axes, bool integer, const Axis *points_into, Span span)
@@ -259,6 +265,7 @@ LTensor *ctx_finish(Lower *lw, OpCtx *ctx, Symbol name, int body_expr, const Tar
     LTensor *tensor = ctx_tensor(lw, ctx, name, axes, integer, points_into, span);
     if (partial)
         guard_existence(ctx);
+    element_bounded(lw, ctx, body_expr, tensor->id, name, span);
     ob->op.body = body_expr;
     ob->op.out = ctx_access(lw, ctx, tensor, axes);
     ob->op.span = span;
@@ -273,6 +280,6 @@ int read_at(Lower *lw, OpCtx *ctx, const LTensor *tensor, const IndexBinding *bi
 {
     TargetAxes axes = {0};
     for (int i = 0; i < count; i++)
-        target_axes_push(&axes, &bindings[i]);
+        (void)target_axes_push(&axes, &bindings[i]);
     return expr_read(&ctx->ob, ctx_access(lw, ctx, tensor, &axes));
 }

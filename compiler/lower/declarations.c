@@ -132,9 +132,12 @@ static void check_setting(Lower *lw, const KnownSetting *known, const Node *sett
 
 static void check_twice(Lower *lw, const Node *items, int at)
 {
-    for (int i = 0; i < at; i++)
-        if (list_at(items, i)->kind == NODE_SETTING && list_at(items, i)->name == list_at(items, at)->name)
-            diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, list_at(items, at)->span, "`%s` is set twice", list_at(items, at)->name), list_at(items, i)->span, "first here");
+    const Node *item = list_at(items, at);
+    int first = 0;
+    while (list_at(items, first)->kind != NODE_SETTING || list_at(items, first)->name != item->name)
+        first++;
+    if (first < at)
+        diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, item->span, "`%s` is set twice", item->name), list_at(items, first)->span, "first here");
 }
 
 static const Node *setting_of(const Node *items, const char *name)
@@ -231,9 +234,10 @@ Spaces lower_declarations(const Module *module)
     lw.dims = lw.program->dims;
     standard_settings(&lw);
     for (int i = 0; i < module->item_count; i++) {
-        if (module->items[i].file != 0)
+        if (module->items[i].file != 0 || module_malformed(module, module->items[i].node))
             continue;
         const Node *item = module->items[i].node;
+        expansion_begin(&lw);
         switch ((int)item->kind) {
         case NODE_RECIPE: check_recipe(&lw, item); break;
         case NODE_SEARCH: check_search(&lw, item); break;

@@ -18,11 +18,35 @@ const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node)
     return node;
 }
 
+static int count_names(const Node *entry)
+{
+    int count = 0;
+    if (entry->kind != NODE_TUPLE)
+        return 1;
+    for (int i = 0; i < list_count(entry->kids[TUPLE_PARTS]); i++)
+        count += count_names(list_at(entry->kids[TUPLE_PARTS], i));
+    return count;
+}
+
+static bool left_bounded(Lower *lw, const Node *entries)
+{
+    int names = 0;
+    for (int i = 0; i < list_count(entries); i++)
+        names += count_names(list_at(entries, i));
+    if (list_count(entries) <= TENSOR_AXES_MAX && names <= LEFT_INDICES_MAX)
+        return true;
+    diag_add(lw->diags, DIAG_E0404, entries->span, "a tensor has at most %d axes and %d indices in them, not %d and %d", TENSOR_AXES_MAX, LEFT_INDICES_MAX, list_count(entries),
+             names);
+    return false;
+}
+
 bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *const *texts, int text_count, TargetAxes *axes)
 {
     Lower *lw = body->lw;
     Wanted wanted[LEFT_INDICES_MAX];
     int count = 0;
+    if (!left_bounded(lw, entries))
+        return false;
     for (int i = 0; i < list_count(entries); i++)
         collect_entry_names(lw, ctx, body->scope, list_at(entries, i), wanted, &count, LEFT_INDICES_MAX);
     if (!infer_ranges(lw, ctx, body->scope, wanted, count, texts, text_count))
@@ -37,14 +61,14 @@ bool bind_left(Body *body, OpCtx *ctx, const Node *entries, const Node *const *t
         int names = 0;
         Wanted scratch[LEFT_INDICES_MAX];
         collect_entry_names(lw, ctx, body->scope, entry, scratch, &names, LEFT_INDICES_MAX);
+        bool fits = true;
         for (int k = 0; k < names; k++)
-            target_axes_push(&part, &ctx->indices.items[begin + k]);
+            fits = target_axes_push(&part, &ctx->indices.items[begin + k]) && fits;
         next += names;
-        if (names == 1 && entry->kind != NODE_TUPLE) {
-            target_axes_push(axes, &ctx->indices.items[begin]);
+        if (names == 1 && entry->kind != NODE_TUPLE && target_axes_push(axes, &ctx->indices.items[begin]))
             continue;
-        }
-        if (part.id_count > AXIS_PARTS_MAX || axes->rank >= TENSOR_AXES_MAX || names == 0) {
+        fits = fits && axes->id_count + part.id_count <= TENSOR_AXES_MAX * 2;
+        if (!fits || part.id_count > AXIS_PARTS_MAX || axes->rank >= TENSOR_AXES_MAX || names == 0) {
             diag_add(lw->diags, DIAG_E0404, entry->span, "expected an index or a compound of up to %d indices", AXIS_PARTS_MAX);
             return false;
         }
@@ -81,7 +105,7 @@ static LTensor *define_top(Body *body, Symbol name, const Node *entries, Span sp
     TargetAxes axes = {0};
     Val count = count_node ? eval_const(lw, body->scope, count_node) : val_number(lw, rational_int(1), span);
     const int rank = list_count(entries);
-    if (count.kind != VAL_NUMBER || !count.dim || rank == 0 || list_at(entries, rank - 1)->kind != NODE_NAME || where) {
+    if (count.kind != VAL_NUMBER || !count.dim || rank == 0 || rank > TENSOR_AXES_MAX || list_at(entries, rank - 1)->kind != NODE_NAME || where) {
         if (count.kind != VAL_POISON)
             diag_add(lw->diags, DIAG_E0409, top->span, "`top` is written let best[…, k] = top[i; count](score), with a whole number as count and a plain last index");
         return fail(&ctx);

@@ -445,6 +445,8 @@ static Val eval_number(Lower *lw, const Node *node) { return rational_valid(node
 
 Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 {
+    if (!expansion_step(lw, node))
+        return val_poison();
     switch ((int)node->kind) {
     case NODE_ERROR: return val_poison();
     case NODE_NUMBER: return eval_number(lw, node);

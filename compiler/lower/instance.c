@@ -51,6 +51,8 @@ bool instance_scope(Lower *lw, const DefValue *def, const Node *call, Scope *cal
 {
     Scope *scope = *result = scope_new(lw, caller);
     scope->barrier = true;
+    if (module_malformed(lw->module, def->node))
+        return false;
     return bind_inputs(lw, def->node, scope, arguments, argument_count, span) && attributes_bind(lw, def->node, def->node->kids[DEFINITION_PARAMS], call, def, caller, scope, span);
 }
 
@@ -259,8 +261,10 @@ bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, 
         diag_add(lw->diags, DIAG_E0413, span, "`%s` uses itself", def->node->name);
         return false;
     }
+    const bool outermost = expansion_enter(lw, def->node->name, span);
     const bool ok = instance_scope(lw, def, call, caller, arguments, argument_count, span, &scope) &&
                     instance_body(lw, uc, def->node, call, caller, scope, arguments, argument_count, prefix, body);
+    expansion_leave(lw, outermost);
     lw->depth--;
     return ok;
 }

@@ -7,9 +7,8 @@
 #include "ir/ir.h"
 #include "lower/lower.h"
 #include "sema/module.h"
+#include "support/limits.h"
 #include "support/vec.h"
-
-enum { AXIS_PARTS_MAX = 8, TENSOR_AXES_MAX = 12, CALL_DEPTH_MAX = 64, BODY_LINES_MAX = 100000 };
 
 /* An axis of the language: its parts (several for a compound axis) and, for an index range that does not begin at 0, its first value. */
 typedef struct Axis {
@@ -124,6 +123,8 @@ typedef struct UnitCtx {
     Unit *unit;
     Instance *instance;
     int pack; /* optimiser forms: extent symbol of the leading axis, -1 otherwise */
+    int operation_count;
+    double *operations; /* by tensor: what one element of an element-wise definition takes (bounds.c), 0 of anything else */
 } UnitCtx;
 
 typedef struct OpCtx {
@@ -155,6 +156,12 @@ typedef struct Lower {
     Dim context;                   /* the model's, NULL if it has none */
     int depth;
     int temporary; /* numbers of unnamed tensors */
+    int expanded;  /* nodes evaluated for the line or declaration at hand */
+    int expanded_whole;
+    int statements; /* elaborated for the line or declaration at hand */
+    Span expanding; /* the outermost call of it that is being written out, where it has a name */
+    const char *expanding_name;
+    bool too_large; /* E0701 was reported: nothing more is evaluated */
 } Lower;
 
 /* The body of one definition being elaborated inside a unit. */
@@ -227,6 +234,22 @@ Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefV
 /* Attributes, norm and wiring of a line, for pictures. */
 void line_attributes(Lower *lw, LineInfo *info, const Node *definition, const Node *call, Scope *scope, const Val *norm, const Val *wiring);
 
+/* ---- what a program comes to (bounds.c) ---- */
+/* A line or declaration begins. */
+void expansion_begin(Lower *lw);
+/* One more node is evaluated; false, once with E0701, where there are too many. */
+bool expansion_step(Lower *lw, const Node *node);
+bool expansion_statement(Lower *lw, const Node *node); /* the same for statements */
+/* A call is written out: messages show the outermost. Returns whether it is the outermost; then expansion_leave follows. */
+bool expansion_enter(Lower *lw, Symbol name, Span span);
+void expansion_leave(Lower *lw, bool outermost);
+/* How many operations one element of the operation takes, the element-wise definitions that it reads written out, is kept for those that read its tensor;
+   E0701 where that is too many. */
+void element_bounded(Lower *lw, OpCtx *ctx, int body, int tensor, Symbol name, Span span);
+/* E0701 and false where the lines of a body come to more than a model may have, as far as the text alone tells. */
+bool lines_bounded(Lower *lw, const Node *lines);
+void lines_too_many(Lower *lw, Span span);
+
 /* ---- expressions (expr.c, reduce.c, infer.c, access.c, builtins.c) ---- */
 Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node); /* ctx NULL: constants only */
 Val eval_const(Lower *lw, Scope *scope, const Node *node);
@@ -280,7 +303,8 @@ typedef struct TargetAxes {
     int id_count;
     int ids[TENSOR_AXES_MAX * 2];
 } TargetAxes;
-void target_axes_push(TargetAxes *axes, const IndexBinding *binding);
+/* False where a tensor has no room for the axis. */
+bool target_axes_push(TargetAxes *axes, const IndexBinding *binding);
 /* Creates the tensor over these axes (and the leading one of an optimiser's, where the operation has it). */
 LTensor *ctx_tensor(Lower *lw, OpCtx *ctx, Symbol name, const TargetAxes *axes, bool integer, const Axis *points_into, Span span);
 /* Appends the operation with the expression as body; its output is a new tensor over those axes. */

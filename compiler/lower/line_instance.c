@@ -107,6 +107,8 @@ Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefV
 {
     const Node *inputs = wiring->kids[DEFINITION_INPUTS];
     Scope *scope = scope_new(lw, NULL);
+    if (module_malformed(lw->module, wiring))
+        return NULL;
     if (list_count(inputs) != 3) {
         diag_add(lw->diags, DIAG_E0411, wiring->span, "a wiring takes (x, f, norm): the stream, the sub-layer, the norm");
         return NULL;

@@ -412,8 +412,8 @@ static bool repeat_line(Place *place, const Node *node)
     const Val value = eval_const(lw, place->scope, node->kids[REPEAT_COUNT]);
     if (value.kind == VAL_POISON)
         return false;
-    if (!val_int(&value, &count) || count < 0 || count > 100000) {
-        diag_add(lw->diags, DIAG_E0303, node->kids[REPEAT_COUNT]->span, "`repeat` takes a whole number from 0 to 100000, not %s", val_text(lw, &value));
+    if (!val_int(&value, &count) || count < 0 || count > BODY_LINES_MAX) {
+        diag_add(lw->diags, DIAG_E0303, node->kids[REPEAT_COUNT]->span, "`repeat` takes a whole number from 0 to %d, not %s", BODY_LINES_MAX, val_text(lw, &value));
         return false;
     }
     Labels *labels = (Labels *)place->labels, before = {0};
@@ -610,9 +610,10 @@ static bool lines_lower(Place *place, const Node *lines)
     for (int i = 0; i < list_count(lines) && ok; i++) {
         const Node *line = list_at(lines, i);
         if (model->line_budget-- <= 0) {
-            diag_add(model->lw->diags, DIAG_E0303, line->span, "the model has more than %d lines when written out", BODY_LINES_MAX);
+            lines_too_many(model->lw, line->span);
             return false;
         }
+        expansion_begin(model->lw);
         switch ((int)line->kind) {
         case NODE_LINE: ok = call_line(place, line); break;
         case NODE_REPEAT: ok = repeat_line(place, line); break;
@@ -718,7 +719,7 @@ static bool model_body(Model *model, const Node *node)
                    .wiring = node->kids[MODEL_WIRING],
                    .width_span = span_none(),
                    .labels = (void *)&labels};
-    bool ok = lines_lower(&place, node->kids[MODEL_BODY]);
+    bool ok = lines_bounded(lw, node->kids[MODEL_BODY]) && lines_lower(&place, node->kids[MODEL_BODY]);
     vec_free(&labels);
     if (ok && !place.stream) {
         diag_add(lw->diags, DIAG_E0302, node->name_span, "the model `%s` has no lines", node->name);

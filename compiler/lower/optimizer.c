@@ -62,6 +62,17 @@ bool optimizer_has_form(const Module *module, const Node *expression, int tensor
     return expression->name && form_for(module, expression->name, tensor_rank, &rank) != NULL;
 }
 
+/* Errors were reported in one of the definitions of this name. */
+static bool any_malformed(const Module *module, Symbol name, int def)
+{
+    for (int n = 0; name; n++) {
+        const Node *form = module_find_form(module, name, def, n);
+        if (!form || module_malformed(module, form))
+            return form != NULL;
+    }
+    return false;
+}
+
 static void lower_start(Lower *lw, const Module *module)
 {
     *lw = (Lower){.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module};
@@ -240,6 +251,8 @@ static bool result_fits(Lower *lw, const Body *body, const Node *definition)
 OptimizerForm *lower_optimizer(const Module *module, const Node *expression, const Node *overrides, int tensor_rank, double *rate)
 {
     Lower lw;
+    if (any_malformed(module, expression->name, AST_DEF_OPTIMIZER))
+        return NULL;
     lower_start(&lw, module);
     const int errors = diag_errors(lw.diags);
     OptimizerForm *form = ARENA_NEW(lw.arena, OptimizerForm);
@@ -319,6 +332,8 @@ static LTensor *schedule_value(Body *body, const Node *definition)
 Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps)
 {
     Lower lw;
+    if (any_malformed(module, expression->name, AST_DEF_SCHEDULE))
+        return NULL;
     lower_start(&lw, module);
     const Node *definition = expression->name ? module_find(module, expression->name, NODE_DEFINITION, AST_DEF_SCHEDULE) : NULL;
     if (!definition) {

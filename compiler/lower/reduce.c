@@ -103,11 +103,15 @@ static int read_carried(Lower *lw, OpCtx *ctx, const OpCtx *child, const LTensor
     return read_at(lw, ctx, tensor, outer, carried);
 }
 
-static TargetAxes carried_axes(const OpCtx *child, int carried)
+static TargetAxes carried_axes(Lower *lw, const OpCtx *child, int carried, Span span)
 {
     TargetAxes axes = {0};
+    bool fits = true;
     for (int i = 0; i < carried; i++)
-        target_axes_push(&axes, &child->indices.items[i]);
+        fits = target_axes_push(&axes, &child->indices.items[i]) && fits;
+    if (!fits)
+        diag_add(lw->diags, DIAG_E0404, span, "the result of this reduction has %d axes, one for each index around it that it depends on; a tensor has at most %d", carried,
+                 TENSOR_AXES_MAX);
     return axes;
 }
 
@@ -149,7 +153,7 @@ static int mean_divisor(Lower *lw, OpCtx *ctx, OpCtx *child, int carried, int fi
             }
     for (int i = 0; i < carried; i++)
         vec_push(&counter.indices, child->indices.items[i]);
-    const TargetAxes axes = carried_axes(child, carried);
+    const TargetAxes axes = carried_axes(lw, child, carried, span);
     const LTensor *points = ctx_finish(lw, &counter, symbol_printf(lw, "count%d", lw->temporary++), expr_const(&counter.ob, 1), &axes, false, NULL, span);
     const int read = read_carried(lw, ctx, child, points, carried);
     ctx_free(&counter);
@@ -176,7 +180,7 @@ Val eval_reduce(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         return poison_free(&child);
     guard_outer(ctx, &child, first_reduced);
     const int divisor = node->op == AST_MEAN ? mean_divisor(lw, ctx, &child, carried, first_reduced, node->span) : -1;
-    const TargetAxes axes = carried_axes(&child, carried);
+    const TargetAxes axes = carried_axes(lw, &child, carried, node->span);
     const LTensor *tensor = ctx_finish(lw, &child, symbol_printf(lw, "%s%d", ast_reduction_text(node->op), lw->temporary++), body, &axes, false, NULL, node->span);
     int expr = read_carried(lw, ctx, &child, tensor, carried);
     if (divisor >= 0)
@@ -216,7 +220,7 @@ static Val eval_softmax(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         if (child.from_parent[i] >= first_reduced && child.from_parent[i] != child.pack_index)
             child.from_parent[i] = -1;
     guard_outer(ctx, &child, first_reduced);
-    const TargetAxes axes = carried_axes(&child, carried);
+    const TargetAxes axes = carried_axes(lw, &child, carried, node->span);
     const LTensor *tensor = ctx_finish(lw, &child, symbol_printf(lw, "lse%d", lw->temporary++), inside_expr, &axes, false, NULL, node->span);
     const int lse = read_carried(lw, ctx, &child, tensor, carried);
     ctx_free(&child);

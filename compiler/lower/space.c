@@ -54,6 +54,8 @@ static bool kind_build(SpaceLower *sl, const Node *choice)
             diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
         return false;
     }
+    if (module_malformed(lw->module, definition))
+        return false;
     sl->used = 0;
     const bool counted = times_build(sl, choice->kids[CHOICE_TIMES], &kind);
     if (!box_build(sl, definition, choice->kids[CHOICE_ITEMS], choice->span, true, &box) || !counted)

@@ -8,9 +8,8 @@
 #define BFM_LOWER_SPACE_H
 
 #include "sema/module.h"
+#include "support/limits.h"
 #include "support/natural.h"
-
-enum { SPACE_LENGTH_MAX = 128, SPACE_LETS_MAX = 16 };
 
 /* An entry of a space: a layer with domains. */
 typedef struct SpaceKind {

@@ -288,16 +288,21 @@ static Meet domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain
         return b->range ? range_meet(a, b, both) : domain_meet(sl, b, a, both);
     bool doubt = false;
     both->count = 0;
-    both->items = ARENA_ARRAY(sl->lw->arena, DomainItem, a->count * (b->range ? 1 : b->count) + 1);
+    VEC(DomainItem) items = {0};
     for (int i = 0; i < a->count; i++) {
         if (b->range && range_has(b, a->items[i].text))
-            both->items[both->count++] = a->items[i];
+            vec_push(&items, a->items[i]);
         for (int k = 0; !b->range && k < b->count; k++) {
-            const Meet meet = items_meet(sl, &a->items[i], &b->items[k], &both->items[both->count]);
-            both->count += meet == MEET_YES;
+            DomainItem item;
+            const Meet meet = items_meet(sl, &a->items[i], &b->items[k], &item);
+            if (meet == MEET_YES)
+                vec_push(&items, item);
             doubt = doubt || meet == MEET_MAYBE;
         }
     }
+    both->count = items.count;
+    both->items = arena_memdup(sl->lw->arena, items.items, (size_t)items.count * sizeof *both->items);
+    vec_free(&items);
     return doubt ? MEET_MAYBE : both->count > 0 ? MEET_YES : MEET_NO;
 }
 

@@ -179,11 +179,17 @@ const char *axis_text(Lower *lw, const Axis *axis)
 
 Symbol symbol_printf(Lower *lw, const char *format, ...)
 {
+    char text[256], *whole = text;
     va_list args;
     va_start(args, format);
-    char text[1024];
     const int length = vsnprintf(text, sizeof text, format, args);
     va_end(args);
     BFM_ASSERT(length >= 0);
-    return intern_n(lw->interner, text, (size_t)length < sizeof text ? (size_t)length : sizeof text - 1);
+    if ((size_t)length >= sizeof text) {
+        whole = ARENA_ARRAY(lw->arena, char, length + 1);
+        va_start(args, format);
+        (void)vsnprintf(whole, (size_t)length + 1, format, args);
+        va_end(args);
+    }
+    return intern_n(lw->interner, whole, (size_t)length);
 }

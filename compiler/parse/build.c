@@ -169,10 +169,15 @@ Node *build_choice_type(ParseContext *parse, Span span, Node *choices, const Tok
 
 Token build_dotted(ParseContext *parse, const Token *left, const Token *right)
 {
+    enum { DOTTED_BYTES_MAX = 4000 }; /* as long as a path may be */
     Token both = *left;
+    both.span.end = right->span.end;
+    if (strlen(left->name) > DOTTED_BYTES_MAX)
+        return both;
+    if (strlen(left->name) + strlen(right->name) >= DOTTED_BYTES_MAX)
+        diag_add(parse->diags, DIAG_E0207, left->span, "the name of a module has at most %d bytes", DOTTED_BYTES_MAX);
     const char *text = arena_printf(parse->arena, "%s.%s", left->name, right->name);
     both.name = intern(parse->interner, text);
-    both.span.end = right->span.end;
     return both;
 }
 

@@ -6,7 +6,9 @@
 
 typedef struct Attach {
     ParseContext *parse;
-    int next; /* the first comment not yet placed */
+    int next;          /* the first comment not yet placed */
+    const char **open; /* the text that grows: complete only when another one is begun */
+    Str text;
 } Attach;
 
 /* Lists of things that stand on lines of their own, as opposed to parts of an expression. */
@@ -23,11 +25,6 @@ static bool is_line_list(NodeKind kind, int slot)
 
 static const Comment *peek(const Attach *attach) { return attach->next < attach->parse->comments.count ? &attach->parse->comments.items[attach->next] : NULL; }
 
-static const char *comment_text(const Attach *attach, const Comment *comment)
-{
-    return arena_strndup(attach->parse->arena, attach->parse->text + comment->begin, comment->end - comment->begin);
-}
-
 /* An empty line in the blanks before this offset. */
 static bool blank_line_before(const Attach *attach, uint32_t offset)
 {
@@ -39,15 +36,31 @@ static bool blank_line_before(const Attach *attach, uint32_t offset)
 
 static bool same_line(const Attach *attach, uint32_t from, uint32_t to) { return from <= to && !memchr(attach->parse->text + from, '\n', to - from); }
 
-/* Takes the next comment into a text of lines; an empty line between two comments is kept. */
-static const char *take(Attach *attach, const char *lines)
+static void close_text(Attach *attach)
+{
+    if (attach->open)
+        *attach->open = arena_strndup(attach->parse->arena, str_text(&attach->text), attach->text.length);
+    attach->open = NULL;
+}
+
+/* Adds the next comment to a text of lines; an empty line between two comments is kept. */
+static void take(Attach *attach, const char **lines)
 {
     const Comment *comment = peek(attach);
-    const char *text = comment_text(attach, comment);
-    if (lines)
-        text = arena_printf(attach->parse->arena, "%s\n%s%s", lines, blank_line_before(attach, comment->begin) && comment->own_line ? "\n" : "", text);
+    if (attach->open != lines) {
+        close_text(attach);
+        attach->text.length = 0;
+        str_append(&attach->text, *lines ? *lines : "");
+    }
+    if (*lines) {
+        str_push(&attach->text, '\n');
+        if (blank_line_before(attach, comment->begin) && comment->own_line)
+            str_push(&attach->text, '\n');
+    }
+    str_append_n(&attach->text, attach->parse->text + comment->begin, comment->end - comment->begin);
+    attach->open = lines;
+    *lines = ""; /* there is one; what it says is written when it is complete */
     attach->next++;
-    return text;
 }
 
 static void attach_list(Attach *attach, Node *list);
@@ -60,14 +73,14 @@ static void attach_inside(Attach *attach, Node *node)
         if (!list || list->kind != NODE_LIST || !is_line_list(node->kind, slot))
             continue;
         while (peek(attach) && peek(attach)->begin < list->span.begin)
-            node->doc = take(attach, node->doc);
+            take(attach, &node->doc);
         if (node->kind == NODE_IF && slot == IF_ELSE && list->layout == 0 && list->count == 1 && list->kids[0]->span.begin == list->span.begin)
             attach_inside(attach, list->kids[0]); /* `else if` */
         else
             attach_list(attach, list);
     }
     while (peek(attach) && peek(attach)->begin < node->span.end)
-        node->doc = take(attach, node->doc);
+        take(attach, &node->doc);
 }
 
 static void attach_before(Attach *attach, Node *list, int index)
@@ -77,13 +90,13 @@ static void attach_before(Attach *attach, Node *list, int index)
         const Comment *comment = peek(attach);
         Node *former = index > 0 ? list->kids[index - 1] : NULL;
         if (!comment->own_line && former && !former->trail && same_line(attach, former->span.end, comment->begin)) {
-            former->trail = take(attach, NULL);
+            take(attach, &former->trail);
         } else if (!comment->own_line && index == 0 && !list->trail && !item->doc) {
-            list->trail = take(attach, NULL);
+            take(attach, &list->trail);
         } else {
             if (!item->doc && blank_line_before(attach, comment->begin))
                 item->layout |= NODE_BLANK_BEFORE;
-            item->doc = take(attach, item->doc);
+            take(attach, &item->doc);
         }
     }
     if (blank_line_before(attach, item->span.begin))
@@ -103,21 +116,23 @@ static void attach_list(Attach *attach, Node *list)
     while (peek(attach) && peek(attach)->begin < list->span.end) {
         const Comment *comment = peek(attach);
         if (!comment->own_line && last && !last->trail && !list->tail && last->kind != NODE_LIST && same_line(attach, last->span.end, comment->begin))
-            last->trail = take(attach, NULL);
+            take(attach, &last->trail);
         else if (!comment->own_line && !last && !list->trail && !list->tail)
-            list->trail = take(attach, NULL);
+            take(attach, &list->trail);
         else {
             if (!list->tail && blank_line_before(attach, comment->begin))
                 list->layout |= NODE_BLANK_BEFORE;
-            list->tail = take(attach, list->tail);
+            take(attach, &list->tail);
         }
     }
 }
 
 void comments_attach(ParseContext *parse, Node *file)
 {
-    Attach attach = {parse, 0};
+    Attach attach = {.parse = parse};
     while (peek(&attach) && strncmp(parse->text + peek(&attach)->begin, "//!", 3) == 0)
-        file->doc = take(&attach, file->doc);
+        take(&attach, &file->doc);
     attach_list(&attach, file->kids[FILE_ITEMS]);
+    close_text(&attach);
+    str_free(&attach.text);
 }

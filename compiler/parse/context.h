@@ -20,6 +20,7 @@ typedef struct Token {
     bool line_start; /* the first token of its line */
     bool bad;        /* reported already: it may have swallowed what should follow it */
     bool made_up;    /* a closing bracket that the text lacks */
+    bool resumed;    /* delivered after SYNC: an error at it must not resume at it again */
 } Token;
 
 typedef struct Comment {
@@ -53,10 +54,11 @@ typedef struct ParseContext {
     bool has_resume;
     Token after_closing; /* to be delivered when no bracket is open any more, where has_after_closing */
     bool has_after_closing;
-    bool closing;        /* closing brackets are made up until none is open */
-    bool syncing;        /* the parser asked for SYNC: skip to where a line may begin */
-    uint32_t sync_begin; /* where the last SYNC resumed: an error there must not resume there again */
-    bool has_synced;
+    bool closing;       /* closing brackets are made up until none is open */
+    bool syncing;       /* the parser asked for SYNC: skip to where a line may begin */
+    int popped_braces;  /* `}` less `{` that the recovery at hand takes off the parser's stack */
+    int owed_braces;    /* `}` to be delivered after SYNC: of pairs that the text has closed and that recovery opened again */
+    bool synced_at_end; /* SYNC was said at the end of the file: a second time nothing is left to skip */
     int syntax_errors;
     int start; /* the first token, that says what is parsed (TOKEN_START_…), 0 after it */
     /* result */
@@ -94,8 +96,9 @@ Token build_dotted(ParseContext *parse, const Token *left, const Token *right);
 Node *build_lines(ParseContext *parse, Node *lines, Span span, const char *what);   /* build_braced; E0109 where a setting is among them */
 Node *build_once(ParseContext *parse, Node *former, Node *value, const char *what); /* E0108 where it is said twice */
 
-/* A syntax error at the last token; `expected` are Bison's names of the tokens that could stand there. */
-void parse_syntax_error(ParseContext *parse, const char *const *expected, int count);
+/* A syntax error at the last token; `expected` are Bison's names of the tokens that could stand there, `popped_braces` are `}` less `{` above the state that
+   recovery goes back to. */
+void parse_syntax_error(ParseContext *parse, const char *const *expected, int count, int popped_braces);
 
 /* Attaches the collected comments to the tree and notes blank lines (comments.c). */
 void comments_attach(ParseContext *parse, Node *file);

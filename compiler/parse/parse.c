@@ -47,14 +47,14 @@ static ParseContext *context_new(Arena *arena, Interner *interner, Diagnostics *
     ParseContext *parse = ARENA_NEW(arena, ParseContext);
     if (!text)
         text = ""; /* an empty mapping */
-    bool too_large = length > PARSE_BYTES_MAX;
+    bool too_large = length > FILE_BYTES_MAX;
     parse->arena = arena;
     parse->interner = interner;
     parse->diags = diags;
     parse->length = too_large ? 0 : length;
     parse->file = diag_source_add(diags, path, text, parse->length);
     if (too_large)
-        diag_add(diags, DIAG_E0111, (Span){parse->file, 0, 0}, "the file has %zu bytes; at most %d are read", length, PARSE_BYTES_MAX);
+        diag_add(diags, DIAG_E0111, (Span){parse->file, 0, 0}, "the file has %zu bytes; at most %d are read", length, FILE_BYTES_MAX);
     char *copy = arena_strndup(arena, text, parse->length);
     parse->text = parse->cursor = copy;
     parse->line_start = true;

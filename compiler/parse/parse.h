@@ -3,14 +3,9 @@
 #define BFM_PARSE_PARSE_H
 
 #include "ast/ast.h"
+#include "support/limits.h"
 
 #include <stddef.h>
-
-enum {
-    PARSE_NESTING_MAX = 100,            /* open brackets at once; deeper text is E0106 */
-    PARSE_BYTES_MAX = 16 * 1024 * 1024, /* of one file; more is E0111 */
-    PARSE_ERRORS_MAX = 50               /* syntax errors of one file; then the rest is skipped */
-};
 
 /* Parses one file. Registers it as a source of `diags`, where all errors go. The tree is in `arena`, its names in `interner`; it keeps no pointer to
    `text`. Always returns a FILE; what could not be read is an ERROR item in it, so passes can go on (diag_errors says whether there was any). */

@@ -143,29 +143,46 @@ static bool may_resume(const ParseContext *parse, const Token *token, int braces
     return token->parens == 0 || *skip_blanks(parse->cursor) == '('; /* inside an argument list, `heads = 2` is no line, `f(…)` is taken for one */
 }
 
+/* The next one, what an earlier recovery put back before all. */
+static Token next_token(ParseContext *parse)
+{
+    const bool resume = parse->has_resume;
+    parse->has_resume = false;
+    return resume ? parse->resume : fetch(parse);
+}
+
+/* SYNC, at the brace level of the state that Bison went back to. It lies further out than the token where braces were opened since, whose rest is skipped. It lies
+   further in where Bison went back into a pair that is closed already (`if c { … } else` and no `{`): that pair is closed again after SYNC.
+   Every recovery takes at least one token more than the one before, so that there are no more of them than tokens. */
 static Token synchronise(ParseContext *parse)
 {
     Token token = parse->last;
-    int braces = token.braces;
-    bool again = parse->has_synced && token.span.begin == parse->sync_begin && !token.made_up;
+    const int level = token.braces + parse->popped_braces, braces = level < token.braces ? level : token.braces;
+    bool again = token.resumed;
     Span skipped = token.span;
-    for (;; token = fetch(parse), again = false) {
-        if (token.kind == TOKEN_END || (token.kind == '}' && braces > 0 && token.braces == braces))
+    for (; token.kind != TOKEN_END; token = next_token(parse), again = false)
+        if (!again && ((token.kind == '}' && braces > 0 && token.braces == braces) || may_resume(parse, &token, braces)))
             break;
-        if (!again && may_resume(parse, &token, braces))
-            break;
-    }
+    if (token.kind == TOKEN_END && parse->synced_at_end)
+        return (Token){.kind = TOKEN_YYEOF, .span = token.span};
+    parse->synced_at_end = token.kind == TOKEN_END;
     if (token.name && !token.made_up) { /* forget the parentheses left open in what was skipped */
         parse->depth -= count_parens(parse);
         token.parens = 0;
     }
     skipped.end = token.span.begin > skipped.begin ? token.span.begin : skipped.begin;
-    parse->sync_begin = token.span.begin;
-    parse->has_synced = true;
     parse->syncing = false;
+    parse->owed_braces = level - braces;
     parse->resume = token;
+    parse->resume.resumed = true;
     parse->has_resume = true;
     return (Token){.kind = TOKEN_SYNC, .span = skipped, .braces = braces};
+}
+
+static Token owed_brace(ParseContext *parse)
+{
+    const uint32_t at = parse->resume.span.begin;
+    return (Token){.kind = '}', .span = {parse->file, at, at}, .braces = parse->resume.braces + parse->owed_braces--, .made_up = true, .resumed = true};
 }
 
 int bfm_yylex(BFM_YYSTYPE *value, BFM_YYLTYPE *span, ParseContext *parse)
@@ -178,11 +195,10 @@ int bfm_yylex(BFM_YYSTYPE *value, BFM_YYLTYPE *span, ParseContext *parse)
         token = synchronise(parse);
     } else if (parse->last.kind == TOKEN_END) {
         token = (Token){.kind = TOKEN_YYEOF, .span = parse->last.span};
-    } else if (parse->has_resume) {
-        token = parse->resume;
-        parse->has_resume = false;
+    } else if (parse->has_resume && parse->owed_braces > 0) {
+        token = owed_brace(parse);
     } else {
-        token = fetch(parse);
+        token = next_token(parse);
     }
     parse->after_bad = parse->last.bad;
     parse->last = token;
@@ -280,19 +296,22 @@ static void add_hints(ParseContext *parse, Diagnostic *diag, const Token *found,
         diag_note(parse->diags, diag, "a metric ends with how it is merged: mean, sum or max");
 }
 
-void parse_syntax_error(ParseContext *parse, const char *const *expected, int count)
+void parse_syntax_error(ParseContext *parse, const char *const *expected, int count, int popped_braces)
 {
     const Token *found = &parse->last;
     parse->syncing = true;
-    bool consequence = found->made_up || parse->after_bad || parse->broken || (parse->has_synced && found->span.begin == parse->sync_begin);
+    parse->popped_braces = popped_braces;
+    bool consequence = found->made_up || parse->after_bad || parse->broken || found->resumed;
     if (consequence)
         return;
     if (++parse->syntax_errors > PARSE_ERRORS_MAX) {
         parse->broken = true;
         return;
     }
-    const char *what =
-        found->kind == TOKEN_END ? "the end of the file" : arena_printf(parse->arena, "`%.*s`", (int)(found->span.end - found->span.begin), parse->text + found->span.begin);
+    const uint32_t length = found->span.end - found->span.begin;
+    const char *what = found->kind == TOKEN_END
+                           ? "the end of the file"
+                           : arena_printf(parse->arena, "`%.*s`", (int)(length < MESSAGE_BYTES_MAX ? length : MESSAGE_BYTES_MAX), parse->text + found->span.begin);
     const char *wanted = describe_expected(parse, expected, count);
     Diagnostic *diag = diag_add(parse->diags, DIAG_E0110, found->span, "unexpected %s", what);
     if (wanted)

@@ -238,10 +238,11 @@ static bool names_clash(const Node *a, const Node *b)
 
 static void check_duplicates(const Module *module)
 {
-    for (int i = 0; i < module->item_count; i++)
-        for (int k = 0; k < i; k++) {
-            const Node *a = module->items[k].node, *b = module->items[i].node;
-            if (!a->name || a->name != b->name || module->items[k].file != module->items[i].file || !names_clash(a, b))
+    for (int i = 0; i < module->item_count; i++) {
+        const Node *b = module->items[i].node;
+        for (int k = module_malformed(module, b) ? -1 : module_first(module, b->name); k >= 0 && k < i; k = module->items[k].next) {
+            const Node *a = module->items[k].node;
+            if (module->items[k].file != module->items[i].file || module_malformed(module, a) || !names_clash(a, b))
                 continue;
             Diagnostic *diag = a->kind == NODE_DEFINITION && a->op == AST_DEF_OPTIMIZER && b->kind == NODE_DEFINITION && b->op == AST_DEF_OPTIMIZER
                                    ? diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` has two forms for tensors of %d axes", b->name,
@@ -250,15 +251,17 @@ static void check_duplicates(const Module *module)
             diag_label(module->diags, diag, a->name_span, "the first is here");
             break;
         }
+    }
 }
 
 void forms_check(Module *module)
 {
-    VEC(const Node *) broken = {0};
     check_duplicates(module);
     for (int i = 0; i < module->item_count; i++) {
         const Node *item = module->items[i].node;
         Check check = {.module = module, .item = item};
+        if (module_malformed(module, item)) /* its tree has holes */
+            continue;
         if (item->kind == NODE_DEFINITION) {
             check_value(&check);
             check_inputs(&check);
@@ -269,10 +272,7 @@ void forms_check(Module *module)
         if (item->kind == NODE_DEFINITION || item->kind == NODE_BLOCK || item->kind == NODE_MODEL)
             check_signature(&check);
         if (check.broken)
-            vec_push(&broken, item);
+            ((Node *)item)->layout |= NODE_BROKEN;
         vec_free(&check.names);
     }
-    module->malformed_count = broken.count;
-    module->malformed = arena_memdup(module->arena, broken.items, (size_t)broken.count * sizeof *broken.items);
-    vec_free(&broken);
 }

@@ -5,7 +5,7 @@
 #include "sema/module.h"
 
 /* Reports definitions whose form their kind does not have (a `fn` with a body, a layer after `=`) and names that one signature or one file declares
-   twice. Definitions with such an error are in module->malformed afterwards: what would follow from them is not reported. */
+   twice. Definitions with such an error are malformed afterwards (module_malformed): what would follow from them is not reported. */
 void forms_check(Module *module);
 
 #endif

@@ -1,13 +1,13 @@
 #include "sema/forms.h"
 
 #include "parse/parse.h"
+#include "support/hash.h"
+#include "support/limits.h"
 #include "support/vec.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
-
-enum { FILE_BYTES_MAX = 16 * 1024 * 1024, MODULE_FILES_MAX = 1000 };
 
 typedef struct Loader {
     Module *module;
@@ -84,6 +84,21 @@ static int load_use(Loader *loader, const char *from, const Node *use)
     return load_text(loader, path, text, length);
 }
 
+static bool find_error(Node *node, void *found)
+{
+    if (node->kind == NODE_ERROR)
+        *(bool *)found = true;
+    return true;
+}
+
+static void mark_broken(Node *item)
+{
+    bool broken = false;
+    node_walk(item, find_error, &broken);
+    if (broken)
+        item->layout |= NODE_BROKEN;
+}
+
 static int load_text(Loader *loader, const char *path, const char *text, size_t length)
 {
     Module *module = loader->module;
@@ -93,9 +108,10 @@ static int load_text(Loader *loader, const char *path, const char *text, size_t 
     const Node *items = root->kids[FILE_ITEMS];
     VEC(int) uses = {0};
     for (int i = 0; i < list_count(items); i++) {
-        const Node *item = list_at(items, i);
+        Node *item = items->kids[i];
+        mark_broken(item);
         if (item->kind != NODE_USE && item->kind != NODE_ERROR)
-            vec_push(&loader->items, (ModuleItem){item, number});
+            vec_push(&loader->items, (ModuleItem){item, number, -1});
     }
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_USE) {
@@ -110,6 +126,35 @@ static int load_text(Loader *loader, const char *path, const char *text, size_t 
     return number;
 }
 
+/* ---- by name ---- */
+
+/* The slot of a name: the one that holds it, or the free one where it goes. */
+static int *slot_of(const Module *module, Symbol name)
+{
+    const unsigned mask = (unsigned)module->slot_count - 1;
+    for (unsigned at = (unsigned)hash_mix(0, (uint64_t)(uintptr_t)name) & mask;; at = (at + 1) & mask)
+        if (module->slots[at] < 0 || module->items[module->slots[at]].node->name == name)
+            return &module->slots[at];
+}
+
+/* From the last to the first, so that the items of a name are chained in the order of loading. */
+static void index_names(Module *module)
+{
+    module->slot_count = 16;
+    while (module->slot_count < 2 * module->item_count)
+        module->slot_count *= 2;
+    module->slots = ARENA_ARRAY(module->arena, int, module->slot_count);
+    for (int i = 0; i < module->slot_count; i++)
+        module->slots[i] = -1;
+    for (int i = module->item_count - 1; i >= 0; i--) {
+        int *slot = slot_of(module, module->items[i].node->name);
+        module->items[i].next = *slot;
+        *slot = i;
+    }
+}
+
+int module_first(const Module *module, Symbol name) { return name ? *slot_of(module, name) : -1; }
+
 Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length)
 {
     Module *module = ARENA_NEW(arena, Module);
@@ -122,6 +167,7 @@ Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, c
     module->items = arena_memdup(arena, loader.items.items, (size_t)loader.items.count * sizeof *module->items);
     vec_free(&loader.files);
     vec_free(&loader.items);
+    index_names(module);
     forms_check(module);
     return module;
 }
@@ -133,42 +179,37 @@ Module *module_load(Arena *arena, Interner *interner, Diagnostics *diags, const 
     return text ? module_load_text(arena, interner, diags, library, path, text, length) : NULL;
 }
 
-static bool matches(const Node *node, Symbol name, NodeKind kind, int def)
-{
-    return node->name == name && node->kind == kind && (kind != NODE_DEFINITION || def < 0 || node->op == def);
-}
+static bool matches(const Node *node, NodeKind kind, int def) { return node->kind == kind && (kind != NODE_DEFINITION || def < 0 || node->op == def); }
 
 /* Items are in the order of loading, the asking file's first: the first match is the nearest. */
 const Node *module_find(const Module *module, Symbol name, NodeKind kind, int def)
 {
-    for (int i = 0; i < module->item_count; i++)
-        if (matches(module->items[i].node, name, kind, def))
+    for (int i = module_first(module, name); i >= 0; i = module->items[i].next)
+        if (matches(module->items[i].node, kind, def))
             return module->items[i].node;
     return NULL;
 }
 
 const Node *module_find_form(const Module *module, Symbol name, int def, int n)
 {
-    for (int i = 0; i < module->item_count; i++)
-        if (matches(module->items[i].node, name, NODE_DEFINITION, def) && n-- == 0)
+    for (int i = module_first(module, name); i >= 0; i = module->items[i].next)
+        if (matches(module->items[i].node, NODE_DEFINITION, def) && n-- == 0)
             return module->items[i].node;
     return NULL;
 }
 
 const Node *module_find_any(const Module *module, Symbol name)
 {
-    for (int i = 0; i < module->item_count; i++)
-        if (module->items[i].node->name == name && module->items[i].node->kind != NODE_CHECK)
+    for (int i = module_first(module, name); i >= 0; i = module->items[i].next)
+        if (module->items[i].node->kind != NODE_CHECK)
             return module->items[i].node;
     return NULL;
 }
 
 bool module_malformed(const Module *module, const Node *item)
 {
-    for (int i = 0; i < module->malformed_count; i++)
-        if (module->malformed[i] == item)
-            return true;
-    return false;
+    (void)module;
+    return (item->layout & NODE_BROKEN) != 0;
 }
 
 int name_distance(const char *a, const char *b)
@@ -199,7 +240,7 @@ Symbol module_similar(const Module *module, const char *name, NodeKind kind, int
     int best_distance = 1 + (int)strlen(name) / 3;
     for (int i = 0; i < module->item_count; i++) {
         const Node *node = module->items[i].node;
-        if (!node->name || !matches(node, node->name, kind, def))
+        if (!node->name || !matches(node, kind, def))
             continue;
         const int distance = name_distance(name, node->name);
         if (distance <= best_distance && (!best || distance < best_distance)) {

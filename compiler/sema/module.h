@@ -9,6 +9,7 @@
 typedef struct ModuleItem {
     const Node *node;
     int file; /* position in Module.files */
+    int next; /* position of the next item of the same name, -1 */
 } ModuleItem;
 
 typedef struct ModuleFile {
@@ -27,8 +28,8 @@ typedef struct Module {
     ModuleFile *files; /* files[0] is the one that was asked for; the others in the order in which they are met */
     int item_count;
     ModuleItem *items;
-    int malformed_count;
-    const Node **malformed; /* items whose own text is in error (forms.h) */
+    int slot_count; /* a power of two */
+    int *slots;     /* hash table over names: position of the first item of a name, -1 */
 } Module;
 
 /* Reads the file and what it uses, all of it. NULL where the file itself cannot be read (`message` says why);
@@ -42,7 +43,9 @@ const Node *module_find(const Module *module, Symbol name, NodeKind kind, int de
 const Node *module_find_any(const Module *module, Symbol name);
 /* The n-th DEFINITION of the name and AST_DEF_…, NULL past the last. */
 const Node *module_find_form(const Module *module, Symbol name, int def, int n);
-/* The item's own text has been reported as an error: what uses it fails without another message. */
+/* Position of the first item of this name, -1: none; its `next` leads to the others. */
+int module_first(const Module *module, Symbol name);
+/* The item's own text has been reported as an error, by the parser or forms.c (NODE_BROKEN): what uses it fails without another message. */
 bool module_malformed(const Module *module, const Node *item);
 /* Similar name for "did you mean": NULL if none is close. */
 Symbol module_similar(const Module *module, const char *name, NodeKind kind, int def);

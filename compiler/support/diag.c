@@ -2,6 +2,7 @@
 #include "support/diag.h"
 
 #include "support/bug.h"
+#include "support/limits.h"
 #include "support/vec.h"
 
 #include <stdarg.h>
@@ -12,6 +13,8 @@ struct Diagnostics {
     Arena *arena;
     VEC(Source) sources;
     VEC(Diagnostic *) all;
+    int counts[SEVERITY_NOTE + 1]; /* by severity, those not kept among them */
+    Diagnostic dropped;            /* takes the labels of one that is not kept */
 };
 
 typedef struct CodeRow {
@@ -45,9 +48,22 @@ void diagnostics_free(Diagnostics *diags)
 
 /* ---- sources ---- */
 
+static void find_lines(Arena *arena, Source *source)
+{
+    source->line_count = 1;
+    for (size_t i = 0; i < source->length; i++)
+        source->line_count += source->text[i] == '\n';
+    uint32_t *lines = ARENA_ARRAY(arena, uint32_t, source->line_count);
+    for (size_t i = 0, line = 1; i < source->length; i++)
+        if (source->text[i] == '\n')
+            lines[line++] = (uint32_t)i + 1;
+    source->lines = lines;
+}
+
 int diag_source_add(Diagnostics *diags, const char *path, const char *text, size_t length)
 {
-    Source source = {arena_strdup(diags->arena, path), arena_strndup(diags->arena, text, length), length};
+    Source source = {.path = arena_strdup(diags->arena, path), .text = arena_strndup(diags->arena, text, length), .length = length};
+    find_lines(diags->arena, &source);
     vec_push(&diags->sources, source);
     return diags->sources.count - 1;
 }
@@ -58,15 +74,20 @@ int diag_source_count(const Diagnostics *diags) { return diags->sources.count; }
 
 /* ---- diagnostics ---- */
 
-static const char *format_text(Arena *arena, const char *format, va_list args)
+enum { MESSAGE_ROOM = MESSAGE_BYTES_MAX + 4 };
+
+/* Cut where it is too long, between characters. */
+static const char *format_text(char text[MESSAGE_ROOM], const char *format, va_list args)
 {
-    va_list again;
-    va_copy(again, args);
-    int length = vsnprintf(NULL, 0, format, again);
-    va_end(again);
+    static const char DOTS[] = "…";
+    const int length = vsnprintf(text, MESSAGE_BYTES_MAX + 1, format, args);
     BFM_ASSERT(length >= 0);
-    char *text = arena_alloc(arena, (size_t)length + 1);
-    vsnprintf(text, (size_t)length + 1, format, args);
+    if (length > MESSAGE_BYTES_MAX) {
+        size_t end = MESSAGE_BYTES_MAX - 1;
+        while (end > 0 && ((unsigned char)text[end] & 0xC0) == 0x80)
+            end--;
+        memcpy(text + end, DOTS, sizeof DOTS);
+    }
     return text;
 }
 
@@ -85,44 +106,50 @@ static bool is_repeated(const Diagnostics *diags, DiagCode code, Span span, cons
 
 Diagnostic *diag_add(Diagnostics *diags, DiagCode code, Span span, const char *format, ...)
 {
-    Diagnostic *diag = ARENA_NEW(diags->arena, Diagnostic);
-    diag->code = code;
-    diag->span = span;
-    diag->fix_span = span_none();
+    char text[MESSAGE_ROOM];
     va_list args;
     va_start(args, format);
-    diag->message = format_text(diags->arena, format, args);
+    const char *message = format_text(text, format, args);
     va_end(args);
-    if (!is_repeated(diags, code, span, diag->message))
-        vec_push(&diags->all, diag);
+    diags->dropped = (Diagnostic){.code = code, .span = span, .fix_span = span_none()};
+    if (is_repeated(diags, code, span, message) || ++diags->counts[diag_severity(code)] > DIAGNOSTICS_MAX)
+        return &diags->dropped;
+    Diagnostic *diag = arena_memdup(diags->arena, &diags->dropped, sizeof *diag);
+    diag->message = arena_strdup(diags->arena, message);
+    vec_push(&diags->all, diag);
     return diag;
 }
 
 void diag_label(Diagnostics *diags, Diagnostic *diag, Span span, const char *format, ...)
 {
-    if (diag->label_count == DIAG_LABELS_MAX)
+    char text[MESSAGE_ROOM];
+    if (diag == &diags->dropped || diag->label_count == DIAG_LABELS_MAX)
         return;
     va_list args;
     va_start(args, format);
-    diag->labels[diag->label_count++] = (DiagLabel){span, format_text(diags->arena, format, args)};
+    diag->labels[diag->label_count++] = (DiagLabel){span, arena_strdup(diags->arena, format_text(text, format, args))};
     va_end(args);
 }
 
 void diag_note(Diagnostics *diags, Diagnostic *diag, const char *format, ...)
 {
-    if (diag->note_count == DIAG_NOTES_MAX)
+    char text[MESSAGE_ROOM];
+    if (diag == &diags->dropped || diag->note_count == DIAG_NOTES_MAX)
         return;
     va_list args;
     va_start(args, format);
-    diag->notes[diag->note_count++] = format_text(diags->arena, format, args);
+    diag->notes[diag->note_count++] = arena_strdup(diags->arena, format_text(text, format, args));
     va_end(args);
 }
 
 void diag_fix(Diagnostics *diags, Diagnostic *diag, const char *format, ...)
 {
+    char text[MESSAGE_ROOM];
+    if (diag == &diags->dropped)
+        return;
     va_list args;
     va_start(args, format);
-    diag->fix = format_text(diags->arena, format, args);
+    diag->fix = arena_strdup(diags->arena, format_text(text, format, args));
     va_end(args);
 }
 
@@ -134,16 +161,8 @@ const Diagnostic *diag_get(const Diagnostics *diags, int index)
     return diags->all.items[index];
 }
 
-static int count_severity(const Diagnostics *diags, Severity severity)
-{
-    int count = 0;
-    for (int i = 0; i < diags->all.count; i++)
-        count += diag_severity(diags->all.items[i]->code) == severity;
-    return count;
-}
-
-int diag_errors(const Diagnostics *diags) { return count_severity(diags, SEVERITY_ERROR); }
-int diag_warnings(const Diagnostics *diags) { return count_severity(diags, SEVERITY_WARNING); }
+int diag_errors(const Diagnostics *diags) { return diags->counts[SEVERITY_ERROR]; }
+int diag_warnings(const Diagnostics *diags) { return diags->counts[SEVERITY_WARNING]; }
 
 /* ---- the catalogue ---- */
 

@@ -19,6 +19,8 @@ typedef struct Source {
     const char *path; /* as shown to the user */
     const char *text; /* NUL-terminated copy */
     size_t length;
+    int line_count;
+    const uint32_t *lines; /* where each begins */
 } Source;
 
 typedef enum { SEVERITY_ERROR, SEVERITY_WARNING, SEVERITY_NOTE } Severity;
@@ -59,14 +61,14 @@ int diag_source_add(Diagnostics *diags, const char *path, const char *text, size
 const Source *diag_source(const Diagnostics *diags, int file);
 int diag_source_count(const Diagnostics *diags);
 
-/* Adds a diagnostic; the pointer stays valid and takes labels, notes, fix. An error at the span and code of an earlier one is dropped (a scratch object is returned). */
+/* Adds a diagnostic, unless DIAGNOSTICS_MAX of its severity are kept: more are only counted. The pointer stays valid and takes labels, notes, fix. One at the span and code of an earlier one is dropped. What is not kept takes labels, notes and a fix too, until the next one is added. */
 __attribute__((format(printf, 4, 5))) Diagnostic *diag_add(Diagnostics *diags, DiagCode code, Span span, const char *format, ...);
 __attribute__((format(printf, 4, 5))) void diag_label(Diagnostics *diags, Diagnostic *diag, Span span, const char *format, ...);
 __attribute__((format(printf, 3, 4))) void diag_note(Diagnostics *diags, Diagnostic *diag, const char *format, ...);
 __attribute__((format(printf, 3, 4))) void diag_fix(Diagnostics *diags, Diagnostic *diag, const char *format, ...);
 int diag_count(const Diagnostics *diags);
 const Diagnostic *diag_get(const Diagnostics *diags, int index);
-int diag_errors(const Diagnostics *diags);
+int diag_errors(const Diagnostics *diags); /* with those that are not kept */
 int diag_warnings(const Diagnostics *diags);
 
 Severity diag_severity(DiagCode code);

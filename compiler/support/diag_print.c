@@ -2,6 +2,7 @@
 #include "support/diag.h"
 
 #include "support/bug.h"
+#include "support/limits.h"
 #include "support/vec.h"
 
 #include <stdio.h>
@@ -22,28 +23,34 @@ static int count_characters(const char *text, size_t bytes)
 
 static uint32_t clamp(const Source *source, uint32_t offset) { return offset > source->length ? (uint32_t)source->length : offset; }
 
-static uint32_t line_begin(const Source *source, uint32_t offset)
+/* The line (from 0) of an offset. */
+static int line_of(const Source *source, uint32_t offset)
 {
-    while (offset > 0 && source->text[offset - 1] != '\n')
-        offset--;
-    return offset;
+    int low = 0, high = source->line_count - 1;
+    while (low < high) {
+        const int middle = low + (high - low + 1) / 2;
+        if (source->lines[middle] <= offset)
+            low = middle;
+        else
+            high = middle - 1;
+    }
+    return low;
 }
+
+static uint32_t line_begin(const Source *source, uint32_t offset) { return source->lines[line_of(source, offset)]; }
 
 static uint32_t line_end(const Source *source, uint32_t offset)
 {
-    while (offset < source->length && source->text[offset] != '\n')
-        offset++;
-    return offset;
+    const int line = line_of(source, offset);
+    return line + 1 < source->line_count ? source->lines[line + 1] - 1 : (uint32_t)source->length;
 }
 
 void diag_position(const Source *source, uint32_t offset, int *line, int *column)
 {
     offset = clamp(source, offset);
-    *line = 1;
-    for (uint32_t i = 0; i < offset; i++)
-        *line += source->text[i] == '\n';
-    uint32_t begin = line_begin(source, offset);
-    *column = 1 + count_characters(source->text + begin, offset - begin);
+    const int number = line_of(source, offset);
+    *line = number + 1;
+    *column = 1 + count_characters(source->text + source->lines[number], offset - source->lines[number]);
 }
 
 /* Order: sources as added, positions, then as given; what has no place comes last. */
@@ -151,27 +158,60 @@ static void print_gutter(Printer *printer, int line)
     paint(printer, PLAIN);
 }
 
-/* A line of source; tabs and control characters become blanks, so that the carets below agree. */
-static void print_source(Printer *printer, const Source *source, uint32_t begin, int line)
+/* The part of a line that is shown: all of it, or the surroundings of the first mark in a long one. */
+typedef struct Excerpt {
+    uint32_t begin, end;
+    bool cut_before, cut_after;
+} Excerpt;
+
+static Excerpt excerpt_of(const Source *source, uint32_t offset)
 {
-    uint32_t end = line_end(source, begin);
+    const uint32_t first = line_begin(source, offset), last = line_end(source, offset), before = SOURCE_SHOWN_MAX / 4, after = SOURCE_SHOWN_MAX - before;
+    Excerpt excerpt = {first, last, false, false};
+    if (last - first <= SOURCE_SHOWN_MAX)
+        return excerpt;
+    if (offset - first > before)
+        excerpt.begin = offset - before;
+    if (last - excerpt.begin > before + after)
+        excerpt.end = excerpt.begin + before + after;
+    while (excerpt.begin > first && is_continuation(source->text[excerpt.begin]))
+        excerpt.begin--;
+    while (excerpt.end < last && is_continuation(source->text[excerpt.end]))
+        excerpt.end++;
+    excerpt.cut_before = excerpt.begin > first;
+    excerpt.cut_after = excerpt.end < last;
+    return excerpt;
+}
+
+static const char CUT[] = "...";
+
+/* A line of source; tabs and control characters become blanks, so that the carets below agree. */
+static void print_source(Printer *printer, const Source *source, const Excerpt *shown, int line)
+{
     print_gutter(printer, line);
-    if (end > begin)
+    if (shown->end > shown->begin)
         str_push(printer->out, ' ');
-    for (uint32_t i = begin; i < end; i++)
+    if (shown->cut_before)
+        str_append(printer->out, CUT);
+    for (uint32_t i = shown->begin; i < shown->end; i++)
         str_push(printer->out, (unsigned char)source->text[i] < 0x20 || source->text[i] == 0x7F ? ' ' : source->text[i]);
+    if (shown->cut_after)
+        str_append(printer->out, CUT);
     str_push(printer->out, '\n');
 }
 
-static void print_carets(Printer *printer, const Source *source, uint32_t begin, const Mark *mark, Severity severity)
+static void print_carets(Printer *printer, const Source *source, const Excerpt *shown, const Mark *mark, Severity severity)
 {
-    uint32_t from = clamp(source, mark->span.begin), end = line_end(source, begin), to = clamp(source, mark->span.end);
-    bool longer = to > end;
-    if (longer)
-        to = end;
+    uint32_t from = clamp(source, mark->span.begin), to = clamp(source, mark->span.end);
+    const uint32_t line = line_end(source, from);
+    bool longer = to > line || (to > shown->end && shown->cut_after);
+    if (to > line)
+        to = line;
+    if (to > shown->end)
+        to = shown->end;
     int width = to > from ? count_characters(source->text + from, to - from) : 1;
     print_gutter(printer, 0);
-    str_repeat(printer->out, ' ', 1 + count_characters(source->text + begin, from - begin));
+    str_repeat(printer->out, ' ', 1 + (shown->cut_before ? (int)strlen(CUT) : 0) + count_characters(source->text + shown->begin, from - shown->begin));
     paint(printer, mark->primary ? SEVERITY_COLORS[severity] : BLUE);
     str_repeat(printer->out, mark->primary ? '^' : '-', width);
     if (longer)
@@ -214,12 +254,13 @@ static void print_marks(Printer *printer, Marks *marks, Severity severity)
     qsort(marks->items, (size_t)marks->count, sizeof *marks->items, compare_marks);
     for (int pass = 0; pass < 2; pass++) {
         int file = -1, line = -1;
+        Excerpt shown = {0};
         for (int i = 0; i < marks->count; i++) {
             const Mark *mark = &marks->items[i];
             if ((mark->span.file == primary_file) != (pass == 0))
                 continue;
             const Source *source = diag_source(printer->diags, mark->span.file);
-            uint32_t begin = line_begin(source, clamp(source, mark->span.begin));
+            const uint32_t at = clamp(source, mark->span.begin);
             if (mark->span.file != file) {
                 print_place(printer, pass == 0 ? &primary : mark, pass == 0);
                 print_gutter(printer, 0);
@@ -229,9 +270,11 @@ static void print_marks(Printer *printer, Marks *marks, Severity severity)
                 str_append(printer->out, "...\n");
                 paint(printer, PLAIN);
             }
-            if (mark->span.file != file || mark->line != line)
-                print_source(printer, source, begin, mark->line);
-            print_carets(printer, source, begin, mark, severity);
+            if (mark->span.file != file || mark->line != line || at < shown.begin || at > shown.end) {
+                shown = excerpt_of(source, at);
+                print_source(printer, source, &shown, mark->line);
+            }
+            print_carets(printer, source, &shown, mark, severity);
             file = mark->span.file;
             line = mark->line;
         }
@@ -295,6 +338,11 @@ void diag_print(const Diagnostics *diags, Str *out, bool color)
     for (int i = 0; i < diag_count(diags); i++)
         print_one(&printer, entries[i].diag);
     free(entries);
+    const int errors = diag_errors(diags) - DIAGNOSTICS_MAX, warnings = diag_warnings(diags) - DIAGNOSTICS_MAX;
+    if (errors > 0)
+        str_printf(out, "and %d more error%s\n", errors, errors == 1 ? "" : "s");
+    if (warnings > 0)
+        str_printf(out, "and %d more warning%s\n", warnings, warnings == 1 ? "" : "s");
 }
 
 /* ---- JSON ---- */

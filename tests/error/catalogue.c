@@ -162,7 +162,7 @@ static void test_large(void **state)
     Arena *arena = arena_new();
     Interner *interner = interner_new();
     Diagnostics *diags = diagnostics_new();
-    size_t length = (size_t)PARSE_BYTES_MAX + 1;
+    size_t length = (size_t)FILE_BYTES_MAX + 1;
     char *text = malloc(length);
     assert_non_null(text);
     memset(text, ' ', length);

@@ -62,6 +62,15 @@ def code(text):
 class Purity(unittest.TestCase):
     maxDiff = None
 
+    def test_limits_are_those_of_the_language(self):
+        """docs/language.md lists each row of support/limits.h with its value, and nothing else."""
+        source = open(os.path.join(SOURCE, "compiler/support/limits.h")).read()
+        in_code = {name: eval(value.replace("(int64_t)", "")) for name, value in re.findall(r"^(?:    |#define )(\w+_MAX)(?: = | )([^,/]+?),?(?: */\*.*)?$", source, re.M)}
+        text = open(os.path.join(SOURCE, "docs/language.md")).read().split("## Limits")[1].split("\n## ")[0]
+        in_text = {name: eval(value.replace(" ", "").replace("^", "**")) for name, value in re.findall(r"^\| `(\w+)` \| ([^|]+) \|", text, re.M)}
+        self.assertGreater(len(in_code), 15)
+        self.assertEqual(in_text, in_code)
+
     def test_no_layer_in_c(self):
         found = []
         for path, text in files("compiler", "runtime", "grammar"):
