@@ -36,6 +36,7 @@ Compiled *compile_unit(Arena *arena, Jit *jit, Program *program, const Unit *uni
     Unit *flat = unit_flatten(program, unit);
     if (!options->plain)
         opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = false});
+    unit_expect(flat, "flattening");
     compiled->unit = flat;
     compiled->schedule = schedule_unit(program, flat, &options->schedule);
     compiled->codegen = codegen_new(arena, &options->codegen);

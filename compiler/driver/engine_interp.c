@@ -28,8 +28,8 @@ static void *compile_interp(void *state, Arena *arena, Program *program, const U
 {
     InterpCode *code = ARENA_NEW(arena, InterpCode);
     (void)state;
-    (void)program;
     (void)error;
+    program_expect(program, "lowering");
     *code = (InterpCode){.unit = unit, .wide = wide, .formals = ARENA_ARRAY(arena, void *, unit->formal_count + 1), .outputs = ARENA_ARRAY(arena, void *, unit->output_count + 1)};
     return code;
 }

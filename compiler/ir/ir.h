@@ -290,6 +290,9 @@ uint64_t draw_stream(const char *path, Symbol tag);
 /* Every rule of the header comment that can be checked without values; returns an explanation in the program's arena, NULL if all holds. */
 const char *unit_verify(const Unit *unit);
 const char *program_verify(const Program *program);
+/* Stops with a report of a bug of ours where a rule is broken: between passes, and before anything runs. `after` names what made the program. */
+void unit_expect(const Unit *unit, const char *after);
+void program_expect(const Program *program, const char *after);
 void unit_print(const Unit *unit, Str *out);
 void program_print(const Program *program, Str *out);
 /* Reads what program_print writes. NULL and a message with line on bad text. */

@@ -1,6 +1,8 @@
 /* requires: nothing. preserves: everything. Says whether a unit keeps the rules of ir.h, as far as they can be seen without values. */
 #include "ir/ir.h"
 
+#include "support/bug.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,6 +44,8 @@ static bool check_reads(Verifier *verifier, int tensor)
 {
     if (!check_tensor(verifier, tensor))
         return false;
+    if (!verifier->defined[tensor] && verifier->op && verifier->op->kind == OP_RECUR && tensor == verifier->op->out.tensor)
+        fail(verifier, "the recurrence %s reads itself, which only its factor says", verifier->unit->tensors[tensor].name);
     if (!verifier->defined[tensor])
         fail(verifier, "%s is used before it is defined", verifier->unit->tensors[tensor].name);
     return !verifier->message;
@@ -74,27 +78,49 @@ static int64_t affine_extreme(const Op *op, Affine affine, const DimEnv *env, in
     return value;
 }
 
-static bool box_empty(const Op *op, const DimEnv *env)
+static bool whole(Dim dim, const DimEnv *env)
 {
-    bool empty = false;
-    for (int i = 0; i < op->index_count; i++)
-        empty = empty || dim_eval(op->indices[i].extent, env) <= 0;
-    return empty;
+    const Rational value = dim_eval_exact(dim, env);
+    return rational_valid(value) && rational_is_int(value);
+}
+
+/* What the subscript depends on has whole extents, none of them empty: otherwise the binding is none that the operation runs at. */
+static bool box_holds(const Op *op, Affine affine, Dim extent, const DimEnv *env)
+{
+    bool holds = whole(extent, env) && whole(affine.base, env);
+    for (int i = 0; i < op->index_count && holds; i++)
+        holds = whole(op->indices[i].extent, env) && dim_eval(op->indices[i].extent, env) > 0;
+    return holds;
+}
+
+/* A binding of the symbols, within what the program takes for granted. */
+static DimEnv sample(const Program *program, int number, const int64_t values[4])
+{
+    DimEnv env = {.value = {values[0], values[1], values[2], values[3]}};
+    for (int s = DIM_S0; s < DIM_SYMBOLS; s++)
+        env.value[s] = 1 + number + s - DIM_S0;
+    for (int s = 0; s < DIM_SYMBOLS; s++)
+        if (program->most[s] && env.value[s] > program->most[s])
+            env.value[s] = program->most[s];
+    if (env.value[DIM_P] >= env.value[DIM_L])
+        env.value[DIM_P] = env.value[DIM_L] - 1;
+    if (env.value[DIM_N] > env.value[DIM_L] - env.value[DIM_P])
+        env.value[DIM_N] = env.value[DIM_L] - env.value[DIM_P];
+    return env;
 }
 
 /* Where no conditions cut the box, a subscript's extremes are exact: they are tried at a few bindings. With conditions it is the producer's duty. */
 static void check_range(Verifier *verifier, const Access *access, int sub, Dim extent)
 {
-    static const int64_t samples[][4] = {{1, 1, 0, 1}, {1, 2, 1, 1}, {2, 1, 0, 1}, {3, 5, 2, 2}, {4, 8, 7, 1}};
+    static const int64_t samples[][4] = {{1, 1, 0, 1}, {1, 2, 1, 1}, {2, 1, 0, 1}, {3, 5, 2, 2}, {4, 8, 7, 1}, {2, 24, 12, 12}};
     const Op *op = verifier->op;
-    if (op->cond_count > 0)
+    const Affine affine = access->subs[sub].affine;
+    int index;
+    if (op->cond_count > 0 || (affine_is_index(affine, &index) && op->indices[index].extent == extent))
         return;
     for (size_t i = 0; i < sizeof samples / sizeof *samples && !verifier->message; i++) {
-        DimEnv env = {.value = {samples[i][0], samples[i][1], samples[i][2], samples[i][3]}};
-        for (int s = DIM_S0; s < DIM_SYMBOLS; s++)
-            env.value[s] = 1 + (int64_t)i + s - DIM_S0;
-        const Affine affine = access->subs[sub].affine;
-        if (!box_empty(op, &env) && (affine_extreme(op, affine, &env, 1) < 0 || affine_extreme(op, affine, &env, -1) >= dim_eval(extent, &env)))
+        const DimEnv env = sample(verifier->unit->program, (int)i, samples[i]);
+        if (box_holds(op, affine, extent, &env) && (affine_extreme(op, affine, &env, 1) < 0 || affine_extreme(op, affine, &env, -1) >= dim_eval(extent, &env)))
             fail(verifier, "subscript %d of %s leaves its axis", sub + 1, access->tensor < 0 ? "a draw" : verifier->unit->tensors[access->tensor].name);
     }
 }
@@ -124,7 +150,7 @@ static void check_access(Verifier *verifier, const Access *access, int rank, boo
         const Dim extent = access_extent(verifier->unit, access, i);
         if (!inner) {
             check_affine(verifier, access->subs[i].affine);
-            if (!verifier->message && verifier->op->kind != OP_RECUR)
+            if (!verifier->message)
                 check_range(verifier, access, i, extent);
             continue;
         }
@@ -270,14 +296,19 @@ static void define(Verifier *verifier, int tensor)
     verifier->defined[tensor] = true;
 }
 
+static bool same_storage(const Tensor *a, const Tensor *b)
+{
+    bool same = a->type == b->type && a->rank == b->rank;
+    for (int i = 0; same && i < a->rank; i++)
+        same = a->extent[i] == b->extent[i];
+    return same;
+}
+
 /* Formal and actual have one shape; a callee's symbols are the caller's. */
 static void check_same(Verifier *verifier, int tensor, const Tensor *formal, const char *what)
 {
     const Tensor *actual = &verifier->unit->tensors[tensor];
-    bool same = actual->type == formal->type && actual->rank == formal->rank;
-    for (int i = 0; same && i < actual->rank; i++)
-        same = actual->extent[i] == formal->extent[i];
-    if (!same)
+    if (!same_storage(actual, formal))
         fail(verifier, "%s %s does not fit %s of %s", what, actual->name, formal->name, verifier->op->callee->name);
 }
 
@@ -308,10 +339,7 @@ static void check_extended(Verifier *verifier)
     if (!check_reads(verifier, op->init.tensor))
         return;
     const Tensor *old = &verifier->unit->tensors[op->init.tensor], *new = &verifier->unit->tensors[op->out.tensor];
-    bool same = old->type == new->type && old->rank == new->rank && op->reducer == REDUCE_SET;
-    for (int i = 0; same && i < old->rank; i++)
-        same = old->extent[i] == new->extent[i];
-    if (!same)
+    if (!same_storage(old, new) || op->reducer != REDUCE_SET)
         fail(verifier, "%s cannot extend %s", new->name, old->name);
 }
 
@@ -372,6 +400,8 @@ static void check_outputs(Verifier *verifier)
             return;
         if (of_formal && (output->formal < 0 || output->formal >= unit->formal_count))
             fail(verifier, "output %s names no formal", output->name);
+        else if (of_formal && !same_storage(&unit->tensors[output->tensor], &unit->tensors[unit->formals[output->formal]]))
+            fail(verifier, "output %s has not the shape of its formal", output->name);
         if (output->kind == OUTPUT_LOSS && unit->tensors[output->tensor].rank != 0)
             fail(verifier, "loss %s is not one number", output->name);
     }
@@ -415,20 +445,93 @@ const char *unit_verify(const Unit *unit)
     return verifier.message;
 }
 
+/* The initial tensor of a formal: a unit of constants and indices alone, of its shape. */
+static const char *check_initial(const Program *program, int formal)
+{
+    const Tensor *tensor = &program->main->tensors[program->main->formals[formal]];
+    const Unit *unit = program->bindings[formal].init.value;
+    const char *wrong = NULL;
+    if (unit->formal_count > 0)
+        wrong = "reads inputs";
+    else if (unit->output_count != 1 || unit->outputs[0].kind != OUTPUT_RESULT)
+        wrong = "is not one tensor";
+    else if (!same_storage(&unit->tensors[unit->outputs[0].tensor], tensor))
+        wrong = "has another shape";
+    for (int i = 0; i < unit->op_count && !wrong; i++) {
+        const Op *op = &unit->ops[i];
+        for (int k = 0; k < op->index_count && !wrong; k++)
+            wrong = dim_is_static(op->indices[k].extent) ? NULL : "depends on the size of a run";
+        for (int k = 0; k < op->expr_count && !wrong; k++)
+            wrong = op->exprs[k].kind == EXPR_DRAW ? "draws" : op->exprs[k].kind == EXPR_DIM && !dim_is_static(op->exprs[k].dim) ? "depends on the size of a run" : NULL;
+    }
+    return wrong ? arena_printf(program->arena, "the initial value of %s %s", tensor->name, wrong) : NULL;
+}
+
+static const char *check_bindings(const Program *program)
+{
+    const Unit *main = program->main;
+    const char *message = NULL;
+    for (int i = 0; i < main->formal_count && !message; i++) {
+        const TensorRole role = main->tensors[main->formals[i]].role;
+        if ((role == TENSOR_PARAM || role == TENSOR_STATE) && program->bindings[i].init.value)
+            message = check_initial(program, i);
+    }
+    return message;
+}
+
+static int by_address(const void *a, const void *b)
+{
+    const Unit *left = *(const Unit *const *)a, *right = *(const Unit *const *)b;
+    return ((uintptr_t)left > (uintptr_t)right) - ((uintptr_t)left < (uintptr_t)right);
+}
+
+/* The callees of `unit` are among the `count` units before it, which are sorted by address. */
+static const char *check_callees(const Unit *unit, const Unit **before, int count)
+{
+    for (int i = 0; i < unit->op_count; i++)
+        if (unit->ops[i].kind == OP_CALL && !(count && bsearch(&unit->ops[i].callee, before, (size_t)count, sizeof *before, by_address)))
+            return arena_printf(unit->program->arena, "%s: operation %d calls a unit that does not stand before it", unit->name, i);
+    return NULL;
+}
+
+static bool calls(const Unit *unit)
+{
+    bool any = false;
+    for (int i = 0; i < unit->op_count; i++)
+        any = any || unit->ops[i].kind == OP_CALL;
+    return any;
+}
+
 const char *program_verify(const Program *program)
 {
-    for (int i = 0; i < program->unit_count; i++) {
+    const Unit **before = calloc((size_t)program->unit_count + 1, sizeof(Unit *));
+    const char *message = before ? NULL : "out of memory";
+    int sorted = 0;
+    for (int i = 0; i < program->unit_count && !message; i++) {
         const Unit *unit = program->units[i];
-        const char *message = unit_verify(unit);
-        if (message)
-            return message;
-        for (int k = 0; k < unit->op_count; k++) {
-            bool before = unit->ops[k].kind != OP_CALL;
-            for (int j = 0; j < i && !before; j++)
-                before = program->units[j] == unit->ops[k].callee;
-            if (!before)
-                return arena_printf(program->arena, "%s: operation %d calls a unit that does not stand before it", unit->name, k);
+        if (calls(unit) && sorted < i) {
+            memcpy(before, program->units, (size_t)i * sizeof(Unit *));
+            qsort(before, (size_t)i, sizeof(Unit *), by_address);
+            sorted = i;
         }
+        message = unit_verify(unit);
+        if (!message)
+            message = check_callees(unit, before, sorted);
     }
-    return NULL;
+    free(before);
+    return message || !program->main || !program->bindings ? message : check_bindings(program);
+}
+
+void unit_expect(const Unit *unit, const char *after)
+{
+    const char *message = unit_verify(unit);
+    if (message)
+        BFM_BUG("%s made a malformed program: %s", after, message);
+}
+
+void program_expect(const Program *program, const char *after)
+{
+    const char *message = program_verify(program);
+    if (message)
+        BFM_BUG("%s made a malformed program: %s", after, message);
 }

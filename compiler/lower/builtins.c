@@ -115,6 +115,8 @@ static Val size_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         return val_poison();
     const Node *of = argument(node, 0);
     const Val *known = of->kind == NODE_NAME ? scope_find(scope, of->name) : NULL;
+    if (known && known->kind == VAL_AXIS && !dim_is_static(axis_size(lw, &known->axis)) && initial_refuses(lw, ctx, node->span, "the size of a run"))
+        return val_poison();
     if (known && known->kind == VAL_AXIS)
         return val_dim(axis_size(lw, &known->axis), node->span);
     if (known && known->kind == VAL_NUMBER)

@@ -778,6 +778,8 @@ Lowered *lower_model(const Module *module, const Node *node, const LowerOptions 
     const bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) && model_settings(&lw, node, lw.model_scope, result) &&
                     model_body(&model, node) && diag_errors(module->diags) == errors;
     model_end(&model);
+    if (ok)
+        program_expect(result->program, "lowering");
     return ok ? result : NULL;
 }
 
@@ -838,5 +840,7 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
         result->result = unit_output(model.uc.unit, model.result_name, OUTPUT_RESULT, place.stream->id);
     vec_free(&labels);
     model_end(&model);
+    if (ok)
+        program_expect(result->program, "lowering");
     return ok ? result : NULL;
 }

@@ -171,6 +171,29 @@ static bool bind_operands(Lower *lw, UnitCtx *uc, const Node *form, Scope *scope
     return true;
 }
 
+/* The driver makes room for a state by the axes of the tensor: each axis of the state is one of those. */
+static bool states_fit(Lower *lw, const Instance *instance, int form_rank)
+{
+    const Unit *unit = instance->unit;
+    for (int i = 0; i < unit->formal_count; i++) {
+        const FormalInfo *info = &instance->formals.items[i];
+        const Tensor *tensor = &unit->tensors[unit->formals[i]];
+        bool fits = info->kind != FORMAL_STATE || tensor->rank <= 3;
+        for (int k = 1; info->kind == FORMAL_STATE && fits && k < tensor->rank; k++) {
+            fits = false;
+            for (int s = 0; s < form_rank && !fits; s++)
+                fits = tensor->extent[k] == dim_symbol(lw->dims, DIM_S0 + 1 + s);
+        }
+        if (fits)
+            continue;
+        Diagnostic *diag =
+            diag_add(lw->diags, DIAG_E0410, info->span, "the state `%s` of an optimizer has at most two axes, each an axis of the tensor that is updated", info->name);
+        diag_fix(lw->diags, diag, "for example `state m[i] = 0` for a tensor w[i, j]");
+        return false;
+    }
+    return true;
+}
+
 static void collect_states(Lower *lw, const Instance *instance, OptimizerForm *form)
 {
     const Unit *unit = instance->unit;
@@ -296,14 +319,15 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
             if (!head)
                 statement(&body, list_at(statements, i));
         }
-        ok = diag_errors(lw.diags) == errors && result_fits(&lw, &body, definition);
+        ok = diag_errors(lw.diags) == errors && result_fits(&lw, &body, definition) && states_fit(&lw, instance, form->rank);
     }
     if (ok) {
-        unit_output(uc.unit, intern(lw.interner, "w"), OUTPUT_RESULT, body.results[0]->id);
+        unit_output(uc.unit, intern(lw.interner, "w"), OUTPUT_RESULT, tensor_plain(&body, body.results[0], false)->id);
         collect_states(&lw, instance, form);
         unread_warn(&lw, definition, scope);
         lw.program->main = uc.unit;
         form->unit = uc.unit;
+        program_expect(lw.program, "lowering");
     }
     point_at(module, reported, overridden(overrides, expression));
     body_free(&body);
@@ -362,6 +386,8 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
     if (factor)
         unit_output(uc.unit, factor->name, OUTPUT_RESULT, factor->id);
     lw.program->main = uc.unit;
+    if (factor)
+        program_expect(lw.program, "lowering");
     body_free(&body);
     vec_free(&instance->formals);
     lower_stop(&lw);

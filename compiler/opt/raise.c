@@ -419,9 +419,26 @@ static const Access *first_pick(const Stream *s, const Op *op)
     return NULL;
 }
 
+/* A pick is made for every row: its target must be inside its axes at each, not only where the reader's conditions hold. */
+static bool inside_everywhere(const Unit *unit, const Op *op, const Access *target)
+{
+    bool inside = true;
+    for (int i = 0, axis = 0; i < target->count && inside; axis += target->subs[i++].span) {
+        const Sub *sub = &target->subs[i];
+        int index;
+        if (sub->read)
+            inside = inside_everywhere(unit, op, sub->read);
+        else
+            inside = sub->span == 1 && affine_is_index(sub->affine, &index) && op->indices[index].extent == unit->tensors[target->tensor].extent[axis];
+    }
+    return inside;
+}
+
 static bool target_in_row(const Stream *s, const Op *op, const Access *access)
 {
     const Access *target = access->subs[s->col].read;
+    if (op->cond_count > 0 && !inside_everywhere(s->unit, op, target))
+        return false;
     for (int i = 0; i < op->index_count; i++) {
         bool row = false;
         for (int p = 0; p < s->rank; p++)

@@ -225,6 +225,19 @@ static void verifier_refuses(void **state)
         {"    local y%0: real[4]\n    recur y%0[3 - i$0]\n        over i$0 < 4\n        scan i$0\n        body 1\n", "expected"},
         {"    local y%0: real[4]\n    recur y%0[-i$0 + 3]\n        over i$0 < 4\n        scan i$0\n        body 1\n", "bare index"},
         {"    local y%0: real[4]\n    recur y%0[i$0]\n        over i$0 < 4\n        body 1\n", "along no index"},
+        {"    local y%0: real[4]\n    recur y%0[i$0]\n        over i$0 < 4\n        scan i$0\n        body mul(0.25, y%0[i$0])\n        factor 0.5\n", "reads itself"},
+        {"    local y%0: real[4]\n    recur y%0[i$0]\n        over i$0 < 4\n        scan i$0\n        body 1\n        factor y%0[i$0]\n", "reads itself"},
+        {"    local y%0: real[4]\n    recur y%0[i$0]\n        over i$0 < 4\n        scan i$0\n        guard lt(y%0[i$0], 1)\n        body 1\n", "reads itself"},
+        {"    input x%0: real[4, 3]\n    local y%1: real[4]\n    formals 0\n    recur y%1[i$0]\n        over i$0 < 4\n        scan i$0\n        body x%0[i$0, 3]\n",
+         "leaves its axis"},
+        {"    input x%0: real[b, l, 6]\n    input y%1: real[b, l, 2, 3]\n    local z%2: real[b, l, 6]\n    formals 0 1\n    nest set z%2[i$0, j$1, k$2]\n"
+         "        over i$0 < b, j$1 < l, k$2 < 6\n        body add(x%0[i$0, j$1, k$2], y%1[i$0, j$1, k$2])\n",
+         "cover 3 axes, not 4"},
+        {"    input x%0: real[2, 3]\n    input y%1: real[3, 2]\n    local z%2: real[2, 3]\n    formals 0 1\n    nest set z%2[i$0, j$1]\n"
+         "        over i$0 < 2, j$1 < 3\n        body add(x%0[i$0, j$1], y%1[i$0, j$1])\n",
+         "leaves its axis"},
+        {"    state c%0: real[4]\n    local y%1: real[2]\n    formals 0\n    nest set y%1[i$0]\n        over i$0 < 2\n        body 1\n    output next c = y%1 formal 0\n",
+         "shape of its formal"},
         {"    local y%0: real[2]\n    top y%0[]\n        over i$0 < 4\n        rank 1 for 2\n        body 1\n", "holds numbers"},
         {"    local y%0: int(4)[3]\n    top y%0[]\n        over i$0 < 4\n        rank 1 for 2\n        body 1\n", "number of places"},
         {"    local y%0: real[4]\n    nest set y%0[i$0]\n        over i$0 < 4\n        body 1\n    output loss a = y%0\n", "not one number"},
@@ -236,6 +249,70 @@ static void verifier_refuses(void **state)
         if (program)
             message = program_verify(program);
         if (!message || (!strstr(message, cases[i].word) && strcmp(cases[i].word, "expected") != 0))
+            fail_msg("case %zu: %s", i, message ? message : "accepted");
+    }
+}
+
+/* Extents such as 1/4*l hold at multiples of 4 only, and subscripts of a bounded length up to there: neither is taken for a subscript that leaves its axis. */
+static void verifier_samples(void **state)
+{
+    Fixture *f = *state;
+    const char *message = NULL;
+    const char *const quarters = "unit a@0 {\n    input x%0: real[l]\n    local y%1: real[1/4*l, 4]\n    formals 0\n    nest set y%1[i$0, j$1]\n"
+                                 "        over i$0 < 1/4*l, j$1 < 4\n        body x%0[4*i$0 + j$1]\n    output result y = y%1\n}\nmain @0\n";
+    const char *const beyond = "unit a@0 {\n    input x%0: real[l]\n    local y%1: real[1/4*l, 4]\n    formals 0\n    nest set y%1[i$0, j$1]\n"
+                               "        over i$0 < 1/4*l, j$1 < 4\n        body x%0[4*i$0 + j$1 + 1]\n    output result y = y%1\n}\nmain @0\n";
+    const char *const table = "unit a@0 {\n    input x%0: real[6]\n    local y%1: real[l]\n    formals 0\n    nest set y%1[i$0]\n"
+                              "        over i$0 < l\n        body x%0[i$0]\n    output result y = y%1\n}\nmain @0\n";
+    Program *program = program_read(f->arena, f->interner, quarters, &message);
+    assert_non_null(program);
+    assert_null(program_verify(program));
+    program = program_read(f->arena, f->interner, beyond, &message);
+    assert_non_null(strstr(program_verify(program), "leaves its axis"));
+    program = program_read(f->arena, f->interner, table, &message);
+    assert_non_null(strstr(program_verify(program), "leaves its axis"));
+    program->most[DIM_L] = 6;
+    assert_null(program_verify(program));
+    program->most[DIM_L] = 7;
+    assert_non_null(strstr(program_verify(program), "leaves its axis"));
+}
+
+/* A program with one parameter w: real[3], whose initial value is the unit `init`. */
+static const char *with_initial(Fixture *f, const char *init)
+{
+    const char *message = NULL;
+    const char *text =
+        arena_printf(f->arena,
+                     "unit init@0 {\n%s}\nunit main@1 {\n    param w%%0: real[3]\n    local y%%1: real[3]\n    formals 0\n    nest set y%%1[i$0]\n        over i$0 < 3\n"
+                     "        body w%%0[i$0]\n    output result y = y%%1\n}\nmain @1\n",
+                     init);
+    Program *program = program_read(f->arena, f->interner, text, &message);
+    if (!program)
+        fail_msg("%s", message);
+    program->bindings = ARENA_NEW(f->arena, Binding);
+    program->bindings[0] = (Binding){.role = TENSOR_PARAM, .init = {.value = program->units[0]}};
+    return program_verify(program);
+}
+
+static void verifier_refuses_initial_values(void **state)
+{
+    Fixture *f = *state;
+    static const struct {
+        const char *init, *word;
+    } cases[] = {
+        {"    input x%0: real[3]\n    local w%1: real[3]\n    formals 0\n    nest set w%1[i$0]\n        over i$0 < 3\n        body x%0[i$0]\n    output result w = w%1\n",
+         "reads inputs"},
+        {"    local w%0: real[4]\n    formals\n    nest set w%0[i$0]\n        over i$0 < 4\n        body pos(i$0)\n    output result w = w%0\n", "another shape"},
+        {"    local w%0: real[3]\n    formals\n    nest set w%0[i$0]\n        over i$0 < 3\n        body dim(l)\n    output result w = w%0\n", "size of a run"},
+        {"    local s%0: real[]\n    local w%1: real[3]\n    formals\n    nest sum s%0[]\n        over t$0 < l\n        body 1\n    nest set w%1[i$0]\n        over i$0 < 3\n        body s%0[]\n"
+         "    output result w = w%1\n",
+         "size of a run"},
+        {"    local w%0: real[3]\n    formals\n    nest set w%0[i$0]\n        over i$0 < 3\n        body pos(i$0)\n", "not one tensor"},
+    };
+    assert_null(with_initial(f, "    local w%0: real[3]\n    formals\n    nest set w%0[i$0]\n        over i$0 < 3\n        body pos(i$0)\n    output result w = w%0\n"));
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const char *message = with_initial(f, cases[i].init);
+        if (!message || !strstr(message, cases[i].word))
             fail_msg("case %zu: %s", i, message ? message : "accepted");
     }
 }
@@ -258,9 +335,10 @@ static void hashes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(folding, setup, teardown),  cmocka_unit_test_setup_teardown(affines, setup, teardown),
-        cmocka_unit_test_setup_teardown(copies, setup, teardown),   cmocka_unit_test_setup_teardown(text_round_trip, setup, teardown),
-        cmocka_unit_test_setup_teardown(bad_text, setup, teardown), cmocka_unit_test_setup_teardown(verifier_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(folding, setup, teardown),          cmocka_unit_test_setup_teardown(affines, setup, teardown),
+        cmocka_unit_test_setup_teardown(copies, setup, teardown),           cmocka_unit_test_setup_teardown(text_round_trip, setup, teardown),
+        cmocka_unit_test_setup_teardown(bad_text, setup, teardown),         cmocka_unit_test_setup_teardown(verifier_refuses, setup, teardown),
+        cmocka_unit_test_setup_teardown(verifier_samples, setup, teardown), cmocka_unit_test_setup_teardown(verifier_refuses_initial_values, setup, teardown),
         cmocka_unit_test_setup_teardown(hashes, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
