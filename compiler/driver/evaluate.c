@@ -204,7 +204,7 @@ bool evaluate_part(Driver *driver, Runner *runner, const EvalText *text, int64_t
 
 json_t *evaluation_json(const Evaluation *evaluation)
 {
-    return json_pack("{s:I, s:I, s:o, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)evaluation->tokens, "documents", (json_int_t)evaluation->documents, "bytes",
-                     bfm_json_number(evaluation->bytes), "nats_per_token", bfm_json_number(evaluation->nats), "interval", bfm_json_number(evaluation->interval), "perplexity",
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)evaluation->tokens, "documents", (json_int_t)evaluation->documents, "bytes",
+                     (json_int_t)(evaluation->bytes + 0.5), "nats_per_token", bfm_json_number(evaluation->nats), "interval", bfm_json_number(evaluation->interval), "perplexity",
                      bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte), "leaky", (int)evaluation->leaky);
 }

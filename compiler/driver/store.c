@@ -162,7 +162,7 @@ static bool init_value(const Init *init, const DimEnv *env, int64_t elements, bo
     return ok;
 }
 
-bool init_fill(const Init *init, const char *path, uint64_t seed, const DimEnv *env, int64_t elements, bool wide, void *data, BfmError *error)
+static bool fill(const Init *init, const char *path, uint64_t seed, const DimEnv *env, int64_t elements, bool wide, void *data, BfmError *error)
 {
     if (!init->normal && init->value)
         return init_value(init, env, elements, wide, data, error);
@@ -180,6 +180,17 @@ bool init_fill(const Init *init, const char *path, uint64_t seed, const DimEnv *
             ((float *)data)[i] = (float)value;
     }
     return true;
+}
+
+bool init_fill(const Init *init, const char *path, uint64_t seed, const DimEnv *env, int64_t elements, bool wide, void *data, BfmError *error)
+{
+    char place[BFM_PLACE_TEXT];
+    if (!fill(init, path, seed, env, elements, wide, data, error))
+        return false;
+    const BfmTensor values = {.name = path, .dtype = wide ? BFM_DTYPE_F64 : BFM_DTYPE_F32, .rank = 1, .shape = {elements}, .data = data};
+    const int64_t bad = bfm_tensor_first_bad(&values);
+    return bad < 0 || bfm_error_set(error, BFM_ERROR_INPUT, "the initial value of `%s` is %s, counting its elements from 0; it must be finite%s", path,
+                                    bfm_tensor_place(&values, bad, place), wide ? "" : " in f32");
 }
 
 bool store_init(const Store *store, uint64_t seed, bool params, bool states, BfmError *error)

@@ -47,7 +47,7 @@ bool store_load(const Store *store, const BfmSafetensors *file, bool whole, BfmE
 /* A tensor to be written. */
 BfmTensor store_tensor(const Store *store, const StoreEntry *entry, const char *name);
 
-/* One initial tensor, for states of optimisers. `env`: the symbols of its shape. */
+/* One initial tensor, for states of optimisers. `env`: the symbols of its shape. INPUT: a number of it is not finite. */
 bool init_fill(const Init *init, const char *path, uint64_t seed, const DimEnv *env, int64_t elements, bool wide, void *data, BfmError *error);
 
 #endif

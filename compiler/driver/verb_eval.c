@@ -65,6 +65,8 @@ static int report(Eval *eval)
                option_text(driver->options, OPT_PART), (long long)e->tokens, (long long)e->documents, e->documents == 1 ? "" : "s", e->nats);
     if (isfinite(e->interval))
         str_printf(&out, " ± %.4f", e->interval);
+    else
+        str_append(&out, e->documents < 2 ? "  (no interval: it is taken over documents)" : "  (no interval: the loss is no mean over targets)");
     str_append(&out, "\n");
     if (isfinite(e->perplexity))
         str_printf(&out, "perplexity      %.3f\n", e->perplexity);

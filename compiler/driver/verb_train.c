@@ -4,7 +4,6 @@
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
-#include "driver/bad.h"
 #include "driver/stop.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
@@ -126,10 +125,7 @@ static bool start_new(Train *train, BfmError *error)
     const char *init = option_text(train->driver->options, OPT_INIT);
     if (bfm_path_exists(train->folder.json))
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s holds a run already; continue it with --resume, or choose another folder with --out", train->folder.path);
-    if (!store_init(train->store, train->recipe.seed, true, true, error) || (init && !init_from(train, init, error)))
-        return false;
-    const char *bad = bad_tensor(train->driver->arena, train->store, train->optimizer);
-    return !bad || bfm_error_set(error, BFM_ERROR_INPUT, "the initial values: %s; nothing was trained", bad);
+    return store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
 }
 
 /* A refused resume says where the model's text differs. */

@@ -51,7 +51,7 @@ typedef struct BfmUpdater BfmUpdater;
 BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error);
 void bfm_updater_free(BfmUpdater *updater); /* NULL is allowed */
 
-/* What the recipe's schedule makes of the rate at `step`; 1 where it has none. Computed in f32. */
+/* What the recipe's schedule makes of the rate at `step`; 1 where it has none. Computed in f32. INPUT: it is not finite. */
 bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmError *error);
 
 /* What a resumed training needs besides the parameters: the states of optimiser and layers, in a safetensors file as a checkpoint of `bfmc train` has it
@@ -62,7 +62,7 @@ bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error);
 
 /* One update of every parameter from the gradients that `backward` (an instance of that entry) holds after a run, which is also committed. `step` counts
    from 0; `factor` is what the schedule makes of the rate at this step (1: the rate itself). The norm of all gradients, before they are clipped, goes to
-   *norm (may be NULL). False and nothing changed: INPUT where the norm is not finite. */
+   *norm (may be NULL). False and nothing changed: INPUT where the norm or the factor is not finite. */
 bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double factor, int64_t step, double *norm, BfmError *error);
 
 #endif

@@ -196,8 +196,8 @@ bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double f
     const double scale = limit > 0 && all > limit ? limit / all : 1;
     if (norm)
         *norm = all;
-    if (!isfinite(all))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "a gradient is no finite number; nothing was updated");
+    if (!isfinite(all) || !isfinite(factor))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s is no finite number; nothing was updated", isfinite(all) ? "the factor on the rate" : "a gradient");
     if (!bfm_tensors_commit(updater->tensors, "backward", backward, error))
         return false;
     updater->step = (float)step;
@@ -220,7 +220,7 @@ bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmEr
     if (!bfm_instance_run(updater->schedule, 0, 0, error))
         return false;
     *factor = (double)*(const float *)bfm_instance_output(updater->schedule, 0);
-    return true;
+    return isfinite(*factor) || bfm_error_set(error, BFM_ERROR_INPUT, "the schedule gives no finite number at step %lld", (long long)step);
 }
 
 /* ---- files ---- */

@@ -152,6 +152,7 @@ class Figures(Case):
             self.agree(log(run, "eval.jsonl")[-1], self.expected(run, 6, data, "valid", min(32768, len(ids) - 1)))
         said = self.ok("eval", run, data, "--eval-tokens", "97").stdout
         self.assertIn("97 tokens of", said)
+        self.assertIn("no interval", self.ok("eval", run, data, "--eval-tokens", "1").stdout)
 
     def test_few_documents_widen_the_interval(self):
         for count in (12, 20, 55, 100):
@@ -418,6 +419,7 @@ optimizer odd(w[], g[]; rate: real) {
         layer = "layer odd(x[b, l, d]) -> [b, l, d] {\n    param q[d] = 1e39\n    return y[b, l, o] = x[b, l, o] * q[o]\n}\n"
         model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "odd()") + layer)
         self.fails(1, ["odd_0.q", "inf at [0]"], "train", model, self.data, "--out", self.path("run"), "-q")
+        self.fails(1, ["odd_0.q", "inf at [0]"], "build", model, "-o", self.path("lib.so"))
         self.assertFalse(os.path.exists(self.path("run")))
 
     def test_a_line_is_named(self):
