@@ -155,7 +155,7 @@ class Figures(Case):
         self.assertIn("no interval", self.ok("eval", run, data, "--eval-tokens", "1").stdout)
 
     def test_few_documents_widen_the_interval(self):
-        for count in (12, 20, 55, 100):
+        for count in (12, 55):
             data = self.pack_documents(self.documents(count, count), f"data{count}")
             run = self.path(f"run{count}")
             self.ok("train", self.model(), data, "--out", run, "--eval-every", "0", "-q")
@@ -305,7 +305,8 @@ class Steps(Case):
         with open(os.path.join(run, "ckpt", "4", "meta.json")) as file:
             meta = json.load(file)
         self.assertEqual((meta["step"], meta["position"], meta["tokens"]), (4, 8, 384))
-        self.assertEqual(meta["seconds"], sorted([meta["seconds"], *(record["seconds"] for record in log(run))])[-1])
+        self.assertAlmostEqual(meta["seconds"], log(run)[-1]["seconds"], places=6)
+        self.assertEqual(sorted(record["seconds"] for record in log(run)), [record["seconds"] for record in log(run)])
 
     def test_generated(self):
         data, run = self.pack(), self.path("run")
