@@ -287,7 +287,7 @@ static void write_top(Writer *writer, const Step *step)
 
 static BfmPlanStreamOperand stream_operand(Writer *writer, const StreamOperand *operand)
 {
-    BfmPlanStreamOperand plan = {.buffer = buffer_of(writer, operand->tensor),
+    BfmPlanStreamOperand plan = {.buffer = operand->tensor < 0 ? -1 : buffer_of(writer, operand->tensor),
                                  .base = slot_or_none(writer, operand->base),
                                  .step = slot_or_none(writer, operand->step),
                                  .inner = slot_or_none(writer, operand->inner)};
@@ -352,7 +352,8 @@ static BfmPlanStream stream_plan(Writer *writer, const StreamStep *stream, BfmPl
                           .alpha = (float)stream->alpha,
                           .q = stream_operand(writer, &stream->q),
                           .k = stream_operand(writer, &stream->k),
-                          .lse = stream_operand(writer, &stream->lse),
+                          .row_max = stream_operand(writer, &stream->row_max),
+                          .row_log = stream_operand(writer, &stream->row_log),
                           .use_count = stream->use_count,
                           .pick_count = stream->pick_count,
                           .slope_count = stream->slope_count,
@@ -392,13 +393,13 @@ static void write_stream(Writer *writer, const Step *step)
 {
     const StreamStep *stream = step->stream;
     bool forward = step->kind == STEP_STREAM;
-    int first = forward ? stream->lse.tensor : stream->sink_count > 0 ? stream->sinks[0].out.tensor : stream->total_count > 0 ? stream->totals[0].out.tensor : -1;
+    int first = forward ? stream->row_max.tensor : stream->sink_count > 0 ? stream->sinks[0].out.tensor : stream->total_count > 0 ? stream->totals[0].out.tensor : -1;
     BfmPlanKernel kernel = kernel_begin(writer, step, forward ? BFM_KERNEL_STREAM : BFM_KERNEL_STREAM_GRAD, first);
     kernel.codes = writer->codes.count;
     BfmPlanStream plan = stream_plan(writer, stream, &kernel);
     kernel.results = writer->ints.count;
     if (forward)
-        result_add(writer, &kernel, stream->lse.tensor);
+        result_add(writer, &kernel, stream->row_max.tensor), result_add(writer, &kernel, stream->row_log.tensor);
     for (int i = 0; i < stream->use_count; i++)
         result_add(writer, &kernel, stream->uses[i].out.tensor);
     for (int i = 0; i < stream->pick_count; i++)

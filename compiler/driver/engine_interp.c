@@ -1,7 +1,9 @@
-/* The interpreter as an engine: definitions as they stand, one point after another. */
+/* The interpreter as an engine: definitions as they stand but for log-sum-exps, which are in two parts; one point after another. */
 #include "driver/engine.h"
 
 #include "ir/interp.h"
+#include "opt/flatten.h"
+#include "opt/opt.h"
 
 #include <math.h>
 #include <string.h>
@@ -30,7 +32,9 @@ static void *compile_interp(void *state, Arena *arena, Program *program, const U
     (void)state;
     (void)error;
     program_expect(program, "lowering");
-    *code = (InterpCode){.unit = unit, .wide = wide, .formals = ARENA_ARRAY(arena, void *, unit->formal_count + 1), .outputs = ARENA_ARRAY(arena, void *, unit->output_count + 1)};
+    Unit *flat = unit_flatten(program, unit);
+    (void)opt_split(flat);
+    *code = (InterpCode){.unit = flat, .wide = wide, .formals = ARENA_ARRAY(arena, void *, unit->formal_count + 1), .outputs = ARENA_ARRAY(arena, void *, unit->output_count + 1)};
     return code;
 }
 

@@ -35,5 +35,6 @@ bool opt_factor(Unit *unit);                            /* factor.c */
 bool opt_inline(Unit *unit, const OptOptions *options); /* inline.c */
 bool opt_hoist(Unit *unit, OptPhase phase);             /* hoist.c */
 int opt_raise(Unit *unit);                              /* raise.c: the number of groups found */
+bool opt_split(Unit *unit);                             /* split.c: log-sum-exps in two parts, for whoever computes them */
 
 #endif

@@ -240,7 +240,7 @@ void schedule_op(Scheduler *scheduler, int position)
         bool sum = scheduler->unit->ops[position].reducer != REDUCE_SET;
         schedule_map(scheduler, position, sum ? "reduction" : "elementwise");
         op = &scheduler->unit->ops[position];
-        if (op->kind == OP_NEST && op->reducer == REDUCE_LSE && op->group == 0)
+        if (op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->exprs[op->body].kind == EXPR_EXP && op->group == 0)
             note_stored_scores(scheduler, position);
         const double points = dim_nominal(op_points(scheduler->program, op));
         if (sum && points > SLOW_FACTOR * dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[op->out.tensor])) && points > SLOW_POINTS)
@@ -300,6 +300,7 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
 {
     static const ScheduleOptions plain = {0};
     Schedule *schedule = ARENA_NEW(program->arena, Schedule);
+    (void)opt_split(flat);
     schedule->unit = flat;
     Scheduler scheduler = {.program = program, .arena = program->arena, .unit = flat, .options = options != NULL ? options : &plain, .schedule = schedule};
     bool *done = ARENA_ARRAY(program->arena, bool, flat->op_count + 1);
@@ -404,10 +405,13 @@ static void stream_visit(const Unit *unit, const Step *step, Visit *once)
         visit_once(once, stream->sinks[i].operand.tensor);
     for (int i = 0; i < stream->total_count; i++)
         tile_visit(unit, &stream->totals[i].value, once);
-    if (step->kind == STEP_STREAM)
-        once->visit(once->user, stream->lse.tensor, true);
-    else
-        visit_once(once, stream->lse.tensor);
+    for (int i = 0; i < 2; i++) {
+        const int row = i == 0 ? stream->row_max.tensor : stream->row_log.tensor;
+        if (step->kind == STEP_STREAM)
+            once->visit(once->user, row, true);
+        else if (row >= 0)
+            visit_once(once, row);
+    }
     for (int i = 0; i < stream->use_count; i++)
         once->visit(once->user, stream->uses[i].out.tensor, true);
     for (int i = 0; i < stream->pick_count; i++)

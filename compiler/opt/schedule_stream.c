@@ -360,13 +360,25 @@ bool stream_tile(StreamReader *reader, int position, const int *axis_of, double 
 
 /* ---- probabilities -------------------------------------------------------------------------------------------------------- */
 
-bool stream_is_probability(const StreamReader *reader, const Op *op, int expr)
+bool stream_normaliser(const StreamReader *reader, const Op *op, int expr, const Access **max, const Access **log)
 {
     const Expr *node = &op->exprs[expr];
     if (node->kind != EXPR_EXP || op->exprs[node->arg[0]].kind != EXPR_SUB)
         return false;
-    const Expr *difference = &op->exprs[node->arg[0]], *score = &op->exprs[difference->arg[0]], *lse = &op->exprs[difference->arg[1]];
-    return score->kind == EXPR_READ && lse->kind == EXPR_READ && score->access.tensor == reader->score.tensor && lse->access.tensor == reader->lse;
+    const Expr *outer = &op->exprs[node->arg[0]], *left = &op->exprs[outer->arg[0]], *right = &op->exprs[outer->arg[1]];
+    *log = NULL;
+    if (left->kind == EXPR_SUB && right->kind == EXPR_READ) {
+        *log = &right->access;
+        right = &op->exprs[left->arg[1]], left = &op->exprs[left->arg[0]];
+    }
+    *max = &right->access;
+    return left->kind == EXPR_READ && right->kind == EXPR_READ && left->access.tensor == reader->score.tensor;
+}
+
+bool stream_is_probability(const StreamReader *reader, const Op *op, int expr)
+{
+    const Access *max, *log;
+    return stream_normaliser(reader, op, expr, &max, &log) && max->tensor == reader->row_max && (log ? log->tensor : -1) == reader->row_log;
 }
 
 int stream_probability(const StreamReader *reader, const Op *op, const Product *product)
@@ -384,25 +396,54 @@ int stream_probability(const StreamReader *reader, const Op *op, const Product *
 
 /* ---- the forward group ---------------------------------------------------------------------------------------------------- */
 
-/* The one axis that the log-sum-exp reduces. */
-static bool lse_read(StreamReader *reader, int *col)
+/* The operation behind a tensor that the normaliser reads, -1 if it is of another kind. */
+static int normaliser_part(const StreamReader *reader, int tensor, Reducer reducer)
 {
-    const Op *lse = &reader->unit->ops[reader->group->lse];
-    int axis_of[SCHEDULE_INDEX_MAX];
-    *col = -1;
-    if (lse->kind != OP_NEST || lse->reducer != REDUCE_LSE || lse->exprs[lse->body].kind != EXPR_READ)
+    const int def = tensor < 0 ? -1 : reader->unit->tensors[tensor].def;
+    const Op *op = def < 0 ? NULL : &reader->unit->ops[def];
+    return op && op->kind == OP_NEST && op->reducer == reducer && reader->unit->ops[reader->group->lse].group == op->group ? def : -1;
+}
+
+/* The first tensor that an operation reads beside the score, or the score itself if that is all. */
+static int beside_score(const StreamReader *reader, const Op *op)
+{
+    for (int e = 0; e < op->expr_count; e++)
+        if (op->exprs[e].kind == EXPR_READ && op->exprs[e].access.tensor != reader->score.tensor)
+            return op->exprs[e].access.tensor;
+    return -1;
+}
+
+/* The parts of the log-sum-exp (opt/split.c): log of a sum of exponentials of differences to a maximum. */
+static bool parts_read(StreamReader *reader, int *max, int *sum)
+{
+    const Op *log = &reader->unit->ops[reader->group->lse];
+    *sum = log->exprs[log->body].kind == EXPR_LOG ? normaliser_part(reader, beside_score(reader, log), REDUCE_SUM) : -1;
+    *max = *sum < 0 ? -1 : normaliser_part(reader, beside_score(reader, &reader->unit->ops[*sum]), REDUCE_MAX);
+    if (*max < 0 || reader->unit->ops[*max].exprs[reader->unit->ops[*max].body].kind != EXPR_READ || reader->unit->ops[*sum].exprs[reader->unit->ops[*sum].body].kind != EXPR_EXP)
         return stream_fail(reader, "the normaliser is no log-sum-exp of scores");
-    if (!stream_axes(reader, reader->group->lse, &reader->score, axis_of) || !stream_domain(reader, reader->group->lse, axis_of))
+    reader->row_max = reader->unit->ops[*max].out.tensor, reader->row_log = log->out.tensor;
+    return true;
+}
+
+/* The one axis that the log-sum-exp reduces. */
+static bool lse_read(StreamReader *reader, int *col, int *max)
+{
+    int axis_of[SCHEDULE_INDEX_MAX], sum;
+    *col = -1;
+    if (!parts_read(reader, max, &sum))
         return false;
-    IndexSet out = access_indices_used(&lse->out);
-    for (int i = 0; i < lse->index_count; i++) {
+    for (int part = 0; part < 2; part++)
+        if (!stream_axes(reader, part ? *max : sum, &reader->score, axis_of) || !stream_domain(reader, part ? *max : sum, axis_of))
+            return false;
+    const Op *op = &reader->unit->ops[*max];
+    IndexSet out = access_indices_used(&op->out);
+    for (int i = 0; i < op->index_count; i++) {
         if (index_in(out, i))
             continue;
         if (*col >= 0 || axis_of[i] < 0)
             return stream_fail(reader, "the normaliser sums over more than one axis");
         *col = axis_of[i];
     }
-    reader->lse = lse->out.tensor;
     return *col >= 0 || stream_fail(reader, "the normaliser sums over nothing");
 }
 
@@ -471,13 +512,16 @@ bool stream_score_tile(StreamReader *reader)
 static bool forward_read(StreamReader *reader)
 {
     const Group *group = reader->group;
-    int col, axis_of[SCHEDULE_INDEX_MAX];
+    StreamStep *step = reader->step;
+    int col, max, axis_of[SCHEDULE_INDEX_MAX];
     if (group->lse < 0)
         return stream_fail(reader, "there is no normaliser");
-    if (!stream_begin(reader) || !lse_read(reader, &col) || !stream_product(reader, col) || !stream_score_tile(reader))
+    if (!stream_begin(reader) || !lse_read(reader, &col, &max) || !stream_product(reader, col) || !stream_score_tile(reader))
         return false;
-    if (!stream_axes(reader, group->lse, &reader->score, axis_of) || !stream_output(reader, group->lse, axis_of, reader->row, &reader->step->lse))
+    if (!stream_axes(reader, max, &reader->score, axis_of) || !stream_output(reader, max, axis_of, reader->row, &step->row_max))
         return false;
+    step->row_log = step->row_max; /* of the same shape */
+    step->row_log.tensor = reader->row_log;
     for (int u = 0; u < group->use_count; u++) {
         if (!use_read(reader, group->uses[u]))
             return false;
@@ -493,7 +537,7 @@ static bool forward_read(StreamReader *reader)
 static bool members_known(StreamReader *reader)
 {
     const Group *group = reader->group;
-    int known = 1 + (reader->score_op >= 0) + (group->kind == GROUP_STREAM) + group->use_count + group->pick_count, members = 0;
+    int known = 1 + (reader->score_op >= 0) + 3 * (group->kind == GROUP_STREAM) + group->use_count + group->pick_count, members = 0; /* maximum, sum, log */
     int number = (int)(group - reader->unit->groups) + 1;
     if (group->kind == GROUP_STREAM_GRAD) {
         bool same = group->raw_grad < 0 || group->raw_grad == group->score_grad;
@@ -524,7 +568,7 @@ bool schedule_stream(Scheduler *scheduler, int position)
 {
     Group group = scheduler->unit->groups[position]; /* the unit may grow while it is read */
     StreamReader *reader = ARENA_NEW(scheduler->arena, StreamReader);
-    *reader = (StreamReader){.scheduler = scheduler, .unit = scheduler->unit, .group = &scheduler->unit->groups[position], .lse = -1, .score_op = -1};
+    *reader = (StreamReader){.scheduler = scheduler, .unit = scheduler->unit, .group = &scheduler->unit->groups[position], .row_max = -1, .row_log = -1, .score_op = -1};
     reader->step = ARENA_NEW(scheduler->arena, StreamStep);
     reader->step->score.op = reader->step->score_grad.op = reader->step->raw_grad.op = -1;
     bool forward = group.kind == GROUP_STREAM;

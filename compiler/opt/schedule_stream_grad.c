@@ -2,26 +2,20 @@
 #include "opt/rewrite.h"
 #include "opt/stream_internal.h"
 
-/* The tensor of the normaliser: exp(score - X) in the score's gradient or in a sink names it. */
-static const Access *normaliser_read(const StreamReader *reader, const Op *op)
+/* The normaliser's parts: the exponential of a score in the score's gradient names them. */
+static bool normaliser_read(const StreamReader *reader, const Op *op, const Access **max, const Access **log)
 {
-    for (int e = 0; e < op->expr_count; e++) {
-        const Expr *node = &op->exprs[e];
-        if (node->kind != EXPR_EXP || op->exprs[node->arg[0]].kind != EXPR_SUB)
-            continue;
-        const Expr *difference = &op->exprs[node->arg[0]];
-        const Expr *score = &op->exprs[difference->arg[0]], *lse = &op->exprs[difference->arg[1]];
-        if (score->kind == EXPR_READ && lse->kind == EXPR_READ && score->access.tensor == reader->score.tensor)
-            return &lse->access;
-    }
-    return NULL;
+    for (int e = 0; e < op->expr_count; e++)
+        if (stream_normaliser(reader, op, e, max, log))
+            return true;
+    return false;
 }
 
 /* The score's axis that the normaliser's read lacks. */
-static bool column_axis(StreamReader *reader, int position, const int *axis_of, const Access *lse, int *col)
+static bool column_axis(StreamReader *reader, int position, const int *axis_of, const Access *row, int *col)
 {
     const Op *op = &reader->unit->ops[position];
-    IndexSet used = access_indices_used(lse);
+    IndexSet used = access_indices_used(row);
     *col = -1;
     for (int i = 0; i < op->index_count; i++) {
         if (axis_of[i] < 0 || index_in(used, i))
@@ -191,12 +185,30 @@ static bool sink_read(StreamReader *reader, int position, const TileTensor *tile
     return false;
 }
 
+/* Where the normaliser's parts lie. */
+static bool normaliser_rows(StreamReader *reader, const int *axis_of)
+{
+    const Op *op = &reader->unit->ops[reader->group->score_grad];
+    const Access *parts[2];
+    StreamOperand *rows[2] = {&reader->step->row_max, &reader->step->row_log};
+    Operand operand;
+    rows[1]->tensor = -1;
+    if (!normaliser_read(reader, op, &parts[0], &parts[1]))
+        return false;
+    for (int i = 0; i < 2 && parts[i]; i++) {
+        if (!access_strides(reader->scheduler, op, parts[i], -1, &operand))
+            return stream_fail(reader, "the normaliser does not lie row by row");
+        if (!stream_operand(reader, &operand, axis_of, op->index_count, reader->row, NULL, rows[i]))
+            return false;
+    }
+    return true;
+}
+
 bool stream_grad_read(StreamReader *reader)
 {
     const Group *group = reader->group;
     TileTensor tiles[TILE_SLOPE + STREAM_USES_MAX];
     int axis_of[SCHEDULE_INDEX_MAX], col;
-    Operand lse;
     for (int t = 0; t < TILE_SLOPE + STREAM_USES_MAX; t++)
         tiles[t].tensor = -1;
     if (group->score_grad < 0)
@@ -204,20 +216,15 @@ bool stream_grad_read(StreamReader *reader)
     if (!stream_begin(reader))
         return false;
     const Op *op = &reader->unit->ops[group->score_grad];
-    const Access *normaliser = normaliser_read(reader, op);
-    if (normaliser == NULL)
+    const Access *max, *log;
+    if (!normaliser_read(reader, op, &max, &log))
         return stream_fail(reader, "the gradient of the scores has no probability");
-    reader->lse = normaliser->tensor;
-    if (!stream_axes(reader, group->score_grad, &reader->score, axis_of) || !column_axis(reader, group->score_grad, axis_of, normaliser, &col))
+    reader->row_max = max->tensor, reader->row_log = log ? log->tensor : -1;
+    if (!stream_axes(reader, group->score_grad, &reader->score, axis_of) || !column_axis(reader, group->score_grad, axis_of, max, &col))
         return false;
-    if (!stream_product(reader, col) || !stream_score_tile(reader))
+    if (!stream_product(reader, col) || !stream_score_tile(reader) || !normaliser_rows(reader, axis_of))
         return false;
     op = &reader->unit->ops[group->score_grad];
-    normaliser = normaliser_read(reader, op);
-    if (!access_strides(reader->scheduler, op, normaliser, -1, &lse))
-        return stream_fail(reader, "the normaliser does not lie row by row");
-    if (!stream_operand(reader, &lse, axis_of, op->index_count, reader->row, NULL, &reader->step->lse))
-        return false;
     tiles[TILE_RAW] = reader->raw;
     if (reader->score_op >= 0)
         tiles[TILE_SCORE] = reader->score;

@@ -67,7 +67,7 @@ struct StreamStep {
     Dim batch[STREAM_BATCHES];
     Dim rows, cols, depth;
     double alpha;
-    StreamOperand q, k, lse;
+    StreamOperand q, k, row_max, row_log;   /* what exponentials are below: exp((score - max) - log); backward row_log.tensor -1: nothing more */
     StreamTile score, score_grad, raw_grad; /* op -1: the score is the raw product, the raw gradient is that of the score */
     bool ranged;                            /* the score's affine conditions leave out columns */
     int use_count;

@@ -25,7 +25,7 @@ typedef struct StreamReader {
     int score_op;             /* -1: the score is the raw product */
     OpBuilder domain;         /* over the raw axes: equal guards become equal expressions */
     int guard_count, *guards; /* of the score, in `domain` */
-    int lse;                  /* tensor */
+    int row_max, row_log;     /* tensors of the normaliser's parts; row_log -1: it is one number */
     const char *why;          /* it is no stream for the template */
 } StreamReader;
 
@@ -40,9 +40,11 @@ bool stream_product(StreamReader *reader, int col); /* fills q, k, rows, cols, d
 /* The operand as rows (step_axis the row axis) or columns; `inner` is the stride along its own index. */
 bool stream_operand(StreamReader *reader, const Operand *operand, const int *axis_of, int index_count, int step_axis, Dim inner, StreamOperand *result);
 bool stream_output(StreamReader *reader, int op, const int *axis_of, int step_axis, StreamOperand *result); /* without own indices */
-/* The factor exp(score - lse) of an operation's product, -1 if there is none. */
+/* The factor exp((score - max) - log) of an operation's product, -1 if there is none. */
 int stream_probability(const StreamReader *reader, const Op *op, const Product *product);
 bool stream_is_probability(const StreamReader *reader, const Op *op, int expr);
+/* exp((score - max) - log), or exp(score - lse) of a normaliser that comes from elsewhere: false if it is neither. log: NULL then. */
+bool stream_normaliser(const StreamReader *reader, const Op *op, int expr, const Access **max, const Access **log);
 /* operand[step, c] and out[., c] share their own indices, joined into one. The product's factors `factors` make the operand. */
 bool stream_linear(StreamReader *reader, const Product *product, unsigned factors, const int *axis_of, int operand_axis, int out_axis, StreamOperand *operand, StreamOperand *out,
                    Dim *width);

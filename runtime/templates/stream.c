@@ -34,7 +34,9 @@ Stream stream_of(const KernelRun *run)
     stream.rows = instance->dims[plan->rows], stream.cols = instance->dims[plan->cols], stream.depth = instance->dims[plan->depth];
     stream.row_blocks = (stream.rows + STREAM_ROWS - 1) / STREAM_ROWS;
     stream.col_blocks = (stream.cols + STREAM_COLS - 1) / STREAM_COLS;
-    stream.q = stream_view(&stream, &plan->q), stream.k = stream_view(&stream, &plan->k), stream.lse = stream_view(&stream, &plan->lse);
+    stream.q = stream_view(&stream, &plan->q), stream.k = stream_view(&stream, &plan->k), stream.row_max = stream_view(&stream, &plan->row_max);
+    if (plan->row_log.buffer >= 0)
+        stream.row_log = stream_view(&stream, &plan->row_log);
     return stream;
 }
 
@@ -231,7 +233,8 @@ static void rows_finish(const Forward *forward, const StreamBlock *block, const 
 {
     for (int64_t r = 0; r < block->rows; r++) {
         const float sum = state->sum[r];
-        *stream_at(&forward->stream, &forward->stream.lse, block, block->row + r) = sum == 0 ? -INFINITY : state->max[r] + logf(sum);
+        *stream_at(&forward->stream, &forward->stream.row_max, block, block->row + r) = state->max[r];
+        *stream_at(&forward->stream, &forward->stream.row_log, block, block->row + r) = sum == 0 ? -INFINITY : logf(sum);
         for (int u = 0; u < forward->stream.plan->use_count; u++)
             stream_row_scale(stream_at(&forward->stream, &forward->outs[u], block, block->row + r), forward->widths[u], forward->outs[u].inner,
                              sum == 0 ? 0 : forward->stream.plan->uses[u].alpha / sum);

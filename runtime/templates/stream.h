@@ -1,7 +1,9 @@
 /* Streams: scores made tile by tile, normalised and used at once, never stored.
 
    forward   raw[i, j] = alpha * sum over e of q[i, e] * k[j, e];  score = f(raw, ...), a generated function of a tile, -inf outside the domain;
-             lse[i] = log sum over j of exp(score);  uses: out[i, c] = sum over j of exp(score - lse) * v[j, c];  picks: out[i] = score[i, target[i]]
+             max[i] of the score, log[i] = log sum over j of exp(score - max[i]), apart from each other since a float of the size of a score has no digits
+             left for the logarithm;  p[i, j] = exp((score - max[i]) - log[i]);  uses: out[i, c] = sum over j of p[i, j] * v[j, c];
+             picks: out[i] = score[i, target[i]]
    backward  raw and score again; slopes dP[i, j] = sum over c of left[i, c] * right[j, c]; score_grad and raw_grad by generated functions of tiles;
              sinks: out += a tile times an operand, by rows or by columns;  totals: out += a tile, summed over rows, columns or along their difference
 
@@ -33,7 +35,7 @@ typedef struct Stream {
     BfmGemmEngine engine;
     int64_t batch[BFM_STREAM_BATCHES], rows, cols, depth;
     int64_t row_blocks, col_blocks;
-    StreamView q, k, lse;
+    StreamView q, k, row_max, row_log; /* row_log.at NULL: the normaliser is row_max alone */
 } Stream;
 
 /* The block's operands as bfm_gemm_pack_a and _b made them; NULL: as they lie. */
@@ -53,7 +55,8 @@ void stream_call(const Stream *stream, const BfmPlanTile *tile, const StreamBloc
 
 /* Row kernels (stream_rows.c): n <= STREAM_COLS, sums in lanes fixed by the column within its block. */
 float stream_row_max(const float *row, int64_t n);
-float stream_row_exp(float *out, const float *row, int64_t n, float subtract); /* out = exp(row - subtract); their sum */
+float stream_row_exp(float *out, const float *row, int64_t n, float max);                     /* out = exp(row - max); their sum */
+void stream_row_probabilities(float *out, const float *row, int64_t n, float max, float log); /* out = exp((row - max) - log) */
 void stream_row_scale(float *row, int64_t n, int64_t stride, float factor);
 void stream_row_add(float *restrict to, const float *restrict row, int64_t n);
 float stream_row_sum(const float *row, int64_t n);

@@ -58,12 +58,13 @@ static int64_t aligned_floats(int64_t floats) { return (floats + 15) / 16 * 16; 
 static void probabilities_make(const Stream *stream, const StreamBlock *block, float *const *tiles)
 {
     for (int64_t r = 0; r < block->rows; r++) {
-        const float lse = *stream_at(stream, &stream->lse, block, block->row + r);
+        const float max = *stream_at(stream, &stream->row_max, block, block->row + r);
+        const float log = stream->row_log.at ? *stream_at(stream, &stream->row_log, block, block->row + r) : 0;
         float *out = tiles[TILE_PROBABILITY] + r * STREAM_COLS;
-        if (lse == -INFINITY)
+        if (max == -INFINITY || log == -INFINITY)
             memset(out, 0, (size_t)block->cols * sizeof *out);
         else
-            (void)stream_row_exp(out, tiles[BFM_TILE_SCORE] + r * STREAM_COLS, block->cols, lse);
+            stream_row_probabilities(out, tiles[BFM_TILE_SCORE] + r * STREAM_COLS, block->cols, max, log);
     }
 }
 

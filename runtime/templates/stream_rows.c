@@ -53,13 +53,13 @@ BFM_CLONES float stream_row_max(const float *row, int64_t n)
     return largest;
 }
 
-BFM_CLONES float stream_row_exp(float *out, const float *row, int64_t n, float subtract)
+BFM_CLONES float stream_row_exp(float *out, const float *row, int64_t n, float max)
 {
     float lanes[LANES] = {0}, last[LANES];
     int64_t j = 0;
     for (; j + LANES <= n; j += LANES) {
         for (int l = 0; l < LANES; l++) {
-            const float e = exp_lane(row[j + l] - subtract);
+            const float e = exp_lane(row[j + l] - max);
             out[j + l] = e;
             lanes[l] += e;
         }
@@ -69,7 +69,7 @@ BFM_CLONES float stream_row_exp(float *out, const float *row, int64_t n, float s
             last[l] = -INFINITY;
         memcpy(last, row + j, (size_t)(n - j) * sizeof *last);
         for (int l = 0; l < LANES; l++) {
-            last[l] = exp_lane(last[l] - subtract);
+            last[l] = exp_lane(last[l] - max);
             lanes[l] += last[l];
         }
         memcpy(out + j, last, (size_t)(n - j) * sizeof *last);
@@ -78,6 +78,12 @@ BFM_CLONES float stream_row_exp(float *out, const float *row, int64_t n, float s
         for (int l = 0; l < half; l++)
             lanes[l] += lanes[l + half];
     return lanes[0];
+}
+
+BFM_CLONES void stream_row_probabilities(float *out, const float *row, int64_t n, float max, float log)
+{
+    for (int64_t j = 0; j < n; j++)
+        out[j] = exp_lane(row[j] - max - log);
 }
 
 void stream_row_scale(float *row, int64_t n, int64_t stride, float factor)

@@ -11,7 +11,7 @@
 
 #define BFM_PLAN_MAGIC "bfmplan"
 
-enum { BFM_PLAN_VERSION = 3, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
+enum { BFM_PLAN_VERSION = 4, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
 
 typedef struct BfmSection {
     uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
@@ -211,7 +211,7 @@ typedef struct BfmPlanStream {
     int32_t batch_count, batch[BFM_STREAM_BATCHES]; /* dim slots */
     int32_t rows, cols, depth;                      /* dim slots */
     float alpha;
-    BfmPlanStreamOperand q, k, lse;
+    BfmPlanStreamOperand q, k, row_max, row_log; /* row_log.buffer -1: the normaliser is row_max alone */
     BfmPlanTile score, range, score_grad, raw_grad;
     int32_t use_count, pick_count, slope_count, sink_count, total_count;
     BfmPlanStreamUse uses[BFM_STREAM_USES];
