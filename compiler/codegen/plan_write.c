@@ -1,6 +1,7 @@
 #include "codegen/plan_write.h"
 
 #include "ir/dim_code.h"
+#include "opt/opt.h"
 #include "opt/stream.h"
 #include "support/bug.h"
 #include "support/hash.h"
@@ -283,6 +284,76 @@ static void write_top(Writer *writer, const Step *step)
     vec_push(&writer->kernels, kernel);
 }
 
+/* ---- scalars -------------------------------------------------------------------------------------------------------------- */
+
+static BfmScalarKind scalar_kind(ExprKind kind)
+{
+    switch (kind) {
+    case EXPR_CONST: return BFM_SCALAR_CONST;
+    case EXPR_READ: return BFM_SCALAR_READ;
+    case EXPR_NEG: return BFM_SCALAR_NEG;
+    case EXPR_ADD: return BFM_SCALAR_ADD;
+    case EXPR_SUB: return BFM_SCALAR_SUB;
+    case EXPR_MUL: return BFM_SCALAR_MUL;
+    case EXPR_DIV: return BFM_SCALAR_DIV;
+    case EXPR_MIN: return BFM_SCALAR_MIN;
+    case EXPR_MAX: return BFM_SCALAR_MAX;
+    case EXPR_SELECT: return BFM_SCALAR_SELECT;
+    case EXPR_EQ: return BFM_SCALAR_EQ;
+    case EXPR_NE: return BFM_SCALAR_NE;
+    case EXPR_LT: return BFM_SCALAR_LT;
+    case EXPR_LE: return BFM_SCALAR_LE;
+    case EXPR_AND: return BFM_SCALAR_AND;
+    case EXPR_OR: return BFM_SCALAR_OR;
+    case EXPR_NOT: return BFM_SCALAR_NOT;
+    case EXPR_EXISTS: return BFM_SCALAR_EXISTS;
+    case EXPR_EXP: return BFM_SCALAR_EXP;
+    case EXPR_LOG: return BFM_SCALAR_LOG;
+    case EXPR_SQRT: return BFM_SCALAR_SQRT;
+    case EXPR_RSQRT: return BFM_SCALAR_RSQRT;
+    case EXPR_TANH: return BFM_SCALAR_TANH;
+    case EXPR_SIGMOID: return BFM_SCALAR_SIGMOID;
+    case EXPR_ERF: return BFM_SCALAR_ERF;
+    case EXPR_SOFTPLUS: return BFM_SCALAR_SOFTPLUS;
+    case EXPR_SIN: return BFM_SCALAR_SIN;
+    case EXPR_COS: return BFM_SCALAR_COS;
+    case EXPR_ABS: return BFM_SCALAR_ABS;
+    case EXPR_POW: return BFM_SCALAR_POW;
+    case EXPR_FLOOR: return BFM_SCALAR_FLOOR;
+    case EXPR_MOD: return BFM_SCALAR_MOD;
+    case EXPR_FMA: return BFM_SCALAR_FMA;
+    case EXPR_STOP: return BFM_SCALAR_ADD; /* to nothing */
+    case EXPR_DIM:
+    case EXPR_POS:
+    case EXPR_DRAW:
+    case EXPR_COUNT: break;
+    }
+    BFM_BUG("scalar kind %d", (int)kind);
+}
+
+static void write_scalar(Writer *writer, const Step *step)
+{
+    const Op *op = &writer->unit->ops[step->op];
+    const int out = op->out.tensor;
+    BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_SCALAR, out);
+    result_add(writer, &kernel, out);
+    const BfmPlanScalar plan = {.out = buffer_of(writer, out), .count = op->body + 1}; /* operands stand before users */
+    kernel.record = record_add(writer, &plan, sizeof plan);
+    for (int id = 0; id <= op->body; id++) {
+        const Expr *e = &op->exprs[id];
+        BfmPlanScalarNode node = {.kind = (int32_t)scalar_kind(e->kind), .arg = {-1, -1, -1}};
+        for (int k = 0; k < scalar_arity(e->kind); k++)
+            node.arg[k] = e->arg[k];
+        if (e->kind == EXPR_READ)
+            node.arg[0] = buffer_of(writer, e->access.tensor);
+        if (e->kind == EXPR_CONST)
+            memcpy(node.value, &e->value, sizeof node.value);
+        (void)record_add(writer, &node, sizeof node);
+    }
+    writer->hash = hash_text("scalar", writer->hash);
+    vec_push(&writer->kernels, kernel);
+}
+
 /* ---- streams -------------------------------------------------------------------------------------------------------------- */
 
 static BfmPlanStreamOperand stream_operand(Writer *writer, const StreamOperand *operand)
@@ -416,7 +487,12 @@ static void write_step(Writer *writer, const Step *step)
 {
     const Unit *unit = writer->unit;
     switch (step->kind) {
-    case STEP_MAP: write_map(writer, step, codegen_nest(writer->codegen, unit, &unit->ops[step->op]), unit->ops[step->op].out.tensor); break;
+    case STEP_MAP:
+        if (opt_is_scalar(unit, &unit->ops[step->op]))
+            write_scalar(writer, step);
+        else
+            write_map(writer, step, codegen_nest(writer->codegen, unit, &unit->ops[step->op]), unit->ops[step->op].out.tensor);
+        break;
     case STEP_SCORES: write_map(writer, step, codegen_scores(writer->codegen, unit, &unit->ops[step->op]), step->top->values); break;
     case STEP_TOP: write_top(writer, step); break;
     case STEP_GEMM: write_gemm(writer, step); break;

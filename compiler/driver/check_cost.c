@@ -88,6 +88,7 @@ double kernel_predict(const BfmPlan *plan, const BfmPlanKernel *kernel, const in
     case BFM_KERNEL_MAP:
     case BFM_KERNEL_TOP:
     case BFM_KERNEL_ORDER:
+    case BFM_KERNEL_SCALAR:
     case BFM_KERNEL_KINDS: share = map_share; break;
     }
     return fmax(flops / (share * rates->flops), traffic_seconds(bytes, rates)) + kernel_seconds;

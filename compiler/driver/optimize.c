@@ -315,8 +315,7 @@ static bool slot_update(Optimizer *optimizer, Slot *slot, double scale, int64_t 
         const Output *output = &form->unit->outputs[o];
         homes[o] = output->kind == OUTPUT_RESULT ? slot->entry->data : output->kind == OUTPUT_NEXT ? states[output->formal - FORMAL_STATES].data : NULL;
     }
-    BfmUpdateCall call = {
-        .leading = DIM_S0, .formals = formals, .homes = homes, .scaled = FORMAL_G, .scale = (float)scale, .seed = optimizer->recipe->seed, .step = (uint64_t)step};
+    BfmUpdateCall call = {.leading = DIM_S0, .formals = formals, .homes = homes, .scaled = FORMAL_G, .scale = scale, .seed = optimizer->recipe->seed, .step = (uint64_t)step};
     memcpy(call.symbols, env.value, sizeof call.symbols);
     return bfm_update_run(slot->form->update, &call, error);
 }

@@ -1,5 +1,6 @@
 #include "driver/report_schedule.h"
 
+#include "opt/opt.h"
 #include "support/vec.h"
 
 #include <string.h>
@@ -115,7 +116,10 @@ static int step_lanes(const Compiled *compiled, const Step *step)
 {
     const Unit *unit = compiled->schedule->unit;
     switch (step->kind) {
-    case STEP_MAP: return codegen_nest(compiled->codegen, unit, &unit->ops[step->op])->lanes;
+    case STEP_MAP:
+        if (opt_is_scalar(unit, &unit->ops[step->op]))
+            break;
+        return codegen_nest(compiled->codegen, unit, &unit->ops[step->op])->lanes;
     case STEP_SCORES: return codegen_scores(compiled->codegen, unit, &unit->ops[step->op])->lanes;
     case STEP_TOP:
     case STEP_GEMM:

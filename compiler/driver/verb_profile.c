@@ -144,7 +144,7 @@ static bool samples_serve(Report *report, BfmError *error)
 
 static const char *kernel_word(const BfmPlanKernel *kernel, const BfmPlanGemm *gemm)
 {
-    static const char *const words[BFM_KERNEL_KINDS] = {"map", "product", "order", "top", "stream", "stream backward"};
+    static const char *const words[BFM_KERNEL_KINDS] = {"map", "product", "order", "top", "stream", "stream backward", "scalar"};
     return !gemm || gemm->form == BFM_GEMM_PLAIN ? words[kernel->kind] : gemm->form == BFM_GEMM_BY_KEY ? "product by key" : "product into keys";
 }
 

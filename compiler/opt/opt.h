@@ -35,6 +35,8 @@ bool opt_factor(Unit *unit);                            /* factor.c */
 bool opt_inline(Unit *unit, const OptOptions *options); /* inline.c */
 bool opt_hoist(Unit *unit, OptPhase phase);             /* hoist.c */
 int opt_raise(Unit *unit);                              /* raise.c: the number of groups found */
+bool opt_scalars(Unit *unit);                           /* scalars.c: numbers of the step */
+bool opt_is_scalar(const Unit *unit, const Op *op);     /* such a number, or a constant: computed in double precision */
 bool opt_split(Unit *unit);                             /* split.c: log-sum-exps in two parts, for whoever computes them */
 
 #endif

@@ -1,5 +1,6 @@
 #include "opt/schedule.h"
 
+#include "opt/opt.h"
 #include "opt/rewrite.h"
 #include "opt/schedule_internal.h"
 #include "opt/stream.h"
@@ -238,7 +239,7 @@ void schedule_op(Scheduler *scheduler, int position)
         schedule_map(scheduler, position, "recurrence");
     } else if (scheduler->options->ungrouped || scheduler->options->no_products || !schedule_product(scheduler, position)) {
         bool sum = scheduler->unit->ops[position].reducer != REDUCE_SET;
-        schedule_map(scheduler, position, sum ? "reduction" : "elementwise");
+        schedule_map(scheduler, position, sum ? "reduction" : opt_is_scalar(scheduler->unit, op) ? "one number, in double precision" : "elementwise");
         op = &scheduler->unit->ops[position];
         if (op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->exprs[op->body].kind == EXPR_EXP && op->group == 0)
             note_stored_scores(scheduler, position);
@@ -301,6 +302,7 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
     static const ScheduleOptions plain = {0};
     Schedule *schedule = ARENA_NEW(program->arena, Schedule);
     (void)opt_split(flat);
+    (void)opt_scalars(flat);
     schedule->unit = flat;
     Scheduler scheduler = {.program = program, .arena = program->arena, .unit = flat, .options = options != NULL ? options : &plain, .schedule = schedule};
     bool *done = ARENA_ARRAY(program->arena, bool, flat->op_count + 1);

@@ -1,9 +1,12 @@
 /* A schedule as text. */
+#include "opt/opt.h"
 #include "opt/schedule.h"
 #include "opt/schedule_internal.h"
 
-static const char *map_kind(const Op *op)
+static const char *map_kind(const Unit *unit, const Op *op)
 {
+    if (opt_is_scalar(unit, op))
+        return "scalar";
     if (op->kind == OP_RECUR)
         return "recurrence";
     return op->reducer == REDUCE_SET ? "elementwise" : "reduction";
@@ -12,7 +15,7 @@ static const char *map_kind(const Op *op)
 const char *step_kind(const Schedule *schedule, const Step *step)
 {
     switch (step->kind) {
-    case STEP_MAP: return map_kind(&schedule->unit->ops[step->op]);
+    case STEP_MAP: return map_kind(schedule->unit, &schedule->unit->ops[step->op]);
     case STEP_SCORES: return "scores";
     case STEP_TOP: return "ranking";
     case STEP_GEMM:

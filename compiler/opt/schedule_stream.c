@@ -404,22 +404,29 @@ static int normaliser_part(const StreamReader *reader, int tensor, Reducer reduc
     return op && op->kind == OP_NEST && op->reducer == reducer && reader->unit->ops[reader->group->lse].group == op->group ? def : -1;
 }
 
-/* The first tensor that an operation reads beside the score, or the score itself if that is all. */
-static int beside_score(const StreamReader *reader, const Op *op)
+static int read_tensor(const Op *op, int id) { return id >= 0 && op->exprs[id].kind == EXPR_READ ? op->exprs[id].access.tensor : -1; }
+
+/* M of exp(score - (M where it is finite)), -1 if that is not what is summed. */
+static int subtracted(const Op *op)
 {
-    for (int e = 0; e < op->expr_count; e++)
-        if (op->exprs[e].kind == EXPR_READ && op->exprs[e].access.tensor != reader->score.tensor)
-            return op->exprs[e].access.tensor;
-    return -1;
+    const Expr *e = &op->exprs[op->body];
+    const ExprKind path[] = {EXPR_EXP, EXPR_SUB, EXPR_SELECT};
+    for (int i = 0; i < 3; i++) {
+        if (e->kind != path[i])
+            return -1;
+        if (i < 2)
+            e = &op->exprs[e->arg[i]];
+    }
+    return read_tensor(op, e->arg[1]);
 }
 
 /* The parts of the log-sum-exp (opt/split.c): log of a sum of exponentials of differences to a maximum. */
 static bool parts_read(StreamReader *reader, int *max, int *sum)
 {
     const Op *log = &reader->unit->ops[reader->group->lse];
-    *sum = log->exprs[log->body].kind == EXPR_LOG ? normaliser_part(reader, beside_score(reader, log), REDUCE_SUM) : -1;
-    *max = *sum < 0 ? -1 : normaliser_part(reader, beside_score(reader, &reader->unit->ops[*sum]), REDUCE_MAX);
-    if (*max < 0 || reader->unit->ops[*max].exprs[reader->unit->ops[*max].body].kind != EXPR_READ || reader->unit->ops[*sum].exprs[reader->unit->ops[*sum].body].kind != EXPR_EXP)
+    *sum = log->exprs[log->body].kind == EXPR_LOG ? normaliser_part(reader, read_tensor(log, log->exprs[log->body].arg[0]), REDUCE_SUM) : -1;
+    *max = *sum < 0 ? -1 : normaliser_part(reader, subtracted(&reader->unit->ops[*sum]), REDUCE_MAX);
+    if (*max < 0 || read_tensor(&reader->unit->ops[*max], reader->unit->ops[*max].body) != reader->score.tensor)
         return stream_fail(reader, "the normaliser is no log-sum-exp of scores");
     reader->row_max = reader->unit->ops[*max].out.tensor, reader->row_log = log->out.tensor;
     return true;

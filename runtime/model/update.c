@@ -185,7 +185,7 @@ static bool slot_apply(const Slot *slot, void *from, double scale, int64_t step,
                                 .formals = slot->formals,
                                 .homes = slot->homes,
                                 .scaled = FORMAL_G,
-                                .scale = (float)scale,
+                                .scale = scale,
                                 .step = (uint64_t)step};
     return bfm_update_run(slot->run, &call, error);
 }

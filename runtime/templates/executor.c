@@ -361,8 +361,9 @@ static double now(void)
 static bool kernel_run(BfmInstance *instance, int position, BfmError *error)
 {
     static bool (*const runners[BFM_KERNEL_KINDS])(const KernelRun *) = {
-        [BFM_KERNEL_MAP] = kernel_map, [BFM_KERNEL_GEMM] = kernel_gemm,     [BFM_KERNEL_ORDER] = kernel_order,
-        [BFM_KERNEL_TOP] = kernel_top, [BFM_KERNEL_STREAM] = kernel_stream, [BFM_KERNEL_STREAM_GRAD] = kernel_stream_grad,
+        [BFM_KERNEL_MAP] = kernel_map,       [BFM_KERNEL_GEMM] = kernel_gemm,     [BFM_KERNEL_ORDER] = kernel_order,
+        [BFM_KERNEL_TOP] = kernel_top,       [BFM_KERNEL_STREAM] = kernel_stream, [BFM_KERNEL_STREAM_GRAD] = kernel_stream_grad,
+        [BFM_KERNEL_SCALAR] = kernel_scalar,
     };
     const BfmPlanKernel *kernel = &bfm_plan_kernels(instance->plan)[position];
     double start = instance->seconds ? now() : 0;

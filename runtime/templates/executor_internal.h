@@ -53,5 +53,6 @@ bool kernel_order(const KernelRun *run);
 bool kernel_top(const KernelRun *run);
 bool kernel_stream(const KernelRun *run);
 bool kernel_stream_grad(const KernelRun *run);
+bool kernel_scalar(const KernelRun *run);
 
 #endif

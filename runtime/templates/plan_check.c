@@ -65,10 +65,30 @@ static int32_t record_fields(int32_t kind)
     case BFM_KERNEL_TOP: return sizeof(BfmPlanTop) / sizeof(int32_t);
     case BFM_KERNEL_STREAM:
     case BFM_KERNEL_STREAM_GRAD: return sizeof(BfmPlanStream) / sizeof(int32_t);
+    case BFM_KERNEL_SCALAR: return sizeof(BfmPlanScalar) / sizeof(int32_t);
     case BFM_KERNEL_MAP:
     case BFM_KERNEL_KINDS: break;
     }
     return 0;
+}
+
+static bool scalar_check(const BfmPlan *plan, const BfmPlanScalar *scalar)
+{
+    const BfmPlanScalarNode *nodes = (const BfmPlanScalarNode *)(scalar + 1);
+    const int32_t fields = sizeof *nodes / sizeof(int32_t), first = (int32_t)((const int32_t *)nodes - bfm_plan_ints(plan));
+    if (scalar->out < 0 || !slot_inside(scalar->out, plan->buffers.count) || scalar->count < 1 || scalar->count > INT32_MAX / fields ||
+        !range_inside(first, scalar->count * fields, plan->ints.count))
+        return false;
+    for (int32_t i = 0; i < scalar->count; i++) {
+        if (nodes[i].kind < 0 || nodes[i].kind >= BFM_SCALAR_KINDS)
+            return false;
+        if (nodes[i].kind == BFM_SCALAR_READ && (nodes[i].arg[0] < 0 || !slot_inside(nodes[i].arg[0], plan->buffers.count)))
+            return false;
+        for (int k = 0; k < 3 && nodes[i].kind != BFM_SCALAR_READ; k++)
+            if (nodes[i].arg[k] < -1 || nodes[i].arg[k] >= i)
+                return false;
+    }
+    return true;
 }
 
 static bool kernels_check(const BfmPlan *plan)
@@ -82,6 +102,8 @@ static bool kernels_check(const BfmPlan *plan)
             return false;
         const int32_t fields = record_fields(kernel->kind);
         if (fields > 0 && !range_inside(kernel->record, fields, plan->ints.count))
+            return false;
+        if (kernel->kind == BFM_KERNEL_SCALAR && !scalar_check(plan, (const BfmPlanScalar *)(bfm_plan_ints(plan) + kernel->record)))
             return false;
     }
     return true;

@@ -113,7 +113,7 @@ typedef struct Copy {
     float *to;
     const float *from;
     int64_t count;
-    float scale;
+    double scale;
 } Copy;
 
 static void copy_task(void *ctx, int64_t index, int worker)
@@ -125,7 +125,7 @@ static void copy_task(void *ctx, int64_t index, int worker)
         memcpy(copy->to + begin, copy->from + begin, (size_t)(end - begin) * sizeof *copy->to);
     else
         for (int64_t i = begin; i < end; i++)
-            copy->to[i] = copy->scale * copy->from[i];
+            copy->to[i] = (float)(copy->scale * (double)copy->from[i]);
 }
 
 static void copy_all(const BfmUpdate *update, Copy copy) { bfm_pool_run(update->pool, (copy.count + COPY_ELEMENTS - 1) / COPY_ELEMENTS, copy_task, &copy); }

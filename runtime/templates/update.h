@@ -14,7 +14,7 @@ typedef struct BfmUpdateCall {
     void *const *formals; /* [formals] memory as for an instance of the whole */
     void *const *homes;   /* [outputs] where results go, which may be a formal's memory; NULL = nowhere */
     int scaled;           /* a formal of reals that is multiplied by `scale` first; -1 = none */
-    float scale;
+    double scale;
     uint64_t seed, step;
 } BfmUpdateCall;
 

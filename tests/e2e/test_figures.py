@@ -396,7 +396,7 @@ optimizer odd(w[], g[]; rate: real) {
         self.ok("train", model, self.data, "--out", run, "-q")
         hashes = ctypes.CDLL("libxxhash.so.0").XXH3_64bits
         hashes.argtypes, hashes.restype = (ctypes.c_char_p, ctypes.c_size_t), ctypes.c_uint64
-        for number, tensor in ((0, "ffn_0.w_in"), (1, "optimizer/ffn_0.w_in.v")):
+        for number, tensor in ((0, "ffn_0.w_in"), (1, "optimizer/ffn_0.w_in.root")):
             bad = self.path(f"bad{number}")
             shutil.copytree(run, bad)
             path = checkpoint_files(bad, 3)[number]

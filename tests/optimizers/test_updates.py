@@ -115,6 +115,32 @@ class Updates(unittest.TestCase):
             with self.subTest(text):
                 self.check(text, SHAPES)
 
+    def test_betas_near_one(self):
+        """Bias corrections cancel: with a constant gradient of 1 and no eps the weight is -t after t steps."""
+        for beta in (0.95, 0.999, 0.9999, 0.99999, 0.999999, 0.9999999):
+            for text in (f"adamw(rate = 1, beta2 = {beta}, weight_decay = 0, eps = 0)", f"adamw(rate = 1, beta1 = {beta}, beta2 = {beta}, weight_decay = 0, eps = 0)",
+                         f"adafactor(rate = 1, beta2 = {beta})"):
+                got = self.run_update(f"    optimizer = {text}\n    steps = 30", {"w": number([0.0])}, {"w": number(np.ones((20, 1)))})
+                self.close(got["w"][:, 0], -np.arange(1.0, 21), text, 1e-12 if WIDE and beta < 0.999 else 1e-8 if WIDE else 2e-6)
+
+    def test_sizes_of_gradients(self):
+        """Neither squares that overflow nor such that vanish, and elements, rows and columns without any gradient."""
+        rng = np.random.default_rng(9)
+        for size in (0, 1e-37, 1e-30, 1e-20, 1, 1e15, 1e20, 1e30, 1e37):
+            for text, how in (("adamw(rate = 0.5, eps = 1e-37, weight_decay = 0.1)", {}), ("adamw(rate = 0.5)", {}), ("adafactor(rate = 0.5)", {}),
+                              ("adafactor(rate = 0.5, decay = power, beta1 = 0.5)", {}), ("lion(rate = 0.5)", {}), ("sgd(rate = 1e-30, momentum = 0.5)", {}), ("adamw(rate = 0.5)", {"clip": 1.0})):
+                w = {"m": number(rng.standard_normal((4, 6))), "v": number(rng.standard_normal(7))}
+                g = {k: number(size * rng.standard_normal((6, *v.shape))) for k, v in w.items()}
+                g["m"][:, 1], g["m"][:, :, 2], g["v"][:, 3] = 0, 0, 0
+                if size == 1:  # one row of another size by far
+                    g["m"][:, 0] *= number(1e12)
+                got = self.run_update(f"    optimizer = {text}\n    steps = 6\n" + ("    clip_norm = 1\n" if how else ""), w, g)
+                with np.errstate(divide="ignore", invalid="ignore"):
+                    expected, norms = self.reference({name: text for name in w}, w, g, **how)
+                for name in w:
+                    self.assertTrue(np.isfinite(got[name]).all(), f"{text} {how}, {size:g}: {name}")
+                    self.close(got[name], expected[name], f"{text} {how}, {size:g}: {name}", 1e-9 if WIDE else 2e-5)
+
     @unittest.skipIf(WIDE, "the interpreter has no pieces")
     def test_pieces(self):
         for text in OPTIMIZERS[1:9:2] + OPTIMIZERS[13:17:3]:
@@ -186,8 +212,8 @@ class Updates(unittest.TestCase):
     def test_states(self):
         got = self.check("adafactor(rate = 0.01, beta1 = 0.9)", {"w": (3, 4, 5), "v": (6,), "s": ()})
         states = {name: value.shape for name, value in got.items() if name.startswith("optimizer/")}
-        self.assertEqual(states, {"optimizer/w.vr": (3, 4), "optimizer/w.vc": (3, 5), "optimizer/w.mom": (3, 4, 5), "optimizer/v.v": (1, 6), "optimizer/v.mom": (1, 6),
-                                  "optimizer/s.v": (1, 1), "optimizer/s.mom": (1, 1)})
+        self.assertEqual(states, {"optimizer/w.row": (3, 4), "optimizer/w.column": (3, 5), "optimizer/w.mom": (3, 4, 5), "optimizer/v.root": (1, 6), "optimizer/v.mom": (1, 6),
+                                  "optimizer/s.root": (1, 1), "optimizer/s.mom": (1, 1)})
 
     def test_frozen(self):
         w, g = self.inputs({"a.w": (4, 5), "b.w": (4, 5)})

@@ -81,6 +81,7 @@ typedef enum {
     BFM_KERNEL_TOP,         /* BfmPlanTop */
     BFM_KERNEL_STREAM,      /* BfmPlanStream */
     BFM_KERNEL_STREAM_GRAD, /* BfmPlanStream */
+    BFM_KERNEL_SCALAR,      /* BfmPlanScalar */
     BFM_KERNEL_KINDS
 } BfmKernelKind;
 
@@ -158,6 +159,55 @@ typedef struct BfmPlanTop {
     int32_t values, out; /* buffers: [outer, n] and [outer, k] */
     int32_t outer, n, k; /* dim slots */
 } BfmPlanTop;
+
+/* Scalars (templates/scalar.c): one number from scalar inputs, in double precision. */
+typedef enum {
+    BFM_SCALAR_CONST,
+    BFM_SCALAR_READ,
+    BFM_SCALAR_NEG,
+    BFM_SCALAR_ADD,
+    BFM_SCALAR_SUB,
+    BFM_SCALAR_MUL,
+    BFM_SCALAR_DIV,
+    BFM_SCALAR_MIN,
+    BFM_SCALAR_MAX,
+    BFM_SCALAR_SELECT,
+    BFM_SCALAR_EQ,
+    BFM_SCALAR_NE,
+    BFM_SCALAR_LT,
+    BFM_SCALAR_LE,
+    BFM_SCALAR_AND,
+    BFM_SCALAR_OR,
+    BFM_SCALAR_NOT,
+    BFM_SCALAR_EXISTS,
+    BFM_SCALAR_EXP,
+    BFM_SCALAR_LOG,
+    BFM_SCALAR_SQRT,
+    BFM_SCALAR_RSQRT,
+    BFM_SCALAR_TANH,
+    BFM_SCALAR_SIGMOID,
+    BFM_SCALAR_ERF,
+    BFM_SCALAR_SOFTPLUS,
+    BFM_SCALAR_SIN,
+    BFM_SCALAR_COS,
+    BFM_SCALAR_ABS,
+    BFM_SCALAR_POW,
+    BFM_SCALAR_FLOOR,
+    BFM_SCALAR_MOD,
+    BFM_SCALAR_FMA,
+    BFM_SCALAR_KINDS
+} BfmScalarKind;
+
+typedef struct BfmPlanScalarNode {
+    int32_t kind;
+    int32_t arg[3];   /* nodes before this one, -1 = none; READ: arg[0] is a buffer */
+    int32_t value[2]; /* CONST: the bytes of a double */
+} BfmPlanScalarNode;
+
+typedef struct BfmPlanScalar {
+    int32_t out;   /* buffer: receives the last node's value */
+    int32_t count; /* nodes, which follow */
+} BfmPlanScalar;
 
 /* Streams (templates/stream.h): rows i, columns j, batch axes for the rest. */
 enum { BFM_STREAM_BATCHES = 6, BFM_STREAM_USES = 4, BFM_STREAM_SINKS = 12, BFM_STREAM_TOTALS = 6, BFM_STREAM_TILES = 6 };
