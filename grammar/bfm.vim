@@ -4,7 +4,7 @@ if exists("b:current_syntax")
 endif
 
 syn keyword bfmDeclaration use block model layer router norm fn wiring optimizer schedule space search recipe check
-syn keyword bfmStructure repeat parallel at on start from state recur loss metric require in
+syn keyword bfmStructure repeat parallel at on role start from state recur loss metric require in
 syn keyword bfmStatement shared let param next return if else where as
 syn keyword bfmOperator and or not implies
 syn keyword bfmReduction sum max min mean lse

@@ -52,7 +52,7 @@ static Token no_token(void) { return (Token){0}; }
 %token ARROW "->" PLUS_EQUALS "+=" EQ "==" NE "!=" LE "<=" GE ">=" RANGE_HALF "..<" RANGE ".."
 %token <token> USE "use" BLOCK "block" MODEL "model" LAYER "layer" ROUTER "router" NORM "norm" FN "fn" WIRING "wiring" OPTIMIZER "optimizer"
 %token <token> SCHEDULE "schedule" SPACE "space" SEARCH "search" RECIPE "recipe" CHECK "check"
-%token <token> REPEAT "repeat" PARALLEL "parallel" AT "at" ON "on" START "start" FROM "from" STATE "state" RECUR "recur" LOSS "loss"
+%token <token> REPEAT "repeat" PARALLEL "parallel" AT "at" ON "on" ROLE "role" START "start" FROM "from" STATE "state" RECUR "recur" LOSS "loss"
 %token <token> METRIC "metric" REQUIRE "require" IN "in" SUM "sum" MAX "max" MIN "min" MEAN "mean" LSE "lse"
 %token SHARED "shared" LET "let" PARAM "param" NEXT "next" RETURN "return" IF "if" ELSE "else" WHERE "where" AS "as"
 %token AND "and" OR "or" NOT "not" IMPLIES "implies" TRUE "true" FALSE "false"
@@ -117,7 +117,7 @@ dotted: name
 
 /* ---- names: soft words are names where they cannot be taken for the word ---- */
 
-plain_name: IDENT | USE | BLOCK | MODEL | LAYER | ROUTER | FN | OPTIMIZER | SCHEDULE | SPACE | SEARCH | RECIPE | CHECK | ON | START | FROM ;
+plain_name: IDENT | USE | BLOCK | MODEL | LAYER | ROUTER | FN | OPTIMIZER | SCHEDULE | SPACE | SEARCH | RECIPE | CHECK | ON | ROLE | START | FROM ;
 body_name: plain_name | STATE | RECUR | LOSS | METRIC | REQUIRE | IN ;
 name: body_name | NORM | WIRING | REPEAT | PARALLEL | AT ;
 
@@ -292,6 +292,8 @@ recipe_items: %empty                  { $$ = EMPTY(@$); }
     | recipe_items[list] setting      { $$ = PUSH($list, $setting); }
     | recipe_items[list] ON STRING '{' settings '}'
         { $$ = PUSH($list, MAKE(ON, SPAN(@ON, @6), &$STRING, 0, build_braced(parse, $settings, SPAN(@4, @6)))); }
+    | recipe_items[list] ON ROLE name '{' settings '}'
+        { $$ = PUSH($list, MAKE(ON_ROLE, SPAN(@ON, @7), &$name, 0, build_braced(parse, $settings, SPAN(@5, @7)))); }
     | recipe_items[list] ','          { $$ = $list; }
     | recipe_items[list] error SYNC   { $$ = PUSH($list, build_error(parse, @error)); yyerrok; }
     ;

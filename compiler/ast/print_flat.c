@@ -662,6 +662,12 @@ static void head_on(Flat *flat, const Node *node)
     put_string(flat, node->name);
 }
 
+static void head_on_role(Flat *flat, const Node *node)
+{
+    put(flat, "on role ");
+    put(flat, node->name);
+}
+
 static void head_check(Flat *flat, const Node *node)
 {
     put(flat, "check ");
@@ -750,6 +756,7 @@ static const PrintRow PRINTS[NODE_KIND_COUNT] = {
     [NODE_SEARCH] = {NULL, head_search, SEARCH_ITEMS},
     [NODE_RECIPE] = {NULL, head_recipe, RECIPE_ITEMS},
     [NODE_ON] = {NULL, head_on, ON_ITEMS},
+    [NODE_ON_ROLE] = {NULL, head_on_role, ON_ROLE_ITEMS},
     [NODE_CHECK] = {NULL, head_check, CHECK_BODY},
     [NODE_NAME] = {print_name, NULL, -1},
     [NODE_NUMBER] = {print_number, NULL, -1},

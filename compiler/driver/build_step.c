@@ -22,7 +22,7 @@ static bool same_overrides(const Node *a, const Node *b) { return a && b ? node_
 /* Position in the list, -1 after an error. */
 static int form_get(Build *build, StepForms *forms, const StoreEntry *entry, BfmError *error)
 {
-    Node *overrides = recipe_overrides(build->driver, &build->recipe, entry->path);
+    Node *overrides = recipe_overrides(build->driver, &build->recipe, entry->path, entry->use);
     const int rank = entry->rank > 2 ? 2 : entry->rank;
     for (int i = 0; i < forms->list.count; i++)
         if (forms->list.items[i].tensor_rank == rank && same_overrides(forms->list.items[i].overrides, overrides))

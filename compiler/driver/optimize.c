@@ -117,7 +117,7 @@ static bool form_compile(Optimizer *optimizer, Form *form, BfmError *error)
 
 static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *error)
 {
-    Node *overrides = recipe_overrides(optimizer->driver, optimizer->recipe, entry->path);
+    Node *overrides = recipe_overrides(optimizer->driver, optimizer->recipe, entry->path, entry->use);
     const int rank = entry->rank > 2 ? 2 : entry->rank;
     Form made = {.overrides = overrides, .tensor_rank = rank};
     for (int i = 0; i < optimizer->forms.count && !made.lowered; i++) {

@@ -23,6 +23,7 @@ static void store_make(Profile *profile, Store *store)
         StoreEntry *entry = &store->entries[store->count++];
         *entry = (StoreEntry){.path = binding->path,
                               .role = binding->role,
+                              .use = binding->use,
                               .rank = binding->plain_rank,
                               .elements = bfm_instance_formal_count(profile->instance, f),
                               .init = &binding->init,

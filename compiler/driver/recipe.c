@@ -147,6 +147,16 @@ static void try_definitions(const Module *module, const Recipe *recipe)
         (void)lower_schedule(module, recipe->schedule, recipe->steps);
 }
 
+static bool known_role(Driver *driver, const Node *group)
+{
+    ParamRole role;
+    if (role_find(group->name, &role))
+        return true;
+    Diagnostic *diag = diag_add(driver->diags, DIAG_E0205, group->name_span, "there is no role `%s`", group->name);
+    diag_fix(driver->diags, diag, "a parameter is a matrix (a factor of sums of products), a table (looked up by an integer) or a vector (neither)");
+    return false;
+}
+
 bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe)
 {
     const Node *items = node->kids[RECIPE_ITEMS];
@@ -162,7 +172,7 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
         const Node *item = list_at(items, i);
         if (item->kind == NODE_SETTING)
             read_setting(driver, item, recipe);
-        else if (item->kind == NODE_ON)
+        else if (item->kind == NODE_ON || (item->kind == NODE_ON_ROLE && known_role(driver, item)))
             recipe->groups[recipe->group_count++] = item;
     }
     if (!recipe->optimizer)
@@ -178,11 +188,16 @@ bool recipe_read(Driver *driver, const Module *module, const Node *node, const L
 
 double recipe_scale(const Recipe *recipe, double norm) { return recipe->clip_norm > 0 && norm > recipe->clip_norm ? recipe->clip_norm / norm : 1; }
 
-Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path)
+static bool concerns(const Node *group, const char *path, ParamRole role)
+{
+    return group->kind == NODE_ON ? glob_match(group->name, path) : strcmp(group->name, role_name(role)) == 0;
+}
+
+Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path, ParamRole role)
 {
     Node *list = NULL;
     for (int g = 0; g < recipe->group_count; g++) {
-        if (!glob_match(recipe->groups[g]->name, path))
+        if (!concerns(recipe->groups[g], path, role))
             continue;
         const Node *settings = recipe->groups[g]->kids[ON_ITEMS];
         for (int i = 0; i < list_count(settings); i++) {

@@ -13,7 +13,7 @@
 
 static bool entry_make(StoreEntry *entry, const Binding *binding, BfmError *error)
 {
-    *entry = (StoreEntry){.path = binding->path, .role = binding->role, .rank = binding->plain_rank, .elements = 1, .init = &binding->init};
+    *entry = (StoreEntry){.path = binding->path, .role = binding->role, .use = binding->use, .rank = binding->plain_rank, .elements = 1, .init = &binding->init};
     memcpy(entry->shape, binding->plain_extent, sizeof entry->shape);
     for (int i = 0; i < entry->rank; i++)
         if (entry->shape[i] < 0 || !checked_mul(entry->elements, entry->shape[i], &entry->elements) || entry->elements > INT64_MAX / 16) {
@@ -108,7 +108,7 @@ Store *store_from(Arena *arena, Interner *interner, const BfmSafetensors *file, 
     for (int i = 0; i < count; i++) {
         const BfmTensor *tensor = bfm_safetensors_at(file, i);
         StoreEntry *entry = &store->entries[store->count++];
-        *entry = (StoreEntry){.path = intern(interner, tensor->name), .role = TENSOR_PARAM, .rank = tensor->rank, .elements = 1};
+        *entry = (StoreEntry){.path = intern(interner, tensor->name), .role = TENSOR_PARAM, .use = role_of_rank(tensor->rank), .rank = tensor->rank, .elements = 1};
         memcpy(entry->shape, tensor->shape, sizeof tensor->shape);
         for (int a = 0; a < entry->rank; a++)
             entry->elements *= entry->shape[a]; /* the file has so many */

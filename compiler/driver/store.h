@@ -3,6 +3,7 @@
 #define BFM_DRIVER_STORE_H
 
 #include "bfm/error.h"
+#include "ir/roles.h"
 #include "checkpoint/safetensors.h"
 #include "lower/lower.h"
 
@@ -15,6 +16,7 @@ typedef struct OtherModes {
 typedef struct StoreEntry {
     Symbol path;
     TensorRole role; /* TENSOR_PARAM, TENSOR_STATE */
+    ParamRole use;
     int rank;
     int64_t shape[8]; /* as stored: compound axes flattened */
     int64_t elements;

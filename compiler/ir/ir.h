@@ -198,11 +198,20 @@ typedef struct Init {
     Unit *value; /* otherwise: a unit without formals whose single RESULT is the initial tensor */
 } Init;
 
+/* How definitions use a parameter, whatever its name (ir/roles.h). */
+typedef enum {
+    ROLE_MATRIX, /* a factor of products that are summed over an axis of its own */
+    ROLE_TABLE,  /* looked up by an integer, outside such products */
+    ROLE_VECTOR, /* neither: gains, biases, scalars, initial states */
+    ROLE_KINDS
+} ParamRole;
+
 /* A formal of the main unit: what the runtime binds. */
 typedef struct Binding {
     Symbol path; /* "brainformer_1_0[2].moe_1.router.w"; "tokens", "targets", "segment", "step" */
     TensorRole role;
-    Init init; /* PARAM, STATE */
+    ParamRole use; /* PARAM */
+    Init init;     /* PARAM, STATE */
     int plain_rank;
     int64_t plain_extent[8]; /* PARAM, STATE: the shape shown and stored, compound axes flattened */
 } Binding;

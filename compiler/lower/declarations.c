@@ -1,6 +1,7 @@
 /* Recipes, searches and checks, and spaces (space.c): what they name must exist, and every value must have the type of what it is for. */
 #include "lower/declarations.h"
 
+#include "ir/roles.h"
 #include "support/bug.h"
 
 #include <string.h>
@@ -148,6 +149,15 @@ static const Node *setting_of(const Node *items, const char *name)
     return NULL;
 }
 
+static void check_role(Lower *lw, const Node *group)
+{
+    ParamRole role;
+    if (role_find(group->name, &role))
+        return;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0205, group->name_span, "there is no role `%s`", group->name);
+    diag_fix(lw->diags, diag, "a parameter is a matrix (a factor of sums of products), a table (looked up by an integer) or a vector (neither)");
+}
+
 static void check_recipe(Lower *lw, const Node *recipe)
 {
     const Node *items = recipe->kids[RECIPE_ITEMS], *optimizer = setting_of(items, "optimizer"), *steps_node = setting_of(items, "steps");
@@ -158,7 +168,9 @@ static void check_recipe(Lower *lw, const Node *recipe)
     }
     for (int i = 0; i < list_count(items); i++) {
         const Node *item = list_at(items, i);
-        if (item->kind == NODE_ON && optimizer && (optimizer->kind == NODE_NAME || optimizer->kind == NODE_CALL)) {
+        if (item->kind == NODE_ON_ROLE)
+            check_role(lw, item);
+        if ((item->kind == NODE_ON || item->kind == NODE_ON_ROLE) && optimizer && (optimizer->kind == NODE_NAME || optimizer->kind == NODE_CALL)) {
             check_forms(lw, optimizer, item->kids[ON_ITEMS]);
         } else if (item->kind == NODE_SETTING) {
             const KnownSetting *known = known_setting(lw, RECIPE_SETTINGS, item, "recipe");

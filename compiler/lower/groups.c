@@ -1,6 +1,9 @@
 #include "lower/groups.h"
 
+#include "ir/roles.h"
 #include "support/glob.h"
+
+#include <string.h>
 
 enum { EXAMPLES = 4 };
 
@@ -12,6 +15,17 @@ static const char *parameter(const Lowered *const *models, int count, int *model
             if (program->bindings[*formal].role == TENSOR_PARAM)
                 return program->bindings[(*formal)++].path;
     return NULL;
+}
+
+static int of_role(const char *name, const Lowered *const *models, int count)
+{
+    int found = 0;
+    for (int m = 0; m < count; m++)
+        for (int f = 0; f < models[m]->program->main->formal_count; f++) {
+            const Binding *binding = &models[m]->program->bindings[f];
+            found += binding->role == TENSOR_PARAM && strcmp(role_name(binding->use), name) == 0;
+        }
+    return found;
 }
 
 static int matches(const char *glob, const Lowered *const *models, int count)
@@ -37,6 +51,12 @@ static void warn(const Module *module, const Node *group, const Lowered *const *
         diag_fix(module->diags, diag, "a glob stands for the whole path: \"%s\" matches %d", wider, found);
 }
 
+static void warn_role(const Module *module, const Node *group)
+{
+    Diagnostic *diag = diag_add(module->diags, DIAG_W0603, group->span, "no parameter is a %s: this group changes nothing", group->name);
+    diag_note(module->diags, diag, "a matrix is a factor of sums of products, a table is looked up by an integer, a vector is neither");
+}
+
 void groups_warn(const Module *module, const Node *recipe, const Lowered *const *models, int count)
 {
     const Node *items = recipe->kids[RECIPE_ITEMS];
@@ -45,6 +65,10 @@ void groups_warn(const Module *module, const Node *recipe, const Lowered *const 
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_ON && matches(list_at(items, i)->name, models, count) == 0)
             warn(module, list_at(items, i), models, count);
+    ParamRole role;
+    for (int i = 0; i < list_count(items); i++)
+        if (list_at(items, i)->kind == NODE_ON_ROLE && role_find(list_at(items, i)->name, &role) && of_role(list_at(items, i)->name, models, count) == 0)
+            warn_role(module, list_at(items, i));
 }
 
 void groups_warn_all(const Module *module, const Lowered *const *models, int count)

@@ -1,4 +1,5 @@
 /* Models: lines, blocks, repetition, branches and widths become calls of instances in the main unit. */
+#include "ir/roles.h"
 #include "lower/internal.h"
 
 #include "support/bug.h"
@@ -767,6 +768,13 @@ static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *no
     model->body = (Body){.lw = lw, .uc = &model->uc, .scope = lw->model_scope, .prefix = ""};
 }
 
+static Lowered *finished(Lowered *result)
+{
+    program_expect(result->program, "lowering");
+    program_roles(result->program);
+    return result;
+}
+
 Lowered *lower_model(const Module *module, const Node *node, const LowerOptions *options)
 {
     Lower lw;
@@ -778,9 +786,7 @@ Lowered *lower_model(const Module *module, const Node *node, const LowerOptions 
     const bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) && model_settings(&lw, node, lw.model_scope, result) &&
                     model_body(&model, node) && diag_errors(module->diags) == errors;
     model_end(&model);
-    if (ok)
-        program_expect(result->program, "lowering");
-    return ok ? result : NULL;
+    return ok ? finished(result) : NULL;
 }
 
 /* The width that a block says itself, 0 if it says none. */
@@ -840,7 +846,5 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
         result->result = unit_output(model.uc.unit, model.result_name, OUTPUT_RESULT, place.stream->id);
     vec_free(&labels);
     model_end(&model);
-    if (ok)
-        program_expect(result->program, "lowering");
-    return ok ? result : NULL;
+    return ok ? finished(result) : NULL;
 }
