@@ -184,7 +184,7 @@ static bool slot_new(Optimizer *optimizer, StoreEntry *entry, BfmError *error)
     return states_new(optimizer, &vec_last(&optimizer->slots), error);
 }
 
-static bool frozen(const Options *options, const char *path)
+bool optimizer_is_frozen(const Options *options, const char *path)
 {
     const OptionValue *globs = &options->values[OPT_FREEZE];
     for (int i = 0; i < globs->count; i++)
@@ -217,7 +217,7 @@ Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, c
     int64_t largest = 1;
     for (int i = 0; i < store->count && ok; i++) {
         StoreEntry *entry = &store->entries[i];
-        if (entry->role == TENSOR_PARAM && !entry->elsewhere && !frozen(driver->options, entry->path)) {
+        if (entry->role == TENSOR_PARAM && !entry->elsewhere && !optimizer_is_frozen(driver->options, entry->path)) {
             ok = slot_new(optimizer, entry, &error);
             largest = entry->elements > largest && !engine_updates(engine) ? entry->elements : largest;
         }

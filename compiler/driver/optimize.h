@@ -17,6 +17,8 @@ typedef struct OptimizerState {
     void *data;
 } OptimizerState;
 
+/* A glob of --freeze matches the parameter's path. */
+bool optimizer_is_frozen(const Options *options, const char *path);
 /* Forms for every parameter of the store that no glob of --freeze matches, with states at their start. NULL: told, *code is the exit code. */
 Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code);
 void optimizer_free(Optimizer *optimizer); /* NULL is allowed */

@@ -6,6 +6,7 @@
 #include "driver/report_check.h"
 #include "driver/report_schedule.h"
 #include "driver/report_space.h"
+#include "driver/unreached.h"
 #include "driver/verbs.h"
 #include "lower/groups.h"
 
@@ -83,6 +84,7 @@ static const Lowered *check_item(Driver *driver, Module *module, const Node *ite
         return NULL;
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
     report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, &checked->text, checked->models);
+    unreached_warn(module, lowered, NULL);
     if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
         explain_schedule(driver, module, item, &checked->text, checked->models);
     if (option_flag(driver->options, OPT_COST) && checked->gradients == CODE_OK)

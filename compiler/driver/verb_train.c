@@ -5,6 +5,7 @@
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
 #include "driver/stop.h"
+#include "driver/unreached.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
 #include "lower/groups.h"
@@ -76,6 +77,15 @@ static bool has_states(const Store *store)
     return false;
 }
 
+static void warn_unreached(const Train *train)
+{
+    const Program *program = train->model.lowered->program;
+    bool *frozen = ARENA_ARRAY(train->driver->arena, bool, program->main->formal_count + 1);
+    for (int f = 0; f < program->main->formal_count; f++)
+        frozen[f] = optimizer_is_frozen(train->driver->options, program->bindings[f].path);
+    unreached_warn(train->model.module, train->model.lowered, frozen);
+}
+
 static int compile_model(Train *train, BfmError *error)
 {
     Driver *driver = train->driver;
@@ -83,6 +93,7 @@ static int compile_model(Train *train, BfmError *error)
     int code = CODE_OK;
     train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
     const MetricFormulas *formulas = metrics_formulas(driver->arena, train->model.lowered);
+    warn_unreached(train);
     pipeline_losses_only(&train->model, false, kind->simplified);
     pipeline_evaluation(&train->eval_model, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))

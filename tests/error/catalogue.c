@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "driver/unreached.h"
 #include "lower/groups.h"
 #include "lower/verdict.h"
 #include "parse/parse.h"
@@ -42,6 +43,8 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
                 verdict_warn(module, lowered, &verdict);
             if (lowered)
                 requirements_warn(module, lowered, 4, 16);
+            if (lowered)
+                unreached_warn(module, lowered, NULL);
         }
     groups_warn_all(module, models, count);
 }
