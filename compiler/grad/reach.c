@@ -230,15 +230,32 @@ static bool explain(const Flows *flows, const Unit *main, const Uses *uses, Unre
     return unreached->end_count > 0;
 }
 
+static Flows flows_of(Arena *arena, const Program *program)
+{
+    Flows flows = {.arena = arena, .items = ARENA_ARRAY(arena, Flow, program->unit_count + 1)};
+    for (int u = 0; u < program->unit_count; u++)
+        if (program->units[u] != program->main)
+            unit_flow(&flows, program->units[u]);
+    return flows;
+}
+
+const bool *reach_formals(Arena *arena, const Program *program)
+{
+    const Unit *main = program->main;
+    const Flows flows = flows_of(arena, program);
+    bool *wanted = ARENA_ARRAY(arena, bool, main->tensor_count + 1), *formals = ARENA_ARRAY(arena, bool, main->formal_count + 1);
+    (void)want(&flows, main, wanted);
+    for (int f = 0; f < main->formal_count; f++)
+        formals[f] = wanted[main->formals[f]];
+    return formals;
+}
+
 Reach reach_losses(Arena *arena, const Program *program)
 {
     const Unit *main = program->main;
-    Flows flows = {.arena = arena, .items = ARENA_ARRAY(arena, Flow, program->unit_count + 1)};
+    const Flows flows = flows_of(arena, program);
     bool *wanted = ARENA_ARRAY(arena, bool, main->tensor_count + 1);
     Reach reach = {.items = ARENA_ARRAY(arena, Unreached, main->formal_count + 1)};
-    for (int u = 0; u < program->unit_count; u++)
-        if (program->units[u] != main)
-            unit_flow(&flows, program->units[u]);
     if (!want(&flows, main, wanted))
         return reach;
     const Uses uses = uses_of(arena, main);

@@ -33,6 +33,9 @@ typedef struct Reach {
     Unreached *items;
 } Reach;
 
+/* [formal_count] of main: a loss depends on it with a derivative, as far as can be seen. */
+const bool *reach_formals(Arena *arena, const Program *program);
+
 /* Of a program before its derivative is made. None where it has no loss; parameters that nothing reads at all are left out. What is left out otherwise may still get a gradient that
    happens to be 0; what is named cannot get another. */
 Reach reach_losses(Arena *arena, const Program *program);
