@@ -126,9 +126,10 @@ static bool plain_shape(Body *body, const Axis *axes, int rank, FormalInfo *info
     int64_t elements = 1;
     info->plain_rank = rank;
     for (int i = 0; i < rank && i < 8; i++) {
-        if (!dim_is_int(axis_size(body->lw, &axes[i]), &info->plain_extent[i]))
+        const bool known = dim_is_int(axis_size(body->lw, &axes[i]), &info->plain_extent[i]);
+        if (!known && body->uc->pack >= 0)
             return true; /* an optimiser's */
-        if (!checked_mul(elements, info->plain_extent[i], &elements) || elements > PARAMETER_ELEMENTS_MAX) {
+        if (!known || !checked_mul(elements, info->plain_extent[i], &elements) || elements > PARAMETER_ELEMENTS_MAX) {
             Diagnostic *diag = diag_add(body->lw->diags, DIAG_E0414, info->span, "the parameter `%s` would have more than 2^40 elements", info->name);
             diag_note(body->lw->diags, diag, "axis %d has an extent of %s", i + 1, dim_text(body->lw, axis_size(body->lw, &axes[i])));
             return false;

@@ -4,6 +4,7 @@
 #include "ir/roles.h"
 #include "support/bug.h"
 
+#include <math.h>
 #include <string.h>
 
 /* What a setting holds. */
@@ -23,15 +24,18 @@ typedef enum {
 typedef struct KnownSetting {
     const char *name;
     SettingKind kind;
+    double most; /* of a number; 0: any finite one */
 } KnownSetting;
 
 static const KnownSetting RECIPE_SETTINGS[] = {
-    {"optimizer", SETTING_OPTIMIZER}, {"schedule", SETTING_SCHEDULE}, {"batch", SETTING_COUNT},      {"context", SETTING_COUNT}, {"steps", SETTING_COUNT},
-    {"seed", SETTING_SEED},           {"clip_norm", SETTING_NUMBER},  {"accumulate", SETTING_COUNT}, {NULL, SETTING_COUNT},
+    {"optimizer", SETTING_OPTIMIZER, 0}, {"schedule", SETTING_SCHEDULE, 0},      {"batch", SETTING_COUNT, 1 << 20},
+    {"context", SETTING_COUNT, 1 << 24}, {"steps", SETTING_COUNT, 1e15},         {"seed", SETTING_SEED, 9e15},
+    {"clip_norm", SETTING_NUMBER, 0},    {"accumulate", SETTING_COUNT, 1 << 20}, {NULL, SETTING_COUNT, 0},
 };
 static const KnownSetting SEARCH_SETTINGS[] = {
-    {"space", SETTING_SPACE},      {"baseline", SETTING_MODEL}, {"recipe", SETTING_RECIPE}, {"repeat", SETTING_COUNT}, {"trials", SETTING_COUNT},   {"budget", SETTING_BUDGET},
-    {"population", SETTING_COUNT}, {"sample", SETTING_COUNT},   {"rank", SETTING_WORD},     {"seed", SETTING_SEED},    {"step_time", SETTING_WORD}, {NULL, SETTING_COUNT},
+    {"space", SETTING_SPACE, 0},    {"baseline", SETTING_MODEL, 0}, {"recipe", SETTING_RECIPE, 0},      {"repeat", SETTING_COUNT, 1e6},
+    {"trials", SETTING_COUNT, 1e9}, {"budget", SETTING_BUDGET, 0},  {"population", SETTING_COUNT, 1e6}, {"sample", SETTING_COUNT, 1e6},
+    {"rank", SETTING_WORD, 0},      {"seed", SETTING_SEED, 9e15},   {"step_time", SETTING_WORD, 0},     {NULL, SETTING_COUNT, 0},
 };
 
 static const KnownSetting *known_setting(Lower *lw, const KnownSetting *table, const Node *setting, const char *what)
@@ -68,23 +72,29 @@ void need_item(Lower *lw, const Node *value, NodeKind kind, NodeKind other, cons
         diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
 }
 
-static void check_number(Lower *lw, const Node *value, SettingKind kind)
+static bool number_fits(const Val *found, SettingKind kind, double most)
 {
     int64_t integer;
     double number;
+    if (!val_double(found, &number) || !isfinite(number) || (most > 0 && number > most))
+        return false;
+    return kind == SETTING_NUMBER ? number > 0 : val_int(found, &integer) && integer >= (kind == SETTING_COUNT);
+}
+
+static void check_number(Lower *lw, const Node *value, SettingKind kind, double most)
+{
     const Val found = eval_const(lw, lw->model_scope, value);
-    if (found.kind == VAL_POISON)
+    if (found.kind == VAL_POISON || number_fits(&found, kind, most))
         return;
-    if (kind == SETTING_NUMBER ? val_double(&found, &number) && number > 0 : val_int(&found, &integer) && integer >= (kind == SETTING_COUNT))
-        return;
-    diag_add(lw->diags, DIAG_E0205, value->span, "expected %s, found %s",
+    const char *limit = most > 0 ? arena_printf(lw->arena, ", at most %.15g", most) : "";
+    diag_add(lw->diags, DIAG_E0205, value->span, "expected %s%s, found %s",
              kind == SETTING_COUNT  ? "a whole number of at least 1"
              : kind == SETTING_SEED ? "a whole number from 0"
                                     : "a positive number",
-             val_text(lw, &found));
+             limit, val_text(lw, &found));
 }
 
-void check_positive(Lower *lw, const Node *value) { check_number(lw, value, SETTING_NUMBER); }
+void check_positive(Lower *lw, const Node *value) { check_number(lw, value, SETTING_NUMBER, 0); }
 
 /* Every form of the optimiser that a model may need: matrices, vectors, scalars. A form that is missing is a matter of the model that lacks it. */
 static void check_forms(Lower *lw, const Node *expression, const Node *overrides)
@@ -104,10 +114,12 @@ static void check_setting(Lower *lw, const KnownSetting *known, const Node *sett
     switch (known->kind) {
     case SETTING_COUNT:
     case SETTING_SEED:
-    case SETTING_NUMBER: check_number(lw, value, known->kind); break;
+    case SETTING_NUMBER: check_number(lw, value, known->kind, known->most); break;
     case SETTING_BUDGET:
         if (value->kind != NODE_QUANTITY && value->kind != NODE_ERROR)
             diag_add(lw->diags, DIAG_E0205, value->span, "a budget is an amount with its unit: 60 s, 30m, 2000step, 50Mtok, 2e15flop");
+        else if (value->kind == NODE_QUANTITY)
+            check_positive(lw, value->kids[QUANTITY_AMOUNT]);
         break;
     case SETTING_WORD:
         if (value->kind != NODE_NAME && value->kind != NODE_ERROR)
@@ -184,15 +196,30 @@ static void check_recipe(Lower *lw, const Node *recipe)
                  "for example `optimizer = adamw(rate = 0.001)`");
 }
 
+/* The members drawn from the population, of which the best is changed, are some of it. */
+static void check_sample(Lower *lw, const Node *population, const Node *sample)
+{
+    int64_t all, some;
+    if (!population || !sample || diag_errors(lw->diags) > 0)
+        return;
+    const Val whole = eval_const(lw, lw->model_scope, population), part = eval_const(lw, lw->model_scope, sample);
+    if (val_int(&whole, &all) && val_int(&part, &some) && some > all)
+        diag_label(lw->diags, diag_add(lw->diags, DIAG_E0205, sample->span, "a sample of %lld is more than the population of %lld", (long long)some, (long long)all),
+                   population->span, "the population");
+}
+
 static void check_search(Lower *lw, const Node *search)
 {
     const Node *items = search->kids[SEARCH_ITEMS];
     for (int i = 0; i < list_count(items); i++) {
+        if (list_at(items, i)->kind != NODE_SETTING)
+            continue;
         const KnownSetting *known = known_setting(lw, SEARCH_SETTINGS, list_at(items, i), "search");
         check_twice(lw, items, i);
         if (known)
             check_setting(lw, known, list_at(items, i), 1000);
     }
+    check_sample(lw, setting_of(items, "population"), setting_of(items, "sample"));
     if (!setting_of(items, "space"))
         diag_fix(lw->diags, diag_add(lw->diags, DIAG_E0204, search->name_span, "the search `%s` names no space", search->name), "write `space = …`");
 }

@@ -179,11 +179,15 @@ static bool exact_arithmetic(Lower *lw, int op, Dim a, Dim b, Dim *result)
             return false;
         *result = dim_sub(lw->dims, a, dim_mul(lw->dims, b, dim_floor(lw->dims, dim_div(lw->dims, a, b))));
         break;
-    case AST_POW: return dim_is_int(b, &exponent) && exact_power(lw, a, exponent, result);
+    case AST_POW:
+        if (!dim_is_int(b, &exponent) || !exact_power(lw, a, exponent, result))
+            return false;
+        break;
     default: BFM_BUG("operator %d", op);
     }
     Rational value;
-    return *result && !(dim_is_rational(*result, &value) && !rational_valid(value));
+    const bool overflowed = *result && dim_is_rational(a, &value) && dim_is_rational(b, &value) && (!dim_is_rational(*result, &value) || !rational_valid(value));
+    return *result && !overflowed;
 }
 
 /* x ^ constant: the powers that occur in models have nodes of their own. */

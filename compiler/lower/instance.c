@@ -77,8 +77,16 @@ static Axis ambient_axis(Lower *lw, Scope *scope, const Node *entry)
 }
 
 /* `tokens[b, l]: vocab`: a dimension of the definition, or one that the model sets. */
-static Val pointed_dimension(Lower *lw, Scope *scope, const Node *type)
+static Val pointed_dimension(Lower *lw, Scope *scope, const Node *input)
 {
+    const Node *type = input->kids[INPUT_TYPE];
+    const Val *own = type->kind == NODE_NAME ? scope_find(scope, type->name) : NULL, *models = own && lw->model_scope ? scope_find_local(lw->model_scope, type->name) : NULL;
+    if (models && own->kind == VAL_NUMBER && models->kind == VAL_NUMBER && own->dim != models->dim) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0301, own->span.file >= 0 ? own->span : input->span, "`%s` is %s here and %s in the model, which gives `%s`", type->name,
+                                    val_text(lw, own), val_text(lw, models), input->name);
+        diag_fix(lw->diags, diag, "leave it out: it is taken from the model");
+        return val_poison();
+    }
     const bool local = type->kind != NODE_NAME || scope_find(scope, type->name) || !lw->model_scope;
     return eval_const(lw, local ? scope : lw->model_scope, type);
 }
@@ -100,7 +108,7 @@ static bool ambient_from_model(Lower *lw, UnitCtx *uc, const Node *definition, c
     if (input->kids[INPUT_DEFAULT]) {
         info.points_into = axis_of(dim_int(lw->dims, 1)); /* a mask: 0 or none */
     } else if (integer) {
-        const Val bound = pointed_dimension(lw, scope, input->kids[INPUT_TYPE]);
+        const Val bound = pointed_dimension(lw, scope, input);
         if (bound.kind != VAL_NUMBER || !bound.dim) {
             if (bound.kind != VAL_POISON)
                 diag_add(lw->diags, DIAG_E0411, input->kids[INPUT_TYPE]->span, "`%s` points into a dimension; this is %s", input->name, val_text(lw, &bound));

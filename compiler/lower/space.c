@@ -84,6 +84,14 @@ static bool lengths_build(SpaceLower *sl, const Domain *domain, Span span)
     return true;
 }
 
+static bool all_positive(const Domain *domain)
+{
+    bool positive = !domain->range || domain->low > 0;
+    for (int i = 0; i < domain->count; i++)
+        positive = positive && !(domain->items[i].text && (*domain->items[i].text == '-' || strcmp(domain->items[i].text, "0") == 0));
+    return positive;
+}
+
 static bool once_build(SpaceLower *sl, const Node *item, const Node *value)
 {
     Lower *lw = sl->lw;
@@ -112,6 +120,10 @@ static bool once_build(SpaceLower *sl, const Node *item, const Node *value)
         }
         if (!known[i].domain)
             return lengths_build(sl, &domain, value->span);
+        if (known[i].type == AST_TYPE_REAL && !all_positive(&domain)) {
+            diag_add(lw->diags, DIAG_E0602, value->span, "a width is a positive part of the stream's");
+            return false;
+        }
         *known[i].domain = domain;
         *known[i].has = true;
         return true;
