@@ -35,7 +35,7 @@ static void end_print(const ReachEnd *end, Str *out)
             str_append(out, "a value");
         else
             str_printf(out, "`%s`", end->name);
-        str_append(out, end->kind == END_CANCELS ? " is the same whatever it is, as a softmax over one point or a share of one"
+        str_append(out, end->kind == END_CANCELS ? " is the same whatever it is: a share of one is always 1"
                         : end->kind == END_STOP  ? " reads it inside `stop`"
                                                  : " only ranks, compares or rounds by it");
     }
