@@ -3,11 +3,13 @@
 
 #include "ast/printer.h"
 #include "checkpoint/file.h"
+#include "data/dataset.h"
 #include "driver/defaults.h"
 #include "support/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <xxhash.h>
 
 RunFolder run_folder_at(Arena *arena, const char *path)
 {
@@ -24,6 +26,16 @@ RunFolder run_folder_at(Arena *arena, const char *path)
                        .checkpoints = arena_printf(arena, "%s/ckpt", root)};
 }
 
+/* The folder two above, by its name where the name says it. */
+static const char *two_above(Arena *arena, const char *path)
+{
+    const char *last = strrchr(path, '/'), *before = last;
+    while (before && before > path && *--before != '/')
+        ;
+    const bool named = last && before > path && last - before == 5 && strncmp(before, "/ckpt", 5) == 0;
+    return named ? arena_strndup(arena, path, (size_t)(before - path)) : arena_printf(arena, "%s/../..", path);
+}
+
 bool run_folder_find(Arena *arena, const char *argument, RunFolder *folder, int64_t *step, BfmError *error)
 {
     *folder = run_folder_at(arena, argument);
@@ -33,9 +45,10 @@ bool run_folder_find(Arena *arena, const char *argument, RunFolder *folder, int6
     char *end;
     const char *slash = strrchr(folder->path, '/'), *name = slash ? slash + 1 : folder->path;
     const long long number = strtoll(name, &end, 10);
-    const RunFolder above = run_folder_at(arena, arena_printf(arena, "%s/../..", folder->path));
-    if (end == name || *end || number < 0 || !bfm_path_exists(above.json))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s is neither a run (a folder with run.json) nor a checkpoint of one (RUN/ckpt/STEP)", argument);
+    const RunFolder above = run_folder_at(arena, two_above(arena, folder->path));
+    if (end == name || *end || number < 0 || !bfm_path_exists(above.json) || !bfm_path_exists(folder->path))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s is neither a run (a folder with run.json) nor a checkpoint of one (RUN/ckpt/STEP)%s", argument,
+                             bfm_path_exists(arena_printf(arena, "%s/" BFM_DATA_JSON, folder->path)) ? "; it is a data folder" : "");
     *folder = above;
     *step = number;
     return true;
@@ -94,6 +107,8 @@ uint64_t run_model_hash(const Module *module)
 }
 
 uint64_t run_recipe_hash(const Module *module, const Node *recipe) { return node_hash(defaults_written(module->arena, module, recipe)); }
+
+uint64_t run_text_hash(const char *text, size_t bytes) { return XXH3_64bits(text, bytes); }
 
 void run_text_difference(const char *was, const char *is, Str *out)
 {

@@ -21,6 +21,8 @@ void run_model_text(const Module *module, Str *out);
 /* What a resume compares: declarations of all files but recipes, spaces, searches and checks; layout, comments and whether a default is written do not count. */
 uint64_t run_model_hash(const Module *module);
 uint64_t run_recipe_hash(const Module *module, const Node *recipe);
+/* Of model.bfm as it was written: whoever reads it later knows whether it still is. */
+uint64_t run_text_hash(const char *text, size_t bytes);
 /* The first line in which two texts differ, both sides: "  - was\n  + is"; "" if none does. */
 void run_text_difference(const char *was, const char *is, Str *out);
 

@@ -3,6 +3,7 @@
 #define BFM_DRIVER_TRAINED_H
 
 #include "checkpoint/checkpoint.h"
+#include "data/dataset.h"
 #include "driver/pipeline.h"
 #include "driver/run_folder.h"
 #include "driver/store.h"
@@ -19,12 +20,16 @@ typedef struct Trained {
     Store *store;              /* f32; after trained_load */
 } Trained;
 
-/* RUN or RUN/ckpt/STEP. CODE_OK, or everything is told and it is the exit code; trained_close in any case. */
+/* RUN or RUN/ckpt/STEP: run.json and the checkpoint, which belongs to it; the model is not read. */
+bool trained_open_files(Driver *driver, const char *argument, Trained *trained, BfmError *error);
+/* The same and the model, which is the one trained. CODE_OK, or everything is told and it is the exit code; trained_close in any case. */
 int trained_open(Driver *driver, const char *argument, Mode mode, Trained *trained);
 /* Parameters, and the states that definitions keep, for the formals of the program as it is now. */
 bool trained_load(Driver *driver, Trained *trained, BfmError *error);
 /* The tokenizer of the text that it was trained on: the run's own copy, else that of the data folder. */
 BfmTokenizer *trained_tokenizer(Driver *driver, const Trained *trained, BfmError *error);
+/* Whether the data's ids mean what they meant in training; else `error` says how to pack the text. */
+bool trained_reads(Driver *driver, const Trained *trained, const BfmDataset *data, BfmError *error);
 void trained_close(Trained *trained);
 
 #endif

@@ -1,16 +1,19 @@
 /* bfmc data pack, bfmc data show: texts to token files, and a look into them. */
 #include "data/pack.h"
+#include "driver/stop.h"
 #include "driver/verbs.h"
+#include "generate/text_stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
-static json_t *part_json(const BfmTokens *tokens)
+static json_t *part_json(const BfmTokens *tokens, const BfmLoss *loss)
 {
     const BfmTokensInfo *info = bfm_tokens_info(tokens);
-    return json_pack("{s:I, s:I, s:I, s:f}", "tokens", (json_int_t)info->count, "documents", (json_int_t)info->documents, "bytes", (json_int_t)info->source_bytes,
-                     "bytes_per_token", bfm_tokens_bytes_per_token(info));
+    return json_pack("{s:I, s:I, s:I, s:f, s:o}", "tokens", (json_int_t)info->count, "documents", (json_int_t)info->documents, "bytes", (json_int_t)info->source_bytes,
+                     "bytes_per_token", bfm_tokens_bytes_per_token(info), "lost", bfm_loss_json(loss));
 }
 
 static json_t *dataset_json(const Driver *driver, const BfmDataset *dataset)
@@ -18,7 +21,7 @@ static json_t *dataset_json(const Driver *driver, const BfmDataset *dataset)
     json_t *report = report_new(driver), *parts = json_object();
     for (int p = 0; p < BFM_PART_COUNT; p++)
         if (dataset->parts[p])
-            json_object_set_new(parts, bfm_part_name((BfmPart)p), part_json(dataset->parts[p]));
+            json_object_set_new(parts, bfm_part_name((BfmPart)p), part_json(dataset->parts[p], &dataset->loss[p]));
     json_object_set_new(report, "folder", json_string(dataset->folder));
     json_object_set_new(report, "tokenizer", json_string(bfm_tokenizer_kind(dataset->tokenizer)));
     json_object_set_new(report, "vocab", json_integer(bfm_tokenizer_vocab(dataset->tokenizer)));
@@ -38,6 +41,46 @@ static void pack_progress(void *context, int64_t done, int64_t total)
     fflush(stderr);
 }
 
+/* Signals end the process while there is nothing to take back; then the pack looks for them. */
+static bool pack_stopped(void *context)
+{
+    bool *listening = context;
+    if (!*listening)
+        stop_listen();
+    *listening = true;
+    return stop_asked();
+}
+
+static BfmLoss total_loss(const BfmDataset *dataset)
+{
+    BfmLoss total = {0};
+    for (int p = 0; p < BFM_PART_COUNT; p++) {
+        const BfmLoss *loss = &dataset->loss[p];
+        total = (BfmLoss){total.documents + loss->documents, total.white_space + loss->white_space, total.invalid + loss->invalid, total.characters + loss->characters,
+                          total.added + loss->added};
+    }
+    return total;
+}
+
+/* What the user did not ask for and gets. */
+static void pack_notes(const Driver *driver, const BfmPackOptions *pack, const BfmDataset *dataset)
+{
+    const BfmLoss lost = total_loss(dataset);
+    const long long vocab = bfm_tokenizer_vocab(dataset->tokenizer), wanted = strncmp(pack->tokenizer, "train:", 6) == 0 ? strtoll(pack->tokenizer + 6, NULL, 10) : vocab;
+    if (vocab < wanted)
+        driver_note(driver, "note: the text gives %lld pieces, fewer than the %lld of --tokenizer %s; the tokenizer has %lld ids", vocab, wanted, pack->tokenizer, vocab);
+    if (lost.documents > 0)
+        driver_note(driver,
+                    "warning: the tokenizer %s does not keep the text as it is: %lld document%s lost %lld white-space characters, %lld bytes that are no UTF-8 and %lld other "
+                    "characters, and %lld come in their place; --tokenizer byte and train:N keep every byte",
+                    pack->tokenizer, (long long)lost.documents, lost.documents == 1 ? "" : "s", (long long)lost.white_space, (long long)lost.invalid, (long long)lost.characters,
+                    (long long)lost.added);
+    for (int p = 0; p < BFM_PART_COUNT; p++)
+        if (dataset->parts[p] && bfm_tokens_info(dataset->parts[p])->count < 2)
+            driver_note(driver, "warning: the part %s has %lld id%s, and a prediction takes two; give more text or another --split", bfm_part_name((BfmPart)p),
+                        (long long)bfm_tokens_info(dataset->parts[p])->count, bfm_tokens_info(dataset->parts[p])->count == 1 ? "" : "s");
+}
+
 int verb_data_pack(Driver *driver)
 {
     const Options *options = driver->options;
@@ -47,7 +90,10 @@ int verb_data_pack(Driver *driver)
                            .tokenizer = option_text(options, OPT_TOKENIZER),
                            .document_separator = option_text(options, OPT_SEPARATOR),
                            .seed = (uint64_t)option_whole(options, OPT_SEED, 1),
-                           .out = option_text(options, OPT_OUT)};
+                           .out = option_text(options, OPT_OUT),
+                           .replace = option_flag(options, OPT_REPLACE),
+                           .stopped = pack_stopped,
+                           .stopped_context = &(bool){false}};
     BfmError error;
     if (!pack.out)
         return driver_usage(driver, "say where the data folder goes: --out DATA");
@@ -57,12 +103,15 @@ int verb_data_pack(Driver *driver)
         pack.progress = pack_progress;
         pack.progress_context = &shown;
     }
-    if (!bfm_pack(&pack, &error))
-        return driver_fail(driver, &error);
+    if (!bfm_pack(&pack, &error)) {
+        const int failed = driver_fail(driver, &error);
+        return stop_asked() ? CODE_STOPPED : failed;
+    }
     BfmDataset *dataset = bfm_dataset_open(pack.out, &error);
     if (!dataset)
         return driver_fail(driver, &error);
     int code = CODE_OK;
+    pack_notes(driver, &pack, dataset);
     if (driver->json)
         code = report_print(driver, dataset_json(driver, dataset), CODE_OK);
     else if (!driver->quiet && !bfm_dataset_show(dataset, 0, pack.seed, stdout, &error))
@@ -71,23 +120,32 @@ int verb_data_pack(Driver *driver)
     return code;
 }
 
+/* Bytes cut in the middle of a character are no UTF-8, which JSON cannot hold. */
+static json_t *sample_json(const BfmDataset *dataset, int64_t index, uint64_t seed, BfmError *error)
+{
+    BfmSample sample;
+    BfmBytes text = {0}, clean = {0};
+    json_t *json = NULL;
+    if (bfm_dataset_sample(dataset, BFM_PART_TRAIN, index, BFM_SAMPLE_TOKENS, seed, &sample, &text, error) &&
+        bfm_text_clean((BfmText){text.data ? text.data : "", text.length}, &clean, error))
+        json = json_pack("{s:I, s:I, s:I, s:o}", "document", (json_int_t)sample.document, "start", (json_int_t)sample.start, "tokens", (json_int_t)sample.count, "text",
+                         json_stringn(clean.data, clean.length));
+    bfm_bytes_deinit(&text);
+    bfm_bytes_deinit(&clean);
+    return json;
+}
+
 static json_t *samples_json(const BfmDataset *dataset, int64_t count, uint64_t seed, BfmError *error)
 {
     json_t *samples = json_array();
     for (int64_t i = 0; i < count; i++) {
-        BfmSample sample;
-        BfmBytes text = {0};
-        if (!bfm_dataset_sample(dataset, BFM_PART_TRAIN, i, BFM_SAMPLE_TOKENS, seed, &sample, &text, error)) {
-            bfm_bytes_deinit(&text);
-            json_decref(samples);
-            return NULL;
+        json_t *sample = sample_json(dataset, i, seed, error);
+        if (sample) {
+            json_array_append_new(samples, sample);
+            continue;
         }
-        Str literal = {0}; /* bytes cut in the middle of a character are no UTF-8: str_json repairs them */
-        str_json(&literal, text.length ? text.data : "", text.length);
-        json_array_append_new(samples, json_pack("{s:I, s:I, s:I, s:o}", "document", (json_int_t)sample.document, "start", (json_int_t)sample.start, "tokens",
-                                                 (json_int_t)sample.count, "text", json_loads(str_text(&literal), JSON_DECODE_ANY, NULL)));
-        str_free(&literal);
-        bfm_bytes_deinit(&text);
+        json_decref(samples);
+        return NULL;
     }
     return samples;
 }

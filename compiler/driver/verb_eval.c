@@ -24,16 +24,14 @@ static bool evaluate(Eval *eval, BfmError *error)
     const char *name = option_text(options, OPT_PART);
     int64_t batch, context;
     eval->data = bfm_dataset_open(options->arguments[1], error);
-    if (!eval->data || !bfm_json_get_int(eval->trained.run, eval->trained.folder.json, "batch", 1, INT32_MAX, &batch, error) ||
+    if (!eval->data || !trained_reads(driver, &eval->trained, eval->data, error) ||
+        !bfm_json_get_int(eval->trained.run, eval->trained.folder.json, "batch", 1, INT32_MAX, &batch, error) ||
         !bfm_json_get_int(eval->trained.run, eval->trained.folder.json, "context", 1, INT32_MAX, &context, error))
         return false;
     const BfmPart part = strcmp(name, "train") == 0 ? BFM_PART_TRAIN : strcmp(name, "valid") == 0 ? BFM_PART_VALID : BFM_PART_TEST;
     const BfmTokens *tokens = eval->data->parts[part];
     if (!tokens)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no part `%s`", options->arguments[1], name);
-    if (eval->trained.model.lowered->vocab > 0 && bfm_tokens_info(tokens)->vocab > eval->trained.model.lowered->vocab)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
-                             (long long)eval->trained.model.lowered->vocab);
     const bool leaky = evaluate_is_leaky(driver->arena, eval->trained.model.lowered);
     pipeline_evaluation(&eval->trained.model, engine_kind(option_text(options, OPT_ENGINE))->simplified);
     if (!trained_load(driver, &eval->trained, error))

@@ -2,6 +2,7 @@
 #include "checkpoint/json_file.h"
 #include "driver/generate.h"
 #include "driver/progress.h"
+#include "driver/stop.h"
 #include "driver/verbs.h"
 #include "generate/sampler.h"
 #include "generate/text_stream.h"
@@ -21,6 +22,7 @@ typedef struct Writing {
     BfmSampler *sampler;
     BfmIds prompt;
     BfmTextStream stream;
+    BfmText prompt_shown;    /* before the text */
     BfmBytes piece;          /* what is shown next */
     Str text;                /* all that was written, for --json */
     int64_t wanted, written; /* tokens */
@@ -58,17 +60,31 @@ static void waiting_end(void)
 
 /* ---- text ---- */
 
-/* Without --prompt a text begins where a line does. */
-static const char *prompt_text(const Driver *driver) { return option_given(driver->options, OPT_PROMPT) ? option_text(driver->options, OPT_PROMPT) : "\n"; }
+static BfmText prompt_text(const Driver *driver)
+{
+    const char *text = option_given(driver->options, OPT_PROMPT) ? option_text(driver->options, OPT_PROMPT) : "";
+    return (BfmText){text, strlen(text)};
+}
 
 static bool read_prompt(Writing *writing, BfmError *error)
 {
-    const char *text = prompt_text(writing->driver);
-    if (!bfm_tokenizer_encode(writing->tokenizer, (BfmText){text, strlen(text)}, &writing->prompt, error))
+    const BfmText text = prompt_text(writing->driver);
+    if (!bfm_tokenizer_encode(writing->tokenizer, text, &writing->prompt, error))
         return false;
-    if (writing->prompt.count == 0)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "the prompt has no tokens: a text needs one to begin with");
+    if (writing->prompt.count == 0 && text.bytes > 0)
+        driver_note(writing->driver, "note: the run's tokenizer keeps nothing of the prompt; the text begins as without one");
+    if (writing->prompt.count == 0 && !bfm_tokenizer_begin(writing->tokenizer, &writing->prompt, error))
+        return false;
     return bfm_text_stream_init(&writing->stream, writing->tokenizer, writing->prompt.data, writing->prompt.count, error);
+}
+
+/* The prompt as it was given, but for a character at its end that the text completes. */
+static BfmText shown_prompt(const Writing *writing)
+{
+    const BfmText text = prompt_text(writing->driver);
+    const BfmBytes *held = &writing->stream.held;
+    const bool ends = held->length > 0 && held->length <= text.bytes && memcmp(text.data + (text.bytes - held->length), held->data, held->length) == 0;
+    return (BfmText){text.data, text.bytes - (ends ? held->length : 0)};
 }
 
 static bool feed_prompt(Writing *writing, BfmError *error)
@@ -93,10 +109,19 @@ static bool show(Writing *writing, const char *text, size_t bytes, BfmError *err
     return true;
 }
 
+static bool show_piece(Writing *writing, BfmError *error) { return show(writing, writing->piece.data ? writing->piece.data : "", writing->piece.length, error); }
+
 static bool show_token(Writing *writing, int32_t id, BfmError *error)
 {
     writing->piece.length = 0;
-    return bfm_text_stream_push(&writing->stream, id, &writing->piece, error) && show(writing, writing->piece.data ? writing->piece.data : "", writing->piece.length, error);
+    return bfm_text_stream_push(&writing->stream, id, &writing->piece, error) && show_piece(writing, error);
+}
+
+/* What the last tokens left incomplete. */
+static bool show_rest(Writing *writing, BfmError *error)
+{
+    writing->piece.length = 0;
+    return bfm_text_stream_end(&writing->stream, &writing->piece, error) && show_piece(writing, error);
 }
 
 /* A full window is compared while its logits are there, then begun again. */
@@ -113,7 +138,7 @@ static bool make_room(Writing *writing, BfmError *error)
 
 static bool write_tokens(Writing *writing, BfmError *error)
 {
-    while (writing->written < writing->wanted) {
+    while (writing->written < writing->wanted && !stop_asked()) {
         const int32_t id = bfm_sampler_next(writing->sampler, writing->generator.logits, writing->prompt.count + writing->written, error);
         if (id < 0 || !show_token(writing, id, error))
             return false;
@@ -148,12 +173,14 @@ static bool prepare(Writing *writing, BfmError *error)
 
 static bool write_text(Writing *writing, BfmError *error)
 {
-    const char *prompt = prompt_text(writing->driver);
-    if (!writing->driver->json && option_given(writing->driver->options, OPT_PROMPT) && !show(writing, prompt, strlen(prompt), error))
+    writing->prompt_shown = shown_prompt(writing);
+    writing->first = seconds_now();
+    if (!writing->driver->json && !show(writing, writing->prompt_shown.data, writing->prompt_shown.bytes, error))
         return false;
-    const bool ok = write_tokens(writing, error);
+    stop_listen(); /* until here a signal ends the process: there is nothing to finish */
+    const bool ok = write_tokens(writing, error) && show_rest(writing, error);
     if (!writing->driver->json && writing->written > 0)
-        (void)show(writing, "\n", 1, error);
+        (void)show(writing, "\n", 1, ok ? error : NULL);
     return ok && (!writing->generator.compared || generator_verify(&writing->generator, &writing->verification, error));
 }
 
@@ -192,7 +219,7 @@ static int report(Writing *writing)
     Driver *driver = writing->driver;
     const Options *options = driver->options;
     const bool verified = writing->generator.compared != NULL;
-    const int code = verified && writing->verification.differences > 0 ? CODE_BUG : CODE_OK;
+    const int code = verified && writing->verification.differences > 0 ? CODE_BUG : writing->written < writing->wanted ? CODE_STOPPED : CODE_OK;
     if (!driver->json) {
         if (verified)
             say_verification(writing);
@@ -200,12 +227,11 @@ static int report(Writing *writing)
     }
     BfmBytes prompt = {0};
     BfmError error;
-    const char *text = prompt_text(driver);
-    if (!bfm_text_clean((BfmText){text, strlen(text)}, &prompt, &error))
+    if (!bfm_text_clean(writing->prompt_shown, &prompt, &error))
         return driver_fail(driver, &error);
     json_t *report = report_new(driver);
     json_object_set_new(report, "step", json_integer(writing->generator.trained.checkpoint->meta.step));
-    json_object_set_new(report, "prompt", json_stringn(prompt.data, prompt.length));
+    json_object_set_new(report, "prompt", json_stringn(prompt.data ? prompt.data : "", prompt.length));
     json_object_set_new(report, "text", json_stringn(str_text(&writing->text), writing->text.length));
     json_object_set_new(report, "tokens", json_integer(writing->written));
     json_object_set_new(report, "seed", json_integer((json_int_t)writing->seed));

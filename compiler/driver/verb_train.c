@@ -5,6 +5,7 @@
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
 #include "driver/stop.h"
+#include "driver/trained.h"
 #include "driver/unreached.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
@@ -58,8 +59,11 @@ static bool read_data(Train *train, BfmError *error)
     if (!tokens)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no training part", path);
     if (vocab > 0 && bfm_tokens_info(tokens)->vocab > vocab)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "the data's tokenizer has %lld ids and the model's vocab is %lld", (long long)bfm_tokens_info(tokens)->vocab,
-                             (long long)vocab);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: its tokenizer has %lld ids and the model's vocab is %lld; a vocab of at least %lld has room for them", path,
+                             (long long)bfm_tokens_info(tokens)->vocab, (long long)vocab, (long long)bfm_tokens_info(tokens)->vocab);
+    if (vocab > bfm_tokens_info(tokens)->vocab)
+        driver_note(train->driver, "note: the model's vocab is %lld and the data's tokenizer has %lld ids: %lld ids of the model never occur", (long long)vocab,
+                    (long long)bfm_tokens_info(tokens)->vocab, (long long)(vocab - bfm_tokens_info(tokens)->vocab));
     const int64_t most = option_whole(train->driver->options, OPT_EVAL_TOKENS, EVAL_TOKENS);
     if (train->data->parts[BFM_PART_VALID] && bfm_tokens_info(train->data->parts[BFM_PART_VALID])->count > 1 &&
         !evaluate_text(train->driver->arena, train->data, BFM_PART_VALID, most, &train->held_out, error))
@@ -122,9 +126,34 @@ static int compile_model(Train *train, BfmError *error)
 
 /* ---- where it starts ---- */
 
+/* RUN/ckpt/STEP of RUN/ckpt/STEP/model.safetensors, anything else as it is. */
+static const char *init_folder(Arena *arena, const char *path)
+{
+    static const char file[] = "/model.safetensors";
+    const size_t length = strlen(path), tail = sizeof file - 1;
+    return length > tail && strcmp(path + (length - tail), file) == 0 ? arena_strndup(arena, path, length - tail) : path;
+}
+
+static bool init_from_run(Train *train, const char *path, BfmError *error)
+{
+    Trained source;
+    const bool ok = trained_open_files(train->driver, path, &source, error) && trained_reads(train->driver, &source, train->data, error) &&
+                    store_load(train->store, source.checkpoint->model, true, error);
+    trained_close(&source);
+    return ok;
+}
+
+/* A run or a checkpoint of one, whose tokenizer must be the data's; or parameters in a file that is in no run. */
 static bool init_from(Train *train, const char *path, BfmError *error)
 {
-    const char *inner = arena_printf(train->driver->arena, "%s/model.safetensors", path);
+    Arena *arena = train->driver->arena;
+    const char *inner = arena_printf(arena, "%s/model.safetensors", path);
+    RunFolder folder;
+    int64_t step;
+    if (run_folder_find(arena, init_folder(arena, path), &folder, &step, error))
+        return init_from_run(train, init_folder(arena, path), error);
+    if (bfm_directory_exists(path) && !bfm_path_exists(inner))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "--init %s: expected a run (a folder with run.json), a checkpoint of one (RUN/ckpt/STEP) or a .safetensors file", path);
     BfmSafetensors *file = bfm_safetensors_open(bfm_path_exists(inner) ? inner : path, error);
     const bool ok = file && store_load(train->store, file, true, error);
     bfm_safetensors_close(file);
@@ -180,19 +209,21 @@ static bool start_again(Train *train, BfmError *error)
 
 /* ---- the folder ---- */
 
-static json_t *run_json(const Train *train)
+static json_t *run_json(const Train *train, const Str *model_text)
 {
-    char model[BFM_HASH_TEXT], recipe[BFM_HASH_TEXT], data[BFM_HASH_TEXT];
+    char model[BFM_HASH_TEXT], recipe[BFM_HASH_TEXT], data[BFM_HASH_TEXT], tokenizer[BFM_HASH_TEXT], text[BFM_HASH_TEXT];
     const Options *options = train->driver->options;
     bfm_hash_text(train->meta.model_hash, model);
     bfm_hash_text(train->meta.recipe_hash, recipe);
     bfm_hash_text(train->meta.data_hash, data);
+    bfm_hash_text(bfm_tokenizer_hash(train->data->tokenizer), tokenizer);
+    bfm_hash_text(run_text_hash(str_text(model_text), model_text->length), text);
     char *folder = realpath(train->data->folder, NULL);
     json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "schema", "bfm.run/1", "version", BFM_VERSION, "model", train->model.model->name, "recipe",
                              train->recipe.node->name, "engine", option_text(options, OPT_ENGINE), "data", folder ? folder : train->data->folder, "parameters",
                              (json_int_t)train->ledger.parameters, "batch", (json_int_t)train->recipe.batch, "context", (json_int_t)train->recipe.context, "seed",
                              (json_int_t)train->recipe.seed);
-    json_object_set_new(json, "hashes", json_pack("{s:s, s:s, s:s}", "model", model, "recipe", recipe, "data", data));
+    json_object_set_new(json, "hashes", json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", model, "model_text", text, "recipe", recipe, "data", data, "tokenizer", tokenizer));
     json_t *sets = json_array();
     for (int i = 0; i < options->values[OPT_SET].count; i++)
         json_array_append_new(sets, json_string(options->values[OPT_SET].texts[i]));
@@ -206,10 +237,12 @@ static json_t *run_json(const Train *train)
 static bool write_folder(Train *train, BfmError *error)
 {
     Str text = {0};
-    json_t *json = run_json(train);
     run_model_text(train->model.module, &text);
+    json_t *json = run_json(train, &text);
     const bool ok = bfm_directory_make(train->folder.path, error) && bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) &&
                     bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) && bfm_json_write(train->folder.json, json, error);
+    if (ok)
+        bfm_dataset_used_by(train->data, train->folder.path);
     json_decref(json);
     str_free(&text);
     return ok;

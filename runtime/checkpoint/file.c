@@ -81,6 +81,12 @@ bool bfm_path_exists(const char *path)
     return lstat(path, &status) == 0;
 }
 
+bool bfm_directory_exists(const char *path)
+{
+    struct stat status;
+    return stat(path, &status) == 0 && S_ISDIR(status.st_mode);
+}
+
 static bool make_one(const char *path, BfmError *error)
 {
     struct stat status;

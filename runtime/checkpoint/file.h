@@ -24,6 +24,7 @@ BfmErrorKind bfm_errno_kind(int code);
 char *bfm_path_join(const char *folder, const char *name, BfmError *error);   /* malloc'd; NULL on exhausted memory */
 char *bfm_path_suffix(const char *path, const char *suffix, BfmError *error); /* malloc'd, without trailing slashes before the suffix */
 bool bfm_path_exists(const char *path);                                       /* also true of a dangling link */
+bool bfm_directory_exists(const char *path);                                  /* a folder, or a link to one */
 bool bfm_directory_make(const char *path, BfmError *error);                   /* with parents; an existing one is fine */
 bool bfm_directory_remove(const char *path, BfmError *error);                 /* with its content, links not followed; a missing one is fine */
 bool bfm_directory_sync(const char *path, BfmError *error);                   /* makes the names in it durable */

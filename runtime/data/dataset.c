@@ -1,11 +1,14 @@
+#define _GNU_SOURCE
 #include "data/dataset.h"
 
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xxhash.h>
 
 static const char *const PART_NAMES[BFM_PART_COUNT] = {"train", "valid", "test"};
@@ -14,6 +17,23 @@ const char *bfm_part_name(BfmPart part) { return PART_NAMES[part]; }
 
 double bfm_tokens_bytes_per_token(const BfmTokensInfo *info) { return info->count > 0 ? (double)info->source_bytes / (double)info->count : 0; }
 
+/* Absent where an earlier version packed the text. */
+static bool read_loss(const json_t *item, const char *path, BfmLoss *loss, BfmError *error)
+{
+    const json_t *lost = json_object_get(item, "lost");
+    return !lost ||
+           (bfm_json_get_int(lost, path, "documents", 0, INT64_MAX, &loss->documents, error) &&
+            bfm_json_get_int(lost, path, "white_space", 0, INT64_MAX, &loss->white_space, error) &&
+            bfm_json_get_int(lost, path, "invalid_bytes", 0, INT64_MAX, &loss->invalid, error) &&
+            bfm_json_get_int(lost, path, "characters", 0, INT64_MAX, &loss->characters, error) && bfm_json_get_int(lost, path, "added", 0, INT64_MAX, &loss->added, error));
+}
+
+json_t *bfm_loss_json(const BfmLoss *loss)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "documents", (json_int_t)loss->documents, "white_space", (json_int_t)loss->white_space, "invalid_bytes",
+                     (json_int_t)loss->invalid, "characters", (json_int_t)loss->characters, "added", (json_int_t)loss->added);
+}
+
 static bool open_part(BfmDataset *dataset, BfmPart part, const json_t *parts, const char *path, BfmError *error)
 {
     const json_t *item = json_object_get(parts, PART_NAMES[part]);
@@ -21,7 +41,7 @@ static bool open_part(BfmDataset *dataset, BfmPart part, const json_t *parts, co
     uint64_t hash;
     if (!item)
         return true;
-    if (!bfm_json_get_string(item, path, "file", &name, error) || !bfm_json_get_hash(item, path, "hash", &hash, error))
+    if (!bfm_json_get_string(item, path, "file", &name, error) || !bfm_json_get_hash(item, path, "hash", &hash, error) || !read_loss(item, path, &dataset->loss[part], error))
         return false;
     if (strchr(name, '/'))
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: the file of part %s is \"%.100s\"; expected a name inside the folder", path, PART_NAMES[part], name);
@@ -60,8 +80,26 @@ static bool open_parts(BfmDataset *dataset, BfmError *error)
     return opened;
 }
 
+static bool is_data_folder(const char *folder, BfmError *error)
+{
+    char *json = bfm_path_join(folder, BFM_DATA_JSON, error), *run = bfm_path_join(folder, "run.json", error);
+    bool is = json && run;
+    if (is && !bfm_path_exists(folder))
+        is = bfm_error_set(error, BFM_ERROR_INPUT, "%s: there is no such folder; bfmc data pack TEXT --out %s makes a data folder of a text", folder, folder);
+    else if (is && !bfm_directory_exists(folder))
+        is = bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected a data folder, found a file; bfmc data pack %s --out DATA makes one if it is a text", folder, folder);
+    else if (is && !bfm_path_exists(json))
+        is = bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected a data folder, found %s (it has no " BFM_DATA_JSON "); bfmc data pack TEXT --out DATA makes one", folder,
+                           bfm_path_exists(run) ? "a run" : "another folder");
+    free(json);
+    free(run);
+    return is;
+}
+
 BfmDataset *bfm_dataset_open(const char *folder, BfmError *error)
 {
+    if (!is_data_folder(folder, error))
+        return NULL;
     BfmDataset *dataset = calloc(1, sizeof *dataset);
     if (dataset)
         dataset->folder = bfm_path_suffix(folder, "", error);
@@ -128,6 +166,21 @@ bool bfm_dataset_sizes(const BfmDataset *dataset, BfmPart part, double *sizes, B
     return ok;
 }
 
+void bfm_dataset_used_by(const BfmDataset *dataset, const char *run)
+{
+    char *path = bfm_path_join(dataset->folder, BFM_DATA_USERS, NULL), *where = realpath(run, NULL), *line = NULL;
+    if (path && where && !strchr(where, '\n') && asprintf(&line, "%s\n", where) > 0) {
+        const int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (file >= 0) {
+            (void)!write(file, line, strlen(line));
+            (void)close(file);
+        }
+    }
+    free(path);
+    free(where);
+    free(line);
+}
+
 bool bfm_dataset_sample(const BfmDataset *dataset, BfmPart part, int64_t index, int64_t length, uint64_t seed, BfmSample *sample, BfmBytes *text, BfmError *error)
 {
     const BfmTokens *tokens = dataset->parts[part];
@@ -143,7 +196,8 @@ bool bfm_dataset_sample(const BfmDataset *dataset, BfmPart part, int64_t index, 
     if (!ids)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for a sample of %" PRId64 " tokens", sample->count);
     bfm_tokens_copy(tokens, sample->start, sample->count, ids);
-    bool decoded = bfm_tokenizer_decode(dataset->tokenizer, ids, sample->count, text, error);
+    bool begun = sample->start > start;
+    bool decoded = bfm_tokenizer_decode_more(dataset->tokenizer, ids, sample->count, &begun, text, error);
     free(ids);
     return decoded;
 }
@@ -156,6 +210,12 @@ bool bfm_dataset_show(const BfmDataset *dataset, int64_t count, uint64_t seed, F
         const BfmTokensInfo *info = bfm_tokens_info(dataset->parts[i]);
         (void)fprintf(out, "%s: %" PRId64 " tokens, %" PRId64 " documents, %" PRId64 " bytes, %.4g bytes per token\n", PART_NAMES[i], info->count, info->documents,
                       info->source_bytes, bfm_tokens_bytes_per_token(info));
+        const BfmLoss *loss = &dataset->loss[i];
+        if (loss->documents > 0)
+            (void)fprintf(out,
+                          "%*s  the ids do not keep, in %" PRId64 " documents: %" PRId64 " white-space characters, %" PRId64 " bytes that are no UTF-8, %" PRId64
+                          " other characters; %" PRId64 " come in their place\n",
+                          (int)strlen(PART_NAMES[i]), "", loss->documents, loss->white_space, loss->invalid, loss->characters, loss->added);
     }
     BfmPart part = BFM_PART_TRAIN;
     while (!dataset->parts[part])

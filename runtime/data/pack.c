@@ -1,18 +1,21 @@
+#define _GNU_SOURCE
 #include "data/pack.h"
 
 #include "checkpoint/atomic_file.h"
+#include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
 #include "data/documents.h"
 
 #include <dirent.h>
 #include <inttypes.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
 
 /* Everything a pack writes; a folder that holds anything else is not ours to replace. */
-static const char *const OUR_FILES[] = {"train.tok", "valid.tok", "test.tok", "tokenizer.json", "tokenizer.model", BFM_DATA_JSON};
+static const char *const OUR_FILES[] = {"train.tok", "valid.tok", "test.tok", "tokenizer.json", "tokenizer.model", BFM_DATA_JSON, BFM_DATA_USERS};
 
 typedef struct Pack {
     const BfmPackOptions *options;
@@ -20,6 +23,7 @@ typedef struct Pack {
     unsigned char *part; /* [documents.count] BfmPart of each */
     BfmTokenizer *tokenizer;
     BfmTokensInfo info[BFM_PART_COUNT];
+    BfmLoss loss[BFM_PART_COUNT];
     BfmAtomicDirectory out;
 } Pack;
 
@@ -89,7 +93,9 @@ static bool assign_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmErro
     for (int64_t i = 0; i < documents->count; i++)
         ranked[i] = (Ranked){XXH3_64bits_withSeed(documents->texts[i].data, documents->texts[i].bytes, pack->options->seed), i};
     qsort(ranked, (size_t)documents->count, sizeof *ranked, by_hash);
-    int64_t next = 0, filled = 0, wanted = 1;
+    int64_t next = 0, filled = 0, wanted = 1, different = 0;
+    for (int64_t i = 0; i < documents->count; i++)
+        different += i == 0 || ranked[i].hash != ranked[i - 1].hash;
     for (int part = BFM_PART_COUNT - 1; part > BFM_PART_TRAIN; part--) {
         int64_t from = next;
         if (share[part] > 0)
@@ -100,8 +106,9 @@ static bool assign_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmErro
     filled += next < documents->count;
     free(ranked);
     return filled == wanted || bfm_error_set(error, BFM_ERROR_INPUT,
-                                             "%" PRId64 " different documents cannot fill %" PRId64 " parts; give more text, a --document-separator, or a --split with fewer parts",
-                                             documents->count, wanted);
+                                             "the text has %" PRId64 " document%s, %" PRId64 " of them different, and equal documents stay in one part: too few for the %" PRId64
+                                             " parts of the split; give more text, a --document-separator, or fewer parts (--split 100: all to train on)",
+                                             documents->count, documents->count == 1 ? "" : "s", different, wanted);
 }
 
 static bool make_tokenizer(Pack *pack, BfmError *error)
@@ -116,23 +123,46 @@ static bool make_tokenizer(Pack *pack, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for the list of training texts");
     pack->tokenizer = bfm_tokenizer_new(pack->options->tokenizer, texts, count, error);
     free(texts);
-    return pack->tokenizer && bfm_tokenizer_save(pack->tokenizer, pack->out.temporary, error);
+    return pack->tokenizer != NULL;
+}
+
+static bool not_stopped(const Pack *pack, BfmError *error)
+{
+    return !pack->options->stopped || !pack->options->stopped(pack->options->stopped_context) || bfm_error_set(error, BFM_ERROR_INPUT, "stopped by a signal; nothing is written");
+}
+
+typedef struct Encoding {
+    BfmIds ids;
+    BfmBytes back; /* what the ids decode to */
+    BfmLossCounter *counter;
+} Encoding;
+
+static bool write_document(Pack *pack, Encoding *encoding, BfmTokensWriter *writer, int64_t document, BfmError *error)
+{
+    const BfmText text = pack->documents.texts[document];
+    encoding->ids.count = 0;
+    encoding->back.length = 0;
+    if (!bfm_tokenizer_encode(pack->tokenizer, text, &encoding->ids, error) ||
+        !bfm_tokenizer_decode(pack->tokenizer, encoding->ids.data, encoding->ids.count, &encoding->back, error))
+        return false;
+    bfm_loss_count(encoding->counter, text, (BfmText){encoding->back.data, encoding->back.length}, &pack->loss[pack->part[document]]);
+    return bfm_tokens_writer_document(writer, encoding->ids.data, encoding->ids.count, (int64_t)text.bytes, error);
 }
 
 static bool write_documents(Pack *pack, BfmTokensWriter *const writers[BFM_PART_COUNT], BfmError *error)
 {
-    BfmIds ids = {0};
+    Encoding encoding = {.counter = bfm_loss_counter_new(error)};
     int64_t done = 0;
-    bool written = true;
+    bool written = encoding.counter != NULL;
     for (int64_t i = 0; written && i < pack->documents.count; i++) {
-        BfmText text = pack->documents.texts[i];
-        ids.count = 0;
-        written = bfm_tokenizer_encode(pack->tokenizer, text, &ids, error) && bfm_tokens_writer_document(writers[pack->part[i]], ids.data, ids.count, (int64_t)text.bytes, error);
-        done += (int64_t)text.bytes;
-        if (pack->options->progress)
+        written = write_document(pack, &encoding, writers[pack->part[i]], i, error) && not_stopped(pack, error);
+        done += (int64_t)pack->documents.texts[i].bytes;
+        if (written && pack->options->progress)
             pack->options->progress(pack->options->progress_context, done, pack->documents.bytes);
     }
-    bfm_ids_deinit(&ids);
+    bfm_ids_deinit(&encoding.ids);
+    bfm_bytes_deinit(&encoding.back);
+    bfm_loss_counter_free(encoding.counter);
     return written;
 }
 
@@ -157,15 +187,19 @@ static bool write_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmError
             written = bfm_tokens_writer_finish(writers[part], &pack->info[part], error);
         bfm_tokens_writer_free(writers[part]);
     }
+    if (written && pack->info[BFM_PART_TRAIN].count == 0)
+        written = bfm_error_set(error, BFM_ERROR_INPUT, "the tokenizer %s keeps nothing of the text to train on (%" PRId64 " bytes); pack it with --tokenizer byte or train:N",
+                                pack->options->tokenizer, pack->info[BFM_PART_TRAIN].source_bytes);
     return written;
 }
 
-static json_t *part_json(const BfmTokensInfo *info, BfmPart part)
+static json_t *part_json(const Pack *pack, BfmPart part)
 {
+    const BfmTokensInfo *info = &pack->info[part];
     char hash[BFM_HASH_TEXT];
     bfm_hash_text(info->hash, hash);
-    return json_pack("{s:s, s:I, s:I, s:I, s:f, s:s}", "file", OUR_FILES[part], "tokens", (json_int_t)info->count, "documents", (json_int_t)info->documents, "bytes",
-                     (json_int_t)info->source_bytes, "bytes_per_token", bfm_tokens_bytes_per_token(info), "hash", hash);
+    return json_pack("{s:s, s:I, s:I, s:I, s:f, s:o, s:s}", "file", OUR_FILES[part], "tokens", (json_int_t)info->count, "documents", (json_int_t)info->documents, "bytes",
+                     (json_int_t)info->source_bytes, "bytes_per_token", bfm_tokens_bytes_per_token(info), "lost", bfm_loss_json(&pack->loss[part]), "hash", hash);
 }
 
 static json_t *sources_json(const Pack *pack)
@@ -187,7 +221,7 @@ static bool describe(const Pack *pack, const double share[BFM_PART_COUNT], BfmEr
     json_t *parts = json_object();
     for (int part = 0; part < BFM_PART_COUNT; part++)
         if (share[part] > 0)
-            (void)json_object_set_new(parts, bfm_part_name((BfmPart)part), part_json(&pack->info[part], (BfmPart)part));
+            (void)json_object_set_new(parts, bfm_part_name((BfmPart)part), part_json(pack, (BfmPart)part));
     const double *split = pack->options->split;
     json_t *object = json_pack("{s:i, s:{s:s, s:I, s:s}, s:I, s:[f, f, f], s:s, s:o, s:o}", "schema", BFM_DATA_SCHEMA, "tokenizer", "kind", bfm_tokenizer_kind(pack->tokenizer),
                                "vocab", (json_int_t)bfm_tokenizer_vocab(pack->tokenizer), "hash", hash, "seed", (json_int_t)pack->options->seed, "split", split[0], split[1],
@@ -220,8 +254,66 @@ static bool check_replaceable(const char *folder, BfmError *error)
     return ours;
 }
 
+/* A run that is still there and says that it was trained on this folder. */
+static bool run_uses(const char *run, const char *folder)
+{
+    char *path = bfm_path_join(run, "run.json", NULL);
+    json_t *json = path && bfm_path_exists(path) ? bfm_json_read(path, NULL) : NULL;
+    const char *data = json_string_value(json_object_get(json, "data"));
+    const bool uses = data && strcmp(data, folder) == 0;
+    json_decref(json);
+    free(path);
+    return uses;
+}
+
+static bool check_unused(const char *folder, BfmError *error)
+{
+    char *path = bfm_path_join(folder, BFM_DATA_USERS, error), *line = NULL;
+    FILE *stream = path ? fopen(path, "rbe") : NULL;
+    size_t capacity = 0;
+    bool unused = path != NULL;
+    for (ssize_t length; unused && stream && (length = getline(&line, &capacity, stream)) > 0;) {
+        line[strcspn(line, "\n")] = '\0';
+        if (run_uses(line, folder))
+            unused = bfm_error_set(error, BFM_ERROR_INPUT, "%s: holds the data that the run %s was trained on, which needs them to go on; choose another --out, or say --replace",
+                                   folder, line);
+    }
+    if (stream)
+        (void)fclose(stream);
+    free(line);
+    free(path);
+    return unused;
+}
+
+/* An output that holds one of the inputs would take it away. */
+static bool check_inputs(const BfmPackOptions *options, const char *folder, BfmError *error)
+{
+    const size_t length = strlen(folder);
+    bool apart = true;
+    for (int64_t i = 0; apart && i < options->input_count; i++) {
+        char *input = realpath(options->inputs[i], NULL);
+        if (input && strncmp(input, folder, length) == 0 && input[length] == '/')
+            apart = bfm_error_set(error, BFM_ERROR_INPUT, "%s: lies in the folder %s, which --out would replace; choose another --out", options->inputs[i], options->out);
+        free(input);
+    }
+    return apart;
+}
+
+/* Where the folder goes, links followed; NULL: what is there is not to be replaced. */
+static char *output_path(const BfmPackOptions *options, BfmError *error)
+{
+    char *path = realpath(options->out, NULL);
+    if (!path)
+        return bfm_path_suffix(options->out, "", error);
+    if (check_inputs(options, path, error) && check_replaceable(path, error) && (options->replace || check_unused(path, error)))
+        return path;
+    free(path);
+    return NULL;
+}
+
 bool bfm_pack(const BfmPackOptions *options, BfmError *error)
 {
+    char *out = output_path(options, error);
     Pack pack = {.options = options};
     double share[BFM_PART_COUNT], sum = 0, smallest = 1;
     for (int part = 0; part < BFM_PART_COUNT; part++)
@@ -230,13 +322,15 @@ bool bfm_pack(const BfmPackOptions *options, BfmError *error)
         share[part] = options->split[part] / sum;
         smallest = share[part] > 0 && share[part] < smallest ? share[part] : smallest;
     }
-    bool packed = (share[BFM_PART_TRAIN] > 0 || bfm_error_set(error, BFM_ERROR_INPUT, "the split leaves nothing to train on")) && check_replaceable(options->out, error) &&
+    bool packed = out && (share[BFM_PART_TRAIN] > 0 || bfm_error_set(error, BFM_ERROR_INPUT, "the split leaves nothing to train on")) &&
                   bfm_documents_open(&pack.documents, options->inputs, options->input_count, options->document_separator, smallest, error) && assign_parts(&pack, share, error) &&
-                  bfm_atomic_directory_begin(&pack.out, options->out, error) && make_tokenizer(&pack, error) && write_parts(&pack, share, error) && describe(&pack, share, error) &&
+                  make_tokenizer(&pack, error) && not_stopped(&pack, error) && bfm_atomic_directory_begin(&pack.out, out, error) &&
+                  bfm_tokenizer_save(pack.tokenizer, pack.out.temporary, error) && write_parts(&pack, share, error) && describe(&pack, share, error) && not_stopped(&pack, error) &&
                   bfm_atomic_directory_commit(&pack.out, error);
     bfm_atomic_directory_discard(&pack.out);
     bfm_documents_close(&pack.documents);
     bfm_tokenizer_free(pack.tokenizer);
     free(pack.part);
+    free(out);
     return packed;
 }

@@ -107,12 +107,20 @@ uint64_t bfm_tokenizer_hash(const BfmTokenizer *tokenizer) { return tokenizer->h
 
 bool bfm_tokenizer_encode(const BfmTokenizer *tokenizer, BfmText text, BfmIds *ids, BfmError *error) { return tokenizer->kind->encode(tokenizer->handle, text, ids, error); }
 
-bool bfm_tokenizer_decode(const BfmTokenizer *tokenizer, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error)
+bool bfm_tokenizer_begin(const BfmTokenizer *tokenizer, BfmIds *ids, BfmError *error) { return tokenizer->kind->begin(tokenizer->handle, ids, error); }
+
+bool bfm_tokenizer_decode_more(const BfmTokenizer *tokenizer, const int32_t *ids, int64_t count, bool *begun, BfmBytes *text, BfmError *error)
 {
     for (int64_t i = 0; i < count; i++)
         if (ids[i] < 0 || ids[i] >= tokenizer->vocab)
             return bfm_error_set(error, BFM_ERROR_INPUT, "token id %" PRId32 " is outside the tokenizer's vocabulary of %" PRId64, ids[i], tokenizer->vocab);
-    return tokenizer->kind->decode(tokenizer->handle, ids, count, text, error);
+    return tokenizer->kind->decode(tokenizer->handle, ids, count, begun, text, error);
+}
+
+bool bfm_tokenizer_decode(const BfmTokenizer *tokenizer, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error)
+{
+    bool begun = false;
+    return bfm_tokenizer_decode_more(tokenizer, ids, count, &begun, text, error);
 }
 
 bool bfm_tokenizer_sizes(const BfmTokenizer *tokenizer, int32_t *sizes, BfmError *error) { return tokenizer->kind->sizes(tokenizer->handle, sizes, error); }

@@ -23,7 +23,7 @@ static bool byte_encode(void *handle, BfmText text, BfmIds *ids, BfmError *error
     return true;
 }
 
-static bool byte_decode(void *handle, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error)
+static bool byte_decode(void *handle, const int32_t *ids, int64_t count, bool *begun, BfmBytes *text, BfmError *error)
 {
     (void)handle;
     for (int64_t i = 0; i < count; i++) {
@@ -31,6 +31,7 @@ static bool byte_decode(void *handle, const int32_t *ids, int64_t count, BfmByte
         if (!bfm_bytes_append(text, &byte, 1, error))
             return false;
     }
+    *begun = *begun || count > 0;
     return true;
 }
 
@@ -42,4 +43,6 @@ static bool byte_sizes(void *handle, int32_t *sizes, BfmError *error)
     return true;
 }
 
-const TokenizerKind bfm_tokenizer_byte = {"byte", byte_open, byte_close, byte_encode, byte_decode, byte_sizes, NULL};
+static bool byte_begin(void *handle, BfmIds *ids, BfmError *error) { return byte_encode(handle, (BfmText){"\n", 1}, ids, error); }
+
+const TokenizerKind bfm_tokenizer_byte = {"byte", byte_open, byte_close, byte_encode, byte_decode, byte_sizes, byte_begin, NULL};

@@ -9,9 +9,11 @@ typedef struct TokenizerKind {
     /* `model` (empty for kinds without one) is borrowed for the call. Sets *vocab; *handle is the kind's own state, may stay NULL. */
     bool (*open)(BfmText model, void **handle, int64_t *vocab, BfmError *error);
     void (*close)(void *handle);
-    bool (*encode)(void *handle, BfmText text, BfmIds *ids, BfmError *error);                         /* appends */
-    bool (*decode)(void *handle, const int32_t *ids, int64_t count, BfmBytes *text, BfmError *error); /* appends; ids checked < vocab */
-    bool (*sizes)(void *handle, int32_t *sizes, BfmError *error);                                     /* [vocab], as bfm_tokenizer_sizes */
+    bool (*encode)(void *handle, BfmText text, BfmIds *ids, BfmError *error); /* appends */
+    /* Appends the bytes; ids are checked < vocab. `*begun`: the text had bytes before; set once it has. */
+    bool (*decode)(void *handle, const int32_t *ids, int64_t count, bool *begun, BfmBytes *text, BfmError *error);
+    bool (*sizes)(void *handle, int32_t *sizes, BfmError *error); /* [vocab], as bfm_tokenizer_sizes */
+    bool (*begin)(void *handle, BfmIds *ids, BfmError *error);    /* appends what a text without words begins with */
     /* Learns a model of `vocab` ids from texts; NULL when the kind learns nothing. */
     bool (*train)(const BfmText *texts, int64_t count, int64_t vocab, BfmBytes *model, BfmError *error);
 } TokenizerKind;

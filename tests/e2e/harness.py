@@ -81,6 +81,7 @@ class Case(unittest.TestCase):
         if text is None:
             with open(os.path.join(EXAMPLES, "data", "shakespeare.txt")) as file:
                 text = file.read(30000)
+        shutil.rmtree(self.path(name), ignore_errors=True)
         self.ok("data", "pack", self.write(name + ".txt", text), "--split", "80,10,10", "--out", self.path(name), "-q")
         return self.path(name)
 
@@ -125,3 +126,25 @@ def read_safetensors(path):
     return {name: np.frombuffer(data, kinds[entry["dtype"]], offset=8 + size + entry["data_offsets"][0],
                                 count=int(np.prod(entry["shape"], dtype=np.int64))).reshape(entry["shape"])
             for name, entry in header.items() if name != "__metadata__"}
+
+
+def sentencepiece(pieces, **normalizer):
+    """A SentencePiece model (unigram) as bytes: pieces [(text, score, type)], of which type 1 is text, 2 unknown, 3 control, 6 a byte; `add_dummy_prefix` and
+    `remove_extra_whitespaces` are true, as in SentencePiece, unless given."""
+    def varint(value):
+        out = b""
+        while value > 127:
+            out += bytes([value & 127 | 128])
+            value >>= 7
+        return out + bytes([value])
+
+    def field(number, data):
+        return varint(number << 3 | 2) + varint(len(data)) + data
+
+    def flag(number, value):
+        return varint(number << 3) + varint(int(value))
+
+    body = b"".join(field(1, field(1, text.encode()) + varint(2 << 3 | 5) + struct.pack("<f", score) + flag(3, kind)) for text, score, kind in pieces)
+    trainer = flag(3, 1) + (flag(35, True) if any(kind == 6 for _, _, kind in pieces) else b"")
+    rules = field(1, b"identity") + flag(3, normalizer.get("add_dummy_prefix", True)) + flag(4, normalizer.get("remove_extra_whitespaces", True))
+    return body + field(2, trainer) + field(3, rules)

@@ -54,6 +54,7 @@ class Generate(Case):
         self.assertNotEqual(self.ok("generate", run, "--prompt", "The naïve fox", "-n", 90, "--seed", 4).stdout, done.stdout)
         cold = [self.ok("generate", run, "-n", 30, "--temperature", 0, "--seed", seed).stdout for seed in (1, 2)]
         self.assertEqual(*cold)
+        self.assertEqual(self.ok("generate", run, "-n", 30, "--temperature", 0, "--prompt", "").stdout, cold[0])
 
         # A prompt longer than the context, texts of several contexts, a report.
         report = self.json("generate", run, "--prompt", "All the world's a stage, and all the men and women merely players.", "-n", 100, "--verify")
@@ -65,7 +66,6 @@ class Generate(Case):
         # What cannot be asked.
         self.fails(1, "temperature", "generate", run, "--temperature", "-1")
         self.fails(1, "top-p", "generate", run, "--top-p", "1.5")
-        self.fails(1, "no tokens", "generate", run, "--prompt", "")
         self.fails(1, "neither a run", "generate", f"{run}/ckpt/5")
         self.fails(2, "whole number", "generate", run, "-n", "many")
         shutil.copytree(run, self.path("broken"))

@@ -249,7 +249,7 @@ static void errors_leave_nothing(void **state)
     options.split[0] = 98;
     options.document_separator = "no such separator";
     assert_false(bfm_pack(&options, &error));
-    assert_non_null(strstr(error.message, "1 different documents cannot fill 3 parts"));
+    assert_non_null(strstr(error.message, "1 document, 1 of them different"));
     assert_false(bfm_path_exists(out) || bfm_path_exists(scratch_path(*state, "data.tmp")));
     /* a folder with other things in it, or a file, is nobody's to replace */
     options.document_separator = NULL;
@@ -260,6 +260,55 @@ static void errors_leave_nothing(void **state)
     options.out = precious;
     assert_false(bfm_pack(&options, &error));
     assert_true(bfm_path_exists(precious));
+}
+
+static void what_runs_use_stays(void **state)
+{
+    BfmError error = {0};
+    const char *text = write_text(*state, "a.txt", 500, 1), *out = scratch_path(*state, "data"), *run = scratch_path(*state, "run");
+    BfmPackOptions options = options_for(&text, 1, out);
+    assert_true(bfm_pack(&options, &error));
+    assert_true(bfm_pack(&options, &error)); /* nobody's yet */
+    BfmDataset *data = bfm_dataset_open(out, &error);
+    char *place = realpath(out, NULL), json[4096];
+    assert_true(data && place && bfm_directory_make(run, &error));
+    (void)snprintf(json, sizeof json, "{\"data\":\"%s\"}", place);
+    (void)scratch_write(*state, "run/run.json", json, strlen(json));
+    bfm_dataset_used_by(data, run);
+    bfm_dataset_close(data);
+    assert_false(bfm_pack(&options, &error));
+    assert_true(error.kind == BFM_ERROR_INPUT && strstr(error.message, "/run "));
+    options.replace = true;
+    assert_true(bfm_pack(&options, &error));
+    options.replace = false;
+    assert_true(bfm_pack(&options, &error)); /* no run was trained on the new data */
+    data = bfm_dataset_open(out, &error);
+    bfm_dataset_used_by(data, run);
+    bfm_dataset_close(data);
+    assert_int_equal(unlink(scratch_path(*state, "run/run.json")), 0); /* the run is gone */
+    assert_true(bfm_pack(&options, &error));
+    /* an input inside the output, under a name that a pack might have written */
+    const char *inside = scratch_write(*state, "data/valid.tok", "text", 4);
+    options.inputs = &inside;
+    assert_false(bfm_pack(&options, &error));
+    assert_true(strstr(error.message, "lies in the folder") && bfm_path_exists(inside));
+    free(place);
+}
+
+static bool stop_after_two(void *context) { return ++*(int *)context > 2; }
+
+static void a_stopped_pack_leaves_nothing(void **state)
+{
+    BfmError error = {0};
+    int calls = 0;
+    const char *text = write_text(*state, "a.txt", 500, 1), *out = scratch_path(*state, "data");
+    BfmPackOptions options = options_for(&text, 1, out);
+    options.stopped = stop_after_two;
+    options.stopped_context = &calls;
+    assert_false(bfm_pack(&options, &error));
+    assert_non_null(strstr(error.message, "stopped"));
+    assert_int_equal(calls, 3);
+    assert_false(bfm_path_exists(out) || bfm_path_exists(scratch_path(*state, "data.tmp")));
 }
 
 static void tampered_datasets_are_refused(void **state)
@@ -322,6 +371,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(pack_is_reproducible, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_documents_stay_together, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_leave_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_runs_use_stays, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_stopped_pack_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(tampered_datasets_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

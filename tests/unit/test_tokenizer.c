@@ -127,16 +127,102 @@ static void bad_models_are_refused(void **state)
 static void impossible_vocabularies_are_refused(void **state)
 {
     (void)need_tokenizer(state);
-    static const char *const SPECIFICATIONS[] = {"train:300000", "train:4000", "train:x", "train:", "train:12", "train:99999999999999999999", "train:-5"};
+    static const char *const SPECIFICATIONS[] = {"train:2000000", "train:299", "train:x", "train:", "train:12", "train:99999999999999999999", "train:-5"};
     for (size_t i = 0; i < sizeof SPECIFICATIONS / sizeof *SPECIFICATIONS; i++) {
         BfmError error = {0};
         assert_null(bfm_tokenizer_new(SPECIFICATIONS[i], &(BfmText){SAMPLE, sizeof SAMPLE - 1}, 1, &error));
         assert_int_equal(error.kind, BFM_ERROR_INPUT);
         assert_true(*error.message);
     }
-    BfmError error = {0};
-    assert_null(bfm_tokenizer_new("train:320", NULL, 0, &error)); /* nothing to learn from */
-    assert_true(*error.message);
+}
+
+/* 256 bytes, <unk>, the line end and the space are there whatever the text. */
+static void any_text_gives_a_tokenizer(void **state)
+{
+    (void)need_tokenizer(state);
+    static const char *const TEXTS[] = {"", "a", "\n\n\n", " ", "\t\t", "....", "aaaaaaaaaaaaaaaaaaaaaaaa", "\xFF\xFE\x80", "\xE2\x96\x81\xE2\x96\x85", "\xEF\xBB\xBFx\r\n"};
+    for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
+        BfmError error = {0};
+        BfmTokenizer *tokenizer = bfm_tokenizer_new("train:300", &(BfmText){TEXTS[i], strlen(TEXTS[i])}, 1, &error);
+        if (!tokenizer)
+            fail_msg("%s: %s", TEXTS[i], error.message);
+        assert_in_range(bfm_tokenizer_vocab(tokenizer), 259, 300);
+        assert_round_trip(tokenizer, TEXTS[i], strlen(TEXTS[i]));
+        assert_round_trip(tokenizer, SAMPLE, sizeof SAMPLE - 1);
+        bfm_tokenizer_free(tokenizer);
+    }
+}
+
+/* More characters than the vocabulary has room for: exactly as many ids as were wanted. */
+static void many_characters_fit_any_vocabulary(void **state)
+{
+    (void)need_tokenizer(state);
+    char text[4 * 3 * 3000 + 1];
+    size_t bytes = 0;
+    for (int i = 0; i < 4 * 3000; i++) {
+        const int code = 0x4E00 + (i * 7919) % 3000;
+        text[bytes++] = (char)(0xE0 | code >> 12);
+        text[bytes++] = (char)(0x80 | (code >> 6 & 0x3F));
+        text[bytes++] = (char)(0x80 | (code & 0x3F));
+    }
+    for (int64_t vocab = 300; vocab <= 1500; vocab += 400) {
+        char specification[32];
+        BfmError error = {0};
+        (void)snprintf(specification, sizeof specification, "train:%lld", (long long)vocab);
+        BfmTokenizer *tokenizer = bfm_tokenizer_new(specification, &(BfmText){text, bytes}, 1, &error);
+        if (!tokenizer)
+            fail_msg("%s: %s", specification, error.message);
+        assert_int_equal(bfm_tokenizer_vocab(tokenizer), vocab);
+        assert_round_trip(tokenizer, text, bytes);
+        bfm_tokenizer_free(tokenizer);
+    }
+}
+
+/* Any bytes: characters of every plane, pieces of characters, controls, white space, whatever follows what. */
+static void random_bytes_come_back(void **state)
+{
+    const BfmTokenizer *tokenizer = need_tokenizer(state);
+    static const char *const UNITS[] = {" ",
+                                        "  ",
+                                        "\n",
+                                        "\t",
+                                        "\r\n",
+                                        "a",
+                                        "speak",
+                                        "\x80",
+                                        "\xFF",
+                                        "\xC3",
+                                        "\xE3\x81",
+                                        "\xF0\x9F\x99",
+                                        "\xE2\x96\x81",
+                                        "\xE2\x96\x85",
+                                        "\xEF\xBB\xBF",
+                                        "\xEF\xBF\xBD",
+                                        "\xF0\x9F\x99\x82",
+                                        "e\xCC\x81",
+                                        "\xEE\x80\x80",
+                                        "\xED\xA0\x80",
+                                        "\xC2\xA0",
+                                        "\xE3\x80\x80",
+                                        "\x01",
+                                        "\x7F",
+                                        "\xE2\x80\x8D"};
+    uint64_t random = 88172645463325252u;
+    for (int round = 0; round < 500; round++) {
+        char text[512];
+        size_t bytes = 0;
+        for (int i = 0; i < round % 60; i++) {
+            random ^= random << 13, random ^= random >> 7, random ^= random << 17;
+            const char *unit = UNITS[random % (sizeof UNITS / sizeof *UNITS)];
+            if (random >> 40 & 7) {
+                memcpy(text + bytes, unit, strlen(unit));
+                bytes += strlen(unit);
+            } else {
+                text[bytes++] = (char)(random >> 48);
+            }
+        }
+        assert_round_trip(tokenizer, text, bytes);
+    }
 }
 
 int main(void)
@@ -146,6 +232,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(encoding_appends, setup, teardown),
         cmocka_unit_test_setup_teardown(saved_is_loaded, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_models_are_refused, setup, teardown),
+        cmocka_unit_test_setup_teardown(any_text_gives_a_tokenizer, setup, teardown),
+        cmocka_unit_test_setup_teardown(many_characters_fit_any_vocabulary, setup, teardown),
+        cmocka_unit_test_setup_teardown(random_bytes_come_back, setup, teardown),
         cmocka_unit_test_setup_teardown(impossible_vocabularies_are_refused, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,13 +1,19 @@
 // SentencePiece behind a C interface. The only C++ of the project, because that library has no other door; exceptions stop here.
 #include "tokenizer/sentencepiece_plugin.h"
 
+extern "C" {
+#include "tokenizer/utf8.h"
+}
+
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <exception>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <vector>
 
@@ -16,12 +22,22 @@ namespace {
 using sentencepiece::SentencePieceProcessor;
 using sentencepiece::SentencePieceTrainer;
 
-constexpr size_t kSentenceBytes = 4000; // the trainer skips longer ones (max_sentence_length 4192)
+constexpr size_t kSentenceBytes = 4000;       // the trainer skips longer ones (max_sentence_length 4192)
+constexpr int64_t kOwnPieces = 1 + 256 + 1 + 1; // <unk>, the bytes, the line end, the space
 
 bool refuse(char *reason, const std::string &text)
 {
     std::snprintf(reason, SENTENCEPIECE_REASON, "%s", text.c_str());
     return false;
+}
+
+// "Internal: src/file.cc(7) [condition] what is wrong": the place in the library's source helps nobody.
+bool refuse(char *reason, const sentencepiece::util::Status &status)
+{
+    const std::string text = status.error_message();
+    const size_t place = text.find(".cc("), condition = place == std::string::npos ? place : text.find("] ", place);
+    const std::string plain = condition == std::string::npos ? place == std::string::npos ? text : std::string() : text.substr(condition + 2);
+    return refuse(reason, plain.find_first_not_of(' ') == std::string::npos ? std::string("it does not have the form of one") : plain);
 }
 
 // Runs `body`, whose status or exception becomes the reason.
@@ -42,7 +58,7 @@ bool open_model(const void *model, size_t bytes, void **processor, int64_t *voca
         auto opened = std::make_unique<SentencePieceProcessor>();
         const auto status = opened->LoadFromSerializedProto({static_cast<const char *>(model), bytes});
         if (!status.ok())
-            return refuse(reason, status.ToString());
+            return refuse(reason, status);
         *vocab = opened->GetPieceSize();
         *processor = opened.release();
         return true;
@@ -57,7 +73,7 @@ bool encode(const void *processor, const char *text, size_t bytes, Sentencepiece
         std::vector<int> ids;
         const auto status = static_cast<const SentencePieceProcessor *>(processor)->Encode({text, bytes}, &ids);
         static_assert(sizeof(int) == sizeof(int32_t), "ids go out as they are");
-        return status.ok() ? sink(context, ids.data(), ids.size() * sizeof(int)) : refuse(reason, status.ToString());
+        return status.ok() ? sink(context, ids.data(), ids.size() * sizeof(int)) : refuse(reason, status);
     });
 }
 
@@ -66,7 +82,7 @@ bool decode(const void *processor, const int32_t *ids, size_t count, Sentencepie
     return guarded(reason, [&] {
         std::string text;
         const auto status = static_cast<const SentencePieceProcessor *>(processor)->Decode(std::vector<int>(ids, ids + count), &text);
-        return status.ok() ? sink(context, text.data(), text.size()) : refuse(reason, status.ToString());
+        return status.ok() ? sink(context, text.data(), text.size()) : refuse(reason, status);
     });
 }
 
@@ -87,64 +103,138 @@ bool sizes(const void *processor, int32_t *sizes, char *reason)
     });
 }
 
-// Lines of the texts, over-long ones in pieces that end between characters. Line ends are a symbol of their own, not part of any sentence.
-class Lines : public sentencepiece::SentenceIterator {
+SentencepiecePiece piece(const void *processor, int32_t id)
+{
+    const auto *opened = static_cast<const SentencePieceProcessor *>(processor);
+    const std::string &text = opened->IdToPiece(id);
+    const SentencepieceType type = opened->IsByte(id)      ? SENTENCEPIECE_BYTE
+                                   : opened->IsControl(id) ? SENTENCEPIECE_CONTROL
+                                   : opened->IsUnknown(id) ? SENTENCEPIECE_UNKNOWN
+                                                           : SENTENCEPIECE_TEXT;
+    return {text.data(), text.size(), type};
+}
+
+void ends(const void *processor, int32_t *begin, int32_t *end)
+{
+    const auto *opened = static_cast<const SentencePieceProcessor *>(processor);
+    *begin = opened->bos_id();
+    *end = opened->eos_id();
+}
+
+using Characters = std::vector<bool>; // by code point
+
+constexpr int32_t kCharacters = 0x110000;
+
+// The code point that begins at `at`, which moves behind it; -1 for what the trainer must not see: bytes that are no character, line ends, which are a
+// symbol of their own, and the characters that it uses itself (NUL, tab, U+2581, U+2585).
+int32_t next_character(std::string_view text, size_t *at)
+{
+    BfmUtf8 kind;
+    const size_t bytes = bfm_utf8_next(text.data() + *at, text.size() - *at, &kind);
+    const int32_t code = kind == BFM_UTF8_WHOLE ? bfm_utf8_code(text.data() + *at, bytes) : -1;
+    *at += bytes;
+    return code == 0 || code == '\t' || code == '\n' || code == 0x2581 || code == 0x2585 ? -1 : code;
+}
+
+// The characters of the texts, the most frequent first, of equals the lower code point: the same order every time.
+std::vector<size_t> ranked_characters(const std::vector<std::string_view> &texts)
+{
+    std::vector<int64_t> counts(kCharacters);
+    for (const auto &text : texts)
+        for (size_t at = 0; at < text.size();)
+            if (const int32_t code = next_character(text, &at); code >= 0)
+                counts[static_cast<size_t>(code)]++;
+    std::vector<size_t> ranked;
+    for (size_t code = 0; code < counts.size(); code++)
+        if (counts[code] > 0)
+            ranked.push_back(code);
+    std::stable_sort(ranked.begin(), ranked.end(), [&](size_t a, size_t b) { return counts[a] > counts[b]; });
+    return ranked;
+}
+
+// Runs of characters that get a piece, one line's at most. The first is a space, so that there is always one.
+class Sentences : public sentencepiece::SentenceIterator {
   public:
-    Lines(SentencepieceSource source, void *context) : source_(source), context_(context) { Next(); }
+    Sentences(const std::vector<std::string_view> &texts, const Characters &kept) : texts_(texts), kept_(kept) {}
     bool done() const override { return done_; }
-    const std::string &value() const override { return line_; }
+    const std::string &value() const override { return sentence_; }
     sentencepiece::util::Status status() const override { return {}; }
     void Next() override
     {
-        do {
-            while (at_ == bytes_) {
-                at_ = bytes_ = 0;
-                if (!source_(context_, &text_, &bytes_)) {
-                    done_ = true;
-                    return;
-                }
-            }
-            size_t end = at_;
-            while (end < bytes_ && text_[end] != '\n' && end - at_ < kSentenceBytes)
-                end++;
-            while (end < bytes_ && (static_cast<unsigned char>(text_[end]) & 0xC0) == 0x80)
-                end++;
-            line_.assign(text_ + at_, end - at_);
-            at_ = end + (end < bytes_ && text_[end] == '\n');
-        } while (line_.empty());
+        sentence_.clear();
+        for (; text_ < texts_.size(); text_++, at_ = 0)
+            if (next_of(texts_[text_]))
+                return;
+        done_ = true;
     }
 
   private:
-    SentencepieceSource source_;
-    void *context_;
-    const char *text_ = nullptr;
-    size_t at_ = 0, bytes_ = 0;
+    bool next_of(std::string_view text)
+    {
+        while (at_ < text.size()) {
+            const size_t from = at_;
+            const int32_t code = next_character(text, &at_);
+            const bool kept = code >= 0 && kept_[static_cast<size_t>(code)];
+            if (kept)
+                sentence_.append(text.substr(from, at_ - from));
+            if (!sentence_.empty() && (!kept || sentence_.size() >= kSentenceBytes))
+                return true;
+        }
+        return !sentence_.empty();
+    }
+
+    const std::vector<std::string_view> &texts_;
+    const Characters &kept_;
+    std::string sentence_ = " ";
+    size_t text_ = 0, at_ = 0;
     bool done_ = false;
-    std::string line_;
 };
 
 // Byte fallback and no normalisation: text comes back as it was. BPE on one thread: counts only, the same model every time.
+sentencepiece::util::Status train_on(const std::vector<std::string_view> &texts, const Characters &kept, int64_t vocab, std::string *model)
+{
+    const std::unordered_map<std::string, std::string> options = {
+        {"model_type", "bpe"},           {"vocab_size", std::to_string(vocab)},
+        {"byte_fallback", "true"},       {"normalization_rule_name", "identity"},
+        {"add_dummy_prefix", "false"},   {"remove_extra_whitespaces", "false"},
+        {"character_coverage", "1.0"},   {"user_defined_symbols", "\n"},
+        {"unk_id", "0"},                 {"bos_id", "-1"},
+        {"eos_id", "-1"},                {"pad_id", "-1"},
+        {"num_threads", "1"},            {"minloglevel", "3"},
+        {"hard_vocab_limit", "false"},
+    };
+    Sentences sentences(texts, kept);
+    return SentencePieceTrainer::Train(options, &sentences, model);
+}
+
+// The most frequent characters get a piece and bytes stand for the others. A quarter of the vocabulary is left to longer pieces, as far as the texts give any.
 bool train(int64_t vocab, SentencepieceSource source, void *source_context, SentencepieceSink sink, void *context, char *reason)
 {
     return guarded(reason, [&] {
-        const std::unordered_map<std::string, std::string> options = {
-            {"model_type", "bpe"},           {"vocab_size", std::to_string(vocab)},
-            {"byte_fallback", "true"},       {"normalization_rule_name", "identity"},
-            {"add_dummy_prefix", "false"},   {"remove_extra_whitespaces", "false"},
-            {"character_coverage", "1.0"},   {"user_defined_symbols", "\n"},
-            {"unk_id", "0"},                 {"bos_id", "-1"},
-            {"eos_id", "-1"},                {"pad_id", "-1"},
-            {"num_threads", "1"},            {"minloglevel", "2"},
-            {"hard_vocab_limit", "true"},
-        };
-        Lines lines(source, source_context);
-        std::string model;
-        const auto status = SentencePieceTrainer::Train(options, &lines, &model);
-        return status.ok() ? sink(context, model.data(), model.size()) : refuse(reason, status.ToString());
+        std::vector<std::string_view> texts;
+        const char *text;
+        size_t bytes;
+        while (source(source_context, &text, &bytes))
+            texts.emplace_back(text, bytes);
+        const auto ranked = ranked_characters(texts);
+        const size_t most = std::min(ranked.size(), static_cast<size_t>(vocab - kOwnPieces));
+        Characters kept(kCharacters);
+        for (size_t count = 0, more = std::min(most, static_cast<size_t>(vocab - kOwnPieces) * 3 / 4);;) {
+            for (; more > 0 && count < most; more--)
+                kept[ranked[count++]] = true;
+            std::string model;
+            SentencePieceProcessor trained;
+            const auto status = train_on(texts, kept, vocab, &model);
+            if (!status.ok())
+                return refuse(reason, status);
+            if (count == most || !trained.LoadFromSerializedProto(model).ok() || trained.GetPieceSize() >= vocab)
+                return sink(context, model.data(), model.size());
+            more = static_cast<size_t>(vocab - trained.GetPieceSize());
+        }
     });
 }
 
 } // namespace
 
 extern "C" __attribute__((visibility("default"))) const SentencepiecePlugin bfm_sentencepiece_plugin;
-const SentencepiecePlugin bfm_sentencepiece_plugin = {SENTENCEPIECE_PLUGIN_VERSION, open_model, close_model, encode, decode, train, sizes};
+const SentencepiecePlugin bfm_sentencepiece_plugin = {SENTENCEPIECE_PLUGIN_VERSION, open_model, close_model, encode, decode, piece, ends, train, sizes};
