@@ -252,6 +252,152 @@ static bool domains_agree(Stream *s)
     return s->domain.op.cond_count == conds && s->domain.op.guard_count == guards;
 }
 
+/* ---- operands that are not everywhere ------------------------------------------------------------------------------------------- */
+
+typedef struct Operand {
+    int expr;                   /* of the use: the factor that is not the probability */
+    unsigned extra, conditions; /* guards and conditions of the use that the lse does not have */
+} Operand;
+
+/* Whether the lse has this guard of the use too. */
+static bool lse_has_guard(Stream *s, const Op *use, const IndexBy *by, int guard)
+{
+    Rewrite rewrite = rewrite_begin(&s->domain, s->unit, use, by, NULL, NULL);
+    const int expr = rewrite_expr(&rewrite, use->guards[guard]);
+    for (int g = 0; g < s->domain.op.guard_count && !rewrite.failed; g++)
+        if (s->domain.op.guards[g] == expr)
+            return true;
+    return false;
+}
+
+static bool lse_has_condition(Stream *s, const Op *use, const IndexBy *by, int condition)
+{
+    Rewrite rewrite = rewrite_begin(&s->domain, s->unit, use, by, NULL, NULL);
+    const Affine affine = rewrite_affine(&rewrite, use->conds[condition]);
+    for (int c = 0; c < s->domain.op.cond_count && !rewrite.failed; c++)
+        if (affine_equal(s->domain.op.conds[c], affine))
+            return true;
+    return false;
+}
+
+/* What the use multiplies probabilities by, where that may not exist for every column: an integer chooses it, which may be none, or a guard leaves it out. */
+static bool find_operand(Stream *s, const Op *use, Operand *operand)
+{
+    Program *program = s->unit->program;
+    const Access *scores = reads_of(use, s->scores).access;
+    const Expr *body = &use->exprs[use->body];
+    IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, use->index_count + 1);
+    int at[RANK_MAX];
+    if (!access_bare(scores, at) || use->guard_count > 31 || use->cond_count > 31)
+        return false;
+    for (int i = 0; i < use->index_count; i++)
+        by[i] = (IndexBy){affine_const(program, dim_int(program->dims, 0)), NULL, 0};
+    for (int p = 0; p < s->rank; p++)
+        by[at[p]] = (IndexBy){affine_index(program, p), NULL, 1};
+    *operand = (Operand){.expr = use->exprs[body->arg[0]].kind == EXPR_READ ? body->arg[0] : body->arg[1]};
+    const Access *access = &use->exprs[operand->expr].access;
+    for (int g = 0; g < use->guard_count; g++) {
+        if (lse_has_guard(s, use, by, g))
+            continue;
+        operand->extra |= 1u << g;
+        for (int i = 0; i < use->index_count; i++)
+            if (op_uses_index(use, use->guards[g], i) && !access_has_index(access, i))
+                return false;
+    }
+    for (int c = 0; c < use->cond_count; c++) {
+        if (lse_has_condition(s, use, by, c))
+            continue;
+        operand->conditions |= 1u << c;
+        for (int t = 0; t < use->conds[c].count; t++)
+            if (!access_has_index(access, use->conds[c].terms[t].index))
+                return false;
+    }
+    bool chosen = (operand->extra | operand->conditions) != 0;
+    for (int i = 0; i < access->count; i++)
+        chosen = chosen || access->subs[i].read;
+    return chosen;
+}
+
+/* A tensor of the operand's values over the indices that it has, 0 where it does not exist. */
+static int make_operand(Stream *s, const Op *use, const Operand *operand, const int *indices, int count)
+{
+    Unit *unit = s->unit;
+    Program *program = unit->program;
+    const Access *access = &use->exprs[operand->expr].access;
+    OpBuilder builder = op_begin(unit, OP_NEST);
+    IndexBy *by = ARENA_ARRAY(program->arena, IndexBy, use->index_count + 1);
+    Dim extents[RANK_MAX];
+    int own[RANK_MAX];
+    for (int i = 0; i < use->index_count; i++)
+        by[i] = (IndexBy){affine_const(program, dim_int(program->dims, 0)), NULL, 0};
+    for (int k = 0; k < count; k++) {
+        extents[k] = use->indices[indices[k]].extent;
+        own[k] = op_index(&builder, use->indices[indices[k]].name, extents[k]);
+        by[indices[k]] = (IndexBy){affine_index(program, own[k]), NULL, 1};
+    }
+    Rewrite rewrite = rewrite_begin(&builder, unit, use, by, NULL, NULL);
+    builder.op.reducer = REDUCE_SUM;
+    for (int c = 0; c < use->cond_count; c++)
+        if (operand->conditions >> c & 1)
+            op_cond(&builder, rewrite_affine(&rewrite, use->conds[c]));
+    for (int g = 0; g < use->guard_count; g++)
+        if (operand->extra >> g & 1)
+            op_guard(&builder, rewrite_expr(&rewrite, use->guards[g]));
+    builder.op.body = rewrite_expr(&rewrite, operand->expr);
+    const int tensor = unit_tensor(unit, symbol_suffix(program, unit->tensors[access->tensor].name, ".chosen"), T_REAL, TENSOR_LOCAL, count, extents, NULL);
+    builder.op.out = access_indices(program, tensor, count, own);
+    builder.op.span = use->span;
+    (void)op_finish(&builder);
+    return tensor;
+}
+
+/* The use with that tensor in the operand's place, for every column. */
+static Op use_operand(Stream *s, const Op *use, const Operand *operand, int tensor, const int *indices, int count)
+{
+    Program *program = s->unit->program;
+    OpBuilder builder = op_begin(s->unit, OP_NEST);
+    builder_indices(&builder, use);
+    Rewrite rewrite = rewrite_begin(&builder, s->unit, use, NULL, NULL, NULL);
+    for (int c = 0; c < use->cond_count; c++)
+        if (!(operand->conditions >> c & 1))
+            op_cond(&builder, rewrite_affine(&rewrite, use->conds[c]));
+    for (int g = 0; g < use->guard_count; g++)
+        if (!(operand->extra >> g & 1))
+            op_guard(&builder, rewrite_expr(&rewrite, use->guards[g]));
+    const Expr *body = &use->exprs[use->body];
+    const int read = expr_read(&builder, access_indices(program, tensor, count, indices));
+    const int left = body->arg[0] == operand->expr ? read : rewrite_expr(&rewrite, body->arg[0]),
+              right = body->arg[1] == operand->expr ? read : rewrite_expr(&rewrite, body->arg[1]);
+    builder.op.reducer = use->reducer;
+    builder.op.body = expr_op(&builder, EXPR_MUL, left, right, -1);
+    builder.op.out = rewrite_access(&rewrite, &use->out);
+    builder.op.span = use->span;
+    return builder_take(&builder);
+}
+
+/* Values that do not exist for some columns count as 0 there: a definition of their own says so, and the use goes over all columns that have a score. */
+static void complete_operands(Stream *s)
+{
+    const Op *lse = &s->unit->ops[s->lse];
+    s->domain = op_begin(s->unit, OP_NEST);
+    for (int p = 0; p < s->rank; p++)
+        (void)op_index(&s->domain, NULL, s->unit->tensors[s->scores].extent[p]);
+    if (!add_domain(s, lse, &lse->exprs[lse->body].access))
+        return;
+    for (int u = 0; u < s->use_count; u++) {
+        const Op use = s->unit->ops[s->uses[u]];
+        Operand operand;
+        int indices[RANK_MAX], count = 0;
+        if (!find_operand(s, &use, &operand))
+            continue;
+        for (int i = 0; i < use.index_count && count < RANK_MAX; i++)
+            if (access_has_index(&use.exprs[operand.expr].access, i))
+                indices[count++] = i;
+        const int tensor = make_operand(s, &use, &operand, indices, count);
+        s->unit->ops[s->uses[u]] = use_operand(s, &use, &operand, tensor, indices, count);
+    }
+}
+
 /* ---- order -------------------------------------------------------------------------------------------------------------------- */
 
 static bool defines_read(const Unit *unit, int writer, int reader)
@@ -536,8 +682,17 @@ static void narrow_score(Stream *s)
 static bool raise_at(Unit *unit, int lse)
 {
     Stream stream = {.unit = unit, .lse = lse}, *s = &stream;
-    if (!find_lse(s) || !find_raw(s) || !find_readers(s) || !domains_agree(s) || !picks_possible(s) || !can_gather(s))
+    if (!find_lse(s) || !find_raw(s) || !find_readers(s))
         return false;
+    Op before[STREAM_USES_MAX];
+    for (int u = 0; u < s->use_count; u++)
+        before[u] = unit->ops[s->uses[u]];
+    complete_operands(s);
+    if (!domains_agree(s) || !picks_possible(s) || !can_gather(s)) {
+        for (int u = 0; u < s->use_count; u++)
+            unit->ops[s->uses[u]] = before[u];
+        return false;
+    }
     bool partial = s->domain.op.cond_count + s->domain.op.guard_count > 0;
     if (s->score == s->raw && partial)
         add_score(s);
