@@ -231,7 +231,7 @@ static void effects_print(const DocEntry *entry, Str *out)
     str_append(out, "**Reads** ");
     verdict_print(entry->effect, out);
     if (effect_causal(entry->effect) && !effect_causal(entry->training))
-        str_append(out, ". In training it reads the future");
+        str_append(out, entry->training.future ? ". In training it reads the future" : ". In training it cannot be shown to be causal");
     str_append(out, ".\n\n");
 }
 

@@ -12,10 +12,10 @@
 
 /* ---- what is evaluated ---- */
 
-bool evaluate_is_leaky(Arena *arena, const Lowered *lowered)
+Leak evaluate_leak(Arena *arena, const Lowered *lowered)
 {
     const Verdict verdict = verdict_of(arena, lowered);
-    return verdict_is_leaky(lowered, &verdict);
+    return verdict_leak(lowered, &verdict);
 }
 
 bool evaluate_text(Arena *arena, const BfmDataset *data, BfmPart part, int64_t most, EvalText *text, BfmError *error)
@@ -204,7 +204,8 @@ bool evaluate_part(Driver *driver, Runner *runner, const EvalText *text, int64_t
 
 json_t *evaluation_json(const Evaluation *evaluation)
 {
-    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b}", "tokens", (json_int_t)evaluation->tokens, "documents", (json_int_t)evaluation->documents, "bytes",
+    return json_pack("{s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:b, s:b}", "tokens", (json_int_t)evaluation->tokens, "documents", (json_int_t)evaluation->documents, "bytes",
                      (json_int_t)(evaluation->bytes + 0.5), "nats_per_token", bfm_json_number(evaluation->nats), "interval", bfm_json_number(evaluation->interval), "perplexity",
-                     bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte), "leaky", (int)evaluation->leaky);
+                     bfm_json_number(evaluation->perplexity), "bits_per_byte", bfm_json_number(evaluation->bits_per_byte), "leaky", evaluation->leak == LEAK_SHOWN, "may_be_leaky",
+                     evaluation->leak == LEAK_POSSIBLE);
 }

@@ -5,6 +5,7 @@
 #include "data/dataset.h"
 #include "driver/pipeline.h"
 #include "driver/runner.h"
+#include "lower/verdict.h"
 
 #include <jansson.h>
 
@@ -23,12 +24,12 @@ typedef struct Evaluation {
     double interval;   /* half of the 95 % interval of nats, documents being the sample; NaN with fewer than two, or where the loss is no mean over targets */
     double perplexity;
     double bits_per_byte; /* of these targets over these bytes; NaN where they stand for none */
-    bool leaky;           /* the model sees what it predicts: the figures say nothing */
+    Leak leak;            /* the model sees what it predicts, or may: the figures then say nothing */
     const char *bad;      /* where the first number that is not finite comes from, NULL: all figures are finite */
 } Evaluation;
 
 /* Whether a program for evaluation sees the tokens it should predict; asked before its result is dropped. */
-bool evaluate_is_leaky(Arena *arena, const Lowered *lowered);
+Leak evaluate_leak(Arena *arena, const Lowered *lowered);
 /* The first `most` targets of a part, all of them where `most` is 0 or there are fewer. INPUT: it has none. */
 bool evaluate_text(Arena *arena, const BfmDataset *data, BfmPart part, int64_t most, EvalText *text, BfmError *error);
 /* Reads the text in order, windows of `length` tokens, `batch` at a time. The runner's program is one of pipeline_evaluation, bound to (batch, length) here.

@@ -17,11 +17,13 @@ static const CompileOptions AS_DERIVED = {.codegen = {.level = 2}, .plain = true
 
 /* ---- what may decode ---- */
 
-/* "at `moe_0`: y reads c, c reads best, and best reads later positions" */
+/* "at `moe_0`: y reads c, c reads best, and best reads later positions"; or that nothing bounds the positions that best reads */
 static int refuse_future(Generator *generator, const ProgramEffects *effects)
 {
     const Lowered *lowered = generator->trained.model.lowered;
     EffectStep steps[PATH_STEPS];
+    FutureRead read;
+    const bool future = effects_future(lowered->program->main, lowered->result, &read);
     const int count = effects_path(generator->driver->arena, effects, lowered->program->main, lowered->result, true, steps, PATH_STEPS);
     Str way = {0};
     const char *name = NULL;
@@ -33,8 +35,10 @@ static int refuse_future(Generator *generator, const ProgramEffects *effects)
             str_printf(&way, ", %s reads %s", name, next);
         name = next;
     }
-    str_printf(&way, "%s%s reads later positions", way.length ? ", and " : "", name ? name : "its result");
-    const int code = driver_error(generator->driver, BFM_ERROR_INPUT, "the model `%s` reads the future, so it cannot write text: %s", lowered->model->name, str_text(&way));
+    str_printf(&way, future ? "%s%s reads later positions" : "%snothing bounds the positions that %s reads by the one written; a condition that compares indices would",
+               way.length ? ", and " : "", name ? name : "its result");
+    const int code = driver_error(generator->driver, BFM_ERROR_INPUT, "the model `%s` %s: %s", lowered->model->name,
+                                  future ? "reads the future, so it cannot write text" : "cannot be shown to be causal, so that no decoder is derived", str_text(&way));
     str_free(&way);
     return code;
 }

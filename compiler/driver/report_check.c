@@ -53,10 +53,15 @@ static void row_add(Row *row, const CallCost *call)
 static Effect line_effect(const Verdict *verdict, const Unit *unit)
 {
     const UnitEffects *effects = effects_of(verdict->effects, unit);
-    for (int o = 0; effects && o < unit->output_count; o++)
-        if (unit->outputs[o].kind == OUTPUT_RESULT)
-            return effects->outputs[o];
-    return effect_none();
+    FutureRead read;
+    Effect effect = effect_none();
+    for (int o = 0; effects && o < unit->output_count; o++) {
+        if (unit->outputs[o].kind != OUTPUT_RESULT)
+            continue;
+        effect = effects->outputs[o];
+        effect.future = !effect_causal(effect) && effects_future(unit, o, &read);
+    }
+    return effect;
 }
 
 /* A line is its call; a scope all calls below its path: those of `parallel` and `at` have some of their own. */
@@ -167,8 +172,10 @@ static void print_leak(const Report *report, const Verdict *verdict, Str *out)
     print_place(report, line->span, out);
     if (leak == line)
         return;
-    str_append(out, ": later positions are read at ");
+    str_append(out, verdict->effect.future ? ": later positions are read at " : ": nothing bounds the positions read at ");
     print_place(report, leak->span, out);
+    if (verdict->effect.future)
+        str_printf(out, "; of %" PRId64 " positions, %" PRId64 " reads %" PRId64, verdict->read.length, verdict->read.position, verdict->read.reads);
 }
 
 static void print_head(const Report *report, Str *out)
@@ -184,7 +191,8 @@ static void print_head(const Report *report, Str *out)
     verdict_print(report->verdict.effect, out);
     print_leak(report, &report->verdict, out);
     if (effect_causal(report->verdict.effect) && !effect_causal(report->training.effect)) {
-        str_append(out, "\n  training   reads the future; what is evaluated does not");
+        str_append(out, report->training.effect.future ? "\n  training   reads the future; what is evaluated does not"
+                                                       : "\n  training   cannot be shown to be causal; what is evaluated is");
         print_leak(report, &report->training, out);
     }
     str_printf(out, "\n  parameters %s in products, of which a token meets %s; %s in tables of the vocabulary, %s others\n", count_text(report, (double)counts->products),
@@ -333,9 +341,9 @@ static json_t *effect_json(Effect effect)
 {
     Str words = {0};
     verdict_print_short(effect, &words);
-    json_t *json = json_pack("{s:s, s:b, s:b, s:b, s:b, s:o, s:o}", "verdict", str_text(&words), "token_local", effect_token_local(effect), "causal", effect_causal(effect),
-                             "batch_independent", effect_batch_independent(effect), "length_dependent", effect_length_dependent(effect), "own", interval_json(effect.own), "cross",
-                             interval_json(effect.cross));
+    json_t *json = json_pack("{s:s, s:b, s:b, s:b, s:b, s:b, s:o, s:o}", "verdict", str_text(&words), "token_local", effect_token_local(effect), "causal", effect_causal(effect),
+                             "reads_future", effect.future, "batch_independent", effect_batch_independent(effect), "length_dependent", effect_length_dependent(effect), "own",
+                             interval_json(effect.own), "cross", interval_json(effect.cross));
     str_free(&words);
     return json;
 }

@@ -160,7 +160,7 @@ static bool evaluate(Train *train, BfmError *error)
         return true;
     }
     train->evaluated = train->meta.step;
-    train->evaluation.leaky = train->leaky;
+    train->evaluation.leak = train->leak;
     json_t *record = json_pack("{s:I, s:o}", "step", (json_int_t)train->meta.step, "seconds", bfm_json_number(seconds_now() - before)),
            *values = evaluation_json(&train->evaluation);
     json_object_update(record, values);
@@ -168,7 +168,10 @@ static bool evaluate(Train *train, BfmError *error)
     progress_end(&train->progress);
     if (train->evaluation.bits_per_byte > 0)
         driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte%s", (long long)train->meta.step, train->evaluation.nats,
-                    train->evaluation.bits_per_byte, train->leaky ? " (leaky)" : "");
+                    train->evaluation.bits_per_byte,
+                    train->leak == LEAK_SHOWN      ? " (leaky)"
+                    : train->leak == LEAK_POSSIBLE ? " (may be leaky)"
+                                                   : "");
     return bfm_log_write(train->eval_log, record, error);
 }
 

@@ -41,7 +41,7 @@ typedef struct Train {
     Progress progress;
     double loss;           /* of the last step; NaN before the first */
     Evaluation evaluation; /* the last one */
-    bool leaky;            /* the model sees what it predicts */
+    Leak leak;             /* the model sees what it predicts, or may */
     int64_t evaluated;     /* at which step, -1 = never */
     const char *bad;       /* a number that is not finite: where, in words; NULL while there is none */
 } Train;

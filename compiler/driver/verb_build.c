@@ -116,8 +116,10 @@ static bool add_decode(Build *build, const Lowered *lowered, BfmError *error)
 {
     Driver *driver = build->driver;
     const ProgramEffects *effects = effects_analyse(driver->arena, lowered->program);
+    FutureRead read;
     if (!effect_causal(effects_of(effects, lowered->program->main)->outputs[lowered->result])) {
-        driver_note(driver, "note: `decode` is left out: the model `%s` reads the future (`bfmc check` shows where)", lowered->model->name);
+        driver_note(driver, "note: `decode` is left out: the model `%s` %s (`bfmc check` shows where)", lowered->model->name,
+                    effects_future(lowered->program->main, lowered->result, &read) ? "reads the future" : "cannot be shown to be causal");
         return true;
     }
     const char *message = NULL;

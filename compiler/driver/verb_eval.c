@@ -32,7 +32,7 @@ static bool evaluate(Eval *eval, BfmError *error)
     const BfmTokens *tokens = eval->data->parts[part];
     if (!tokens)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no part `%s`", options->arguments[1], name);
-    const bool leaky = evaluate_is_leaky(driver->arena, eval->trained.model.lowered);
+    const Leak leak = evaluate_leak(driver->arena, eval->trained.model.lowered);
     pipeline_evaluation(&eval->trained.model, engine_kind(option_text(options, OPT_ENGINE))->simplified);
     if (!trained_load(driver, &eval->trained, error))
         return false;
@@ -42,7 +42,7 @@ static bool evaluate(Eval *eval, BfmError *error)
     if (!eval->runner || !evaluate_text(driver->arena, eval->data, part, option_whole(options, OPT_EVAL_TOKENS, 0), &text, error) ||
         !evaluate_part(driver, eval->runner, &text, batch, context, (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error))
         return false;
-    eval->evaluation.leaky = leaky;
+    eval->evaluation.leak = leak;
     return !eval->evaluation.bad || bfm_error_set(error, BFM_ERROR_INPUT, "the loss is no finite number: %s", eval->evaluation.bad);
 }
 
@@ -70,7 +70,9 @@ static int report(Eval *eval)
         str_printf(&out, "perplexity      %.3f\n", e->perplexity);
     if (isfinite(e->bits_per_byte))
         str_printf(&out, "bits per byte   %.4f\n", e->bits_per_byte);
-    if (e->leaky)
+    if (e->leak == LEAK_POSSIBLE)
+        str_append(&out, "may be leaky: the model cannot be shown to be causal; `bfmc check` shows where\n");
+    if (e->leak == LEAK_SHOWN)
         str_append(&out, "leaky: the model reads the future and sees what it predicts; `bfmc check` shows the way\n");
     const int code = driver_print(driver, &out);
     str_free(&out);

@@ -28,10 +28,12 @@ static int read_model(Train *train)
     if (!pipeline_model(driver, driver->options->arguments[0], MODE_TRAIN, &train->model, &code) || !pipeline_again(driver, &train->model, MODE_EVAL, &train->eval_model, &code) ||
         !pipeline_others(driver, &train->model, MODE_TRAIN, &train->others, &code))
         return code;
-    train->leaky = evaluate_is_leaky(driver->arena, train->eval_model.lowered);
+    train->leak = evaluate_leak(driver->arena, train->eval_model.lowered);
     if (!pipeline_evaluated(driver, &train->eval_model, &code))
         return code;
-    if (train->leaky)
+    if (train->leak == LEAK_POSSIBLE)
+        driver_note(driver, "warning[W0509]: `%s` cannot be shown to be causal: if it reads the future, its losses are leaky; `bfmc check` shows where", train->model.model->name);
+    if (train->leak == LEAK_SHOWN)
         driver_note(driver, "warning[W0501]: `%s` reads the future, so that it sees what it predicts: its losses are leaky; `bfmc check` shows the way", train->model.model->name);
     const Node *recipe = recipe_pick(driver, train->model.module, &code);
     if (!recipe)

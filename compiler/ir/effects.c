@@ -35,15 +35,15 @@ Interval interval_add(Interval a, Interval b)
     return (Interval){.low = end_add(a.low, b.low), .high = end_add(a.high, b.high)};
 }
 
-Effect effect_none(void) { return (Effect){INTERVAL_EMPTY, INTERVAL_EMPTY, 0}; }
+Effect effect_none(void) { return (Effect){.own = INTERVAL_EMPTY, .cross = INTERVAL_EMPTY}; }
 
-Effect effect_join(Effect a, Effect b) { return (Effect){interval_hull(a.own, b.own), interval_hull(a.cross, b.cross), a.ext | b.ext}; }
+Effect effect_join(Effect a, Effect b) { return (Effect){.own = interval_hull(a.own, b.own), .cross = interval_hull(a.cross, b.cross), .ext = a.ext | b.ext}; }
 
 Effect effect_compose(Effect outer, Effect inner)
 {
     const Interval own = interval_hull(interval_add(outer.own, inner.own), interval_add(outer.cross, inner.cross));
     const Interval cross = interval_hull(interval_hull(interval_add(outer.own, inner.cross), interval_add(outer.cross, inner.own)), interval_add(outer.cross, inner.cross));
-    return (Effect){own, cross, outer.ext | inner.ext};
+    return (Effect){.own = own, .cross = cross, .ext = outer.ext | inner.ext};
 }
 
 static bool past(Interval a) { return a.empty || a.high <= 0; }

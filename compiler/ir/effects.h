@@ -17,6 +17,7 @@ typedef struct Interval {
 typedef struct Effect {
     Interval own, cross;
     unsigned ext; /* bit DIM_B, bit DIM_L */
+    bool future;  /* beyond the bounds: a read of a later position has been shown (effects_future) */
 } Effect;
 
 Interval interval_hull(Interval a, Interval b);
@@ -56,6 +57,14 @@ const UnitEffects *effects_of(const ProgramEffects *effects, const Unit *unit);
 
 /* The way from the output to where its effect first leaves the past (`future`) or first crosses rows: at most `max` steps, outermost first. */
 int effects_path(Arena *arena, const ProgramEffects *effects, const Unit *unit, int output, bool future, EffectStep *steps, int max);
+
+/* A position of a result and a later one of an input that it reads, at this length. */
+typedef struct FutureRead {
+    int64_t length, position, reads;
+} FutureRead;
+
+/* What bounds cannot say: whether an output does read later positions (effects_witness.c). False: none was found, which proves nothing. */
+bool effects_future(const Unit *unit, int output, FutureRead *found);
 
 void effect_print(Effect effect, Str *out); /* own [-2, 0], cross empty, ext {l} */
 

@@ -128,7 +128,7 @@ static Effect scan_effect(const Analysis *an, const Op *op)
 {
     DimTable *dims = an->reach.unit->program->dims;
     const Interval past = op->reverse ? (Interval){.low = 0, .high = EFFECT_INFINITY} : (Interval){.low = -EFFECT_INFINITY, .high = 0};
-    Effect effect = {INTERVAL_ZERO, INTERVAL_EMPTY, 0};
+    Effect effect = {.own = INTERVAL_ZERO, .cross = INTERVAL_EMPTY};
     bool row = false, position = false, other = false, row_first = false;
     for (int i = 0; i < op->scan_count; i++) {
         const Dim extent = op->indices[op->scan[i]].extent;
@@ -152,7 +152,7 @@ static void apply_scan(const Analysis *an, const Op *op, TensorInfo *to)
     const Effect scan = scan_effect(an, op);
     for (int f = 0; f < an->reach.tracked_count; f++)
         for (int k = 0; k < POSITION_AXES_MAX && to->reach[f].any; k++) {
-            const Effect inner = {to->reach[f].own[k], to->reach[f].cross[k], 0}, all = effect_compose(scan, inner);
+            const Effect inner = {.own = to->reach[f].own[k], .cross = to->reach[f].cross[k]}, all = effect_compose(scan, inner);
             to->reach[f].own[k] = all.own;
             to->reach[f].cross[k] = all.cross;
         }

@@ -8,18 +8,42 @@ Verdict verdict_of(Arena *arena, const Lowered *lowered)
     Verdict verdict = {.effects = effects_analyse(arena, lowered->program)};
     const Unit *main = lowered->program->main;
     verdict.effect = effects_of(verdict.effects, main)->outputs[lowered->result];
-    if (!effect_causal(verdict.effect))
-        verdict.step_count = effects_path(arena, verdict.effects, main, lowered->result, true, verdict.steps, VERDICT_STEPS_MAX);
+    if (effect_causal(verdict.effect))
+        return verdict;
+    verdict.effect.future = effects_future(main, lowered->result, &verdict.read);
+    verdict.step_count = effects_path(arena, verdict.effects, main, lowered->result, true, verdict.steps, VERDICT_STEPS_MAX);
     return verdict;
 }
 
-bool verdict_is_leaky(const Lowered *lowered, const Verdict *verdict) { return lowered->cross_entropy >= 0 && !effect_causal(verdict->effect); }
+Leak verdict_leak(const Lowered *lowered, const Verdict *verdict)
+{
+    if (lowered->cross_entropy < 0 || effect_causal(verdict->effect))
+        return LEAK_NONE;
+    return verdict->effect.future ? LEAK_SHOWN : LEAK_POSSIBLE;
+}
+
+/* W0509: what is not shown, and what would show it. */
+static void warn_possible(const Module *module, const Lowered *lowered, const EffectStep *line, const EffectStep *leak)
+{
+    Diagnostic *diag = diag_add(module->diags, DIAG_W0509, line->span, "the language model `%s` cannot be shown to be causal%s%s%s", lowered->model->name,
+                                line->call ? ", because of `" : "", line->call ? line->call : "", line->call ? "`" : "");
+    if (leak != line && leak->span.file >= 0)
+        diag_label(module->diags, diag, leak->span, "nothing bounds the positions read here by the one written");
+    diag_note(module->diags, diag, "no read of a later position was found either; if there is one, its loss is leaky, and without the proof it cannot generate text");
+    diag_fix(module->diags, diag,
+             "bound the subscript by the position written: with indices that a condition compares, such as `sum[j | j <= l]`, or with a constant distance, such as `l - s`");
+}
 
 void verdict_warn(const Module *module, const Lowered *lowered, const Verdict *verdict)
 {
-    if (!verdict_is_leaky(lowered, verdict) || verdict->step_count == 0)
+    const Leak found = verdict_leak(lowered, verdict);
+    if (found == LEAK_NONE || verdict->step_count == 0)
         return;
     const EffectStep *line = &verdict->steps[0], *leak = &verdict->steps[verdict->step_count - 1];
+    if (found == LEAK_POSSIBLE) {
+        warn_possible(module, lowered, line, leak);
+        return;
+    }
     Diagnostic *diag = diag_add(module->diags, DIAG_W0501, line->span, "the language model `%s` reads the future%s%s%s", lowered->model->name, line->call ? " through `" : "",
                                 line->call ? line->call : "", line->call ? "`" : "");
     if (leak != line && leak->span.file >= 0)
@@ -31,7 +55,7 @@ void verdict_warn(const Module *module, const Lowered *lowered, const Verdict *v
 void verdict_print_short(Effect effect, Str *out)
 {
     if (!effect_causal(effect))
-        str_append(out, "future");
+        str_append(out, effect.future ? "future" : "not shown causal");
     else if (effect.own.empty || effect.own.low >= 0)
         str_append(out, "token-local");
     else if (effect.own.low > -EFFECT_INFINITY)
@@ -47,7 +71,7 @@ void verdict_print_short(Effect effect, Str *out)
 void verdict_print(Effect effect, Str *out)
 {
     if (!effect_causal(effect))
-        str_append(out, "reads the future");
+        str_append(out, effect.future ? "reads the future" : "cannot be shown to be causal");
     else if (effect.own.empty || effect.own.low >= 0)
         str_append(out, "token-local: every position for itself");
     else if (effect.own.low > -EFFECT_INFINITY)

@@ -158,6 +158,182 @@ class Gradients(Case):
         self.assertFalse(row["agrees"] or row["by_intention"])
 
 
+VALUES = """use std.layers
+layer by_token(x[b, l, d]; heads: count = 2, head_dim: width = 4, vocab: count, tokens[b, l]: vocab) -> [b, l, d] {
+    param wq[d, (heads, head_dim)] ~ normal(0, 1)
+    param ve[vocab, (heads, head_dim)] ~ normal(0, 1)
+    let q[b, l, h, e] = sum[i] x[b, l, i] * wq[i, (h, e)]
+    let v[b, l, h, e] = ve[tokens[b, l], (h, e)]
+    let s[b, h, i, j] = (sum[e] q[b, i, h, e] * q[b, j, h, e]) where j <= i
+    let o[b, i, h, e] = sum[j] softmax[j](s[b, h, i, j]) * v[b, j, h, e]
+    return y[b, l, (h, e)] = o[b, l, h, e]
+}
+layer by_token_before(x[b, l, d]; heads: count = 2, head_dim: width = 4, vocab: count, tokens[b, l]: vocab) -> [b, l, d] {
+    param wq[d, (heads, head_dim)] ~ normal(0, 1)
+    param ve[vocab, (heads, head_dim)] ~ normal(0, 1)
+    let q[b, l, h, e] = sum[i] x[b, l, i] * wq[i, (h, e)]
+    let v[b, l, h, e] = ve[tokens[b, l - 1], (h, e)]   where l >= 1
+    let s[b, h, i, j] = (sum[e] q[b, i, h, e] * q[b, j, h, e]) where j <= i
+    let o[b, i, h, e] = sum[j] softmax[j](s[b, h, i, j]) * v[b, j, h, e]
+    return y[b, l, (h, e)] = o[b, l, h, e]
+}
+model m { vocab = 17 context = 70 embed(d = 8) LAYER() wiring = none rms_norm() head(tied = false) }
+"""
+
+
+class ValuesByToken(Case):
+    """Attention to values that a table holds by token: no scores are stored, and gradients are those of NumPy."""
+
+    def reference(self, w, tokens, shift):
+        """dL/d(ve) and dL/d(wq), the loss being the mean cross-entropy."""
+        ids, targets = tokens[:, :-1], tokens[:, 1:]
+        b, l = ids.shape
+        x = w["embed_0.table"][ids] * np.sqrt(8)
+        q = (x @ w["by_0.wq"]).reshape(b, l, 2, 4)
+        v = w["by_0.ve"][np.roll(ids, shift, axis=1)].reshape(b, l, 2, 4)
+        if shift:
+            v[:, 0] = 0
+        mask = np.tril(np.ones((l, l), bool))
+        s = np.where(mask, np.einsum("bihe,bjhe->bhij", q, q), -np.inf)
+        p = np.exp(s - s.max(-1, keepdims=True))
+        p /= p.sum(-1, keepdims=True)
+        y = np.einsum("bhij,bjhe->bihe", p, v).reshape(b, l, 8)
+        r = 1 / np.sqrt((y ** 2).mean(-1, keepdims=True) + 1e-6)
+        n = y * r * w["rms_norm_0.g"]
+        z = n @ w["head_0.w"].T
+        e = np.exp(z - z.max(-1, keepdims=True))
+        dz = (e / e.sum(-1, keepdims=True) - np.eye(17)[targets]) / (b * l)
+        dn = dz @ w["head_0.w"] * w["rms_norm_0.g"]
+        dy = r * dn - y * r ** 3 * (dn * y).mean(-1, keepdims=True)
+        do = dy.reshape(b, l, 2, 4)
+        dv = np.einsum("bhij,bihe->bjhe", p, do)
+        if shift:
+            dv[:, 0] = 0
+        dve = np.zeros((17, 8))
+        np.add.at(dve, np.roll(ids, shift, axis=1), dv.reshape(b, l, 8))
+        dp = np.einsum("bihe,bjhe->bhij", do, v)
+        ds = p * (dp - (dp * p).sum(-1, keepdims=True))
+        dq = np.einsum("bhij,bjhe->bihe", ds, q) + np.einsum("bhij,bihe->bjhe", ds, q)
+        return dve, np.einsum("bld,blk->dk", x, dq.reshape(b, l, 8))
+
+    def test_streams(self):
+        rng = np.random.default_rng(4)
+        tokens = rng.integers(0, 17, (2, 71))
+        np.save(self.path("t.npy"), tokens.astype(np.int32))
+        weights = {"embed_0.table": rng.normal(size=(17, 8)) / 3, "by_0.wq": rng.normal(size=(8, 8)) / 3, "by_0.ve": rng.normal(size=(17, 8)), "rms_norm_0.g": rng.normal(size=8),
+                   "head_0.w": rng.normal(size=(17, 8))}
+        for layer, shift in ("by_token", 0), ("by_token_before", 1):
+            model = self.write("v.bfm", VALUES.replace("LAYER", layer))
+            text = self.ok("check", model, "--explain-schedule").stdout
+            self.assertRegex(text, layer + "_0 .* stream 1, .*stream backward 1")
+            self.assertNotIn("scores stored", text)
+            named = {name.replace("by_0", layer + "_0"): value.astype(np.float32) for name, value in weights.items()}
+            self.write("w.safetensors", safetensors(named))
+            dve, dwq = self.reference({name.replace(layer + "_0", "by_0"): value.astype(float) for name, value in named.items()}, tokens, shift)
+            for engine, tolerance in ("interp", 1e-10), ("jit", 1e-4):
+                self.ok("grad", model, "--weights", self.path("w.safetensors"), "--tokens", self.path("t.npy"), "--out", self.path("g.safetensors"), "--engine", engine)
+                got = read_safetensors(self.path("g.safetensors"))
+                for name, right in (layer + "_0.ve", dve), (layer + "_0.wq", dwq):
+                    self.assertLess(np.abs(got[name] - right).max(), tolerance * np.abs(right).max(), (engine, name))
+
+
+SHIFTS = """use std.layers
+use std.recipes
+layer before(x[b, l, d]; patch: count = 4) -> [b, l, d] {
+    let z[b, p in 0 ..< size(l) / patch, c] = mean[s in 0 ..< patch] x[b, (p, s), c]
+    let y[b, (p in 0 ..< size(l) / patch, s in 0 ..< patch), c] = sum[t in 1 ..< 2 | t <= p] z[b, p - t, c]
+    return u[b, l in 0 ..< size(l), c] = y[b, l, c]
+}
+layer behind(x[b, l, d]; patch: count = 4) -> [b, l, d] {
+    let z[b, p in 0 ..< size(l) / patch, c] = mean[s in 0 ..< patch] x[b, (p, s), c]
+    let y[b, (p in 0 ..< size(l) / patch, s in 0 ..< patch), c] = z[b, p, c]
+    return u[b, l in 0 ..< size(l), c] = y[b, l, c]
+}
+layer zeroed(x[b, l, d]) -> [b, l, d] { return y[b, l, i] = sum[j] x[b, j, i] * (j <= l) }
+layer hidden(x[b, l, d]) -> [b, l, d] {
+    let s[b, l, j] = sum[i] x[b, l, i] * x[b, j, i]
+    return y[b, l, i] = sum[j] softmax[j](s[b, l, j] + select(j <= l, 0, -1e9)) * x[b, j, i]
+}
+layer pointed(x[b, l, d]) -> [b, l, d] {
+    let at[b, l] = index[size(l)](floor(l * sigmoid(x[b, l, 0])))
+    return y[b, l, i] = x[b, at[b, l], i]
+}
+layer best(x[b, l, d]) -> [b, l, d] {
+    let s[b, l, j] = x[b, j, 0]   where j <= l
+    let pick[b, l, k] = top[j; 2](s[b, l, j])
+    return y[b, l, i] = sum[k] x[b, pick[b, l, k], i]
+}
+layer best_of_all(x[b, l, d]) -> [b, l, d] {
+    let pick[b, k] = top[l; 2](x[b, l, 0])
+    let z[b, k, i] = x[b, pick[b, k], i]
+    return y[b, l, i] = x[b, l, i] + (sum[k] z[b, k, i])
+}
+layer after(x[b, l, d]) -> [b, l, d] { return y[b, l, i] = sum[s in 0 ..< 2 | l + s < size(l)] x[b, l + s, i] }
+layer there_and_back(x[b, l, d]) -> [b, l, d] {
+    let z[b, l, i] = sum[s in 1 ..< 2 | l + s < size(l)] x[b, l + s, i]
+    return y[b, l, i] = sum[s in 1 ..< 2 | s <= l] z[b, l - s, i]
+}
+MODELS
+recipe r { optimizer = sgd(rate = 0.1) batch = 2 context = 8 steps = 1 }
+"""
+
+
+class Verdicts(Case):
+    """What is said about each layer, against which logits change with a token, in double precision."""
+    SHOWN = {"after": "future", "behind": "future", "best_of_all": "future", "there_and_back": "causal"}
+    LAYERS = ["before", "behind", "zeroed", "hidden", "pointed", "best", "best_of_all", "after", "there_and_back"]
+
+    def setUp(self):
+        super().setUp()
+        models = "".join(f"model m_{n} {{ vocab = 9 context = 8 embed(d = 6) {n}() wiring = none rms_norm() head(tied = false) }}\n" for n in self.LAYERS)
+        self.file = self.write("shifts.bfm", SHIFTS.replace("MODELS", models))
+
+    def logits(self, model, tokens):
+        np.save(self.path("t.npy"), tokens.astype(np.int32))
+        self.ok("grad", f"{self.file}:{model}", "--weights", self.path("w.safetensors"), "--tokens", self.path("t.npy"), "--out", self.path("g.safetensors"), "--engine", "interp")
+        return read_safetensors(self.path("g.safetensors"))["logits"]
+
+    def future_is_read(self, model):
+        """Whether a later token changes the logits of an earlier position, for one of a few tokens."""
+        rng = np.random.default_rng(3)
+        names = self.json("check", f"{self.file}:{model}")
+        self.assertTrue(names["ok"])
+        weights = {"embed_0.table": rng.normal(size=(9, 6)), "rms_norm_0.g": np.ones(6), "head_0.w": rng.normal(size=(9, 6))}
+        weights = {name: value.astype(np.float32) for name, value in weights.items()}
+        self.write("w.safetensors", safetensors(weights))
+        seen = False
+        for trial in range(4):
+            tokens = rng.integers(0, 9, (1, 9))
+            changed, at = tokens.copy(), int(rng.integers(1, 8))
+            changed[0, at] = (changed[0, at] + 1 + trial) % 9
+            a, b = self.logits(model, tokens), self.logits(model, changed)
+            seen = seen or bool(np.any(a[0, :at] != b[0, :at]))
+        return seen
+
+    def test_against_reality(self):
+        for layer in self.LAYERS:
+            effects = self.json("check", f"{self.file}:m_{layer}")["models"][0]["effects"]
+            said = "causal" if effects["causal"] else "future" if effects["reads_future"] else "unknown"
+            reality = self.future_is_read(f"m_{layer}")
+            self.assertEqual(said, self.SHOWN.get(layer, "causal" if effects["causal"] else "unknown"), layer)
+            self.assertEqual(reality, said == "future", layer)
+
+    def test_words(self):
+        text = self.ok("check", self.file + ":m_zeroed")
+        self.assertIn("cannot be shown to be causal", text.stdout)
+        self.assertNotIn("reads the future", text.stdout + text.stderr)
+        self.assertIn("W0509", text.stderr)
+        data = self.pack("abcdefgh " * 400)
+        bytes_model = self.write("z.bfm", SHIFTS.replace("MODELS", "model m { vocab = 256 context = 8 embed(d = 6) zeroed() rms_norm() head(tied = false) }\n"))
+        run = self.path("run")
+        self.assertIn("W0509", self.ok("train", bytes_model, data, "--out", run, "--threads", 1).stderr)
+        figures = self.json("eval", run, data)
+        self.assertEqual((figures["leaky"], figures["may_be_leaky"]), (False, True))
+        self.assertIn("may be leaky", self.ok("eval", run, data).stdout)
+        done = self.fails(1, ["cannot be shown to be causal", "nothing bounds"], "generate", run, "-n", 3)
+        self.assertNotIn("reads the future", done.stderr)
+
+
 class OnePosition(Case):
     def test_a_context_of_one_is_causal(self):
         model, data = self.write("one.bfm", ONE), self.pack()

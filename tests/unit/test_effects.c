@@ -25,6 +25,15 @@ static void assert_sketch(Sketch *s, int tensor, const char *expected)
     sketch_free(s);
 }
 
+/* What is found to read the future is never what has been shown to be causal. */
+static void assert_no_contradiction(const Unit *unit, const ProgramEffects *effects)
+{
+    FutureRead read;
+    for (int o = 0; o < unit->output_count; o++)
+        if (effects_future(unit, o, &read) && effect_causal(effects_of(effects, unit)->outputs[o]))
+            fail_msg("%s: of %d positions, %d reads %d", unit->outputs[o].name, (int)read.length, (int)read.position, (int)read.reads);
+}
+
 /* ---- single operations ---- */
 
 static void test_past(void **state)
@@ -326,6 +335,7 @@ static void test_layers(void **state)
             if (unit->outputs[o].kind == OUTPUT_RESULT)
                 assert_effect(cases[k].line, effects_of(effects, unit)->outputs[o], cases[k].effect);
         perturb_unit(loaded.arena, unit, effects, 2, 5, k);
+        assert_no_contradiction(unit, effects);
         loaded_free(&loaded);
     }
 }
@@ -390,7 +400,7 @@ static void assert_words(const char *lines, Mode mode, const char *brief, const 
     verdict_print(verdict.effect, &text);
     assert_string_equal(str_text(&text), words);
     str_free(&text);
-    assert_int_equal(verdict_is_leaky(lowered, &verdict), leaky);
+    assert_int_equal(verdict_leak(lowered, &verdict), leaky ? LEAK_SHOWN : LEAK_NONE);
     verdict_warn(loaded.module, lowered, &verdict);
     assert_int_equal(diag_warnings(loaded.diags), leaky);
     loaded_free(&loaded);
@@ -409,6 +419,28 @@ static void test_words(void **state)
                  "token-local: every position for itself; rows do not see each other; the length does not matter", false);
 }
 
+static void assert_shown(const char *line, bool causal, bool future)
+{
+    Loaded loaded = loaded_lines(line);
+    const Lowered *lowered = lowered_model(&loaded, "m", MODE_TRAIN);
+    const Verdict verdict = verdict_of(loaded.arena, lowered);
+    if (effect_causal(verdict.effect) != causal || verdict.effect.future != future)
+        fail_msg("%s: causal %d, future %d", line, effect_causal(verdict.effect), verdict.effect.future);
+    loaded_free(&loaded);
+}
+
+/* What the library says of itself is no mere failure of a proof. */
+static void test_shown(void **state)
+{
+    (void)state;
+    assert_shown("attention(heads = 2, causal = false)", false, true);
+    assert_shown("moe(experts = 4, router = expert_choice(group = sequence))", false, true);
+    assert_shown("moe(experts = 4, router = expert_choice(group = batch))", false, true);
+    assert_shown("moe(experts = 4, router = top2(order = choice, capacity = 1))", false, true);
+    assert_shown("moe(experts = 4, router = expert_choice(group = position))", true, false);
+    assert_shown("repeat 2 { parallel { attention(heads = 2, causal = false) | ffn() } }", false, true);
+}
+
 /* ---- random programs ---- */
 
 static void test_random_programs(void **state)
@@ -421,7 +453,9 @@ static void test_random_programs(void **state)
         const char *wrong = program_verify(s.program);
         if (wrong)
             fail_msg("seed %d: %s", (int)seed, wrong);
-        told += perturb_unit(s.arena, s.program->main, effects_analyse(s.arena, s.program), 3, 4, seed);
+        const ProgramEffects *effects = effects_analyse(s.arena, s.program);
+        told += perturb_unit(s.arena, s.program->main, effects, 3, 4, seed);
+        assert_no_contradiction(s.program->main, effects);
         sketch_free(&s);
     }
     print_message("%d changes inside the stated effects\n", told);
@@ -448,6 +482,7 @@ int main(void)
         cmocka_unit_test(test_models),
         cmocka_unit_test(test_path),
         cmocka_unit_test(test_words),
+        cmocka_unit_test(test_shown),
         cmocka_unit_test(test_random_programs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
