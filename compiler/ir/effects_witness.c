@@ -365,7 +365,9 @@ static void nest_at(Point *point)
     if (!inside(point, &reads))
         return;
     const Places places = places_of(point, &op->out);
-    reads |= places.reads | point->reads[op->body];
+    reads |= places.reads;
+    if (places.count == 1) /* where a choice decides, what is written may have been read where it is written: then only what decides is certain */
+        reads |= point->reads[op->body];
     if (!places.ok || (op->reducer == REDUCE_SUM && known == 0) || (op->reducer == REDUCE_LSE && known == -INFINITY))
         return;
     const Bits values = point->us->unit->tensors[op->out.tensor].type == T_INT && op->reducer == REDUCE_SET ? body_values(point) : 0;

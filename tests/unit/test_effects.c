@@ -438,6 +438,7 @@ static void test_shown(void **state)
     assert_shown("moe(experts = 4, router = expert_choice(group = batch))", false, true);
     assert_shown("moe(experts = 4, router = top2(order = choice, capacity = 1))", false, true);
     assert_shown("moe(experts = 4, router = expert_choice(group = position))", true, false);
+    assert_shown("moe(experts = 1, router = expert_choice(group = sequence))", false, false); /* the one expert takes every token */
     assert_shown("repeat 2 { parallel { attention(heads = 2, causal = false) | ffn() } }", false, true);
 }
 
