@@ -233,7 +233,8 @@ void rewrite_all(Rewrite *rewrite)
 {
     const Op *from = rewrite->from;
     Op *to = &rewrite->to->op;
-    builder_indices(rewrite->to, from);
+    if (to->index_count == 0) /* a pass that builds expressions first has added them already */
+        builder_indices(rewrite->to, from);
     rewrite_domain(rewrite);
     to->reducer = from->reducer;
     to->body = rewrite_expr(rewrite, from->body);

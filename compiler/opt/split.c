@@ -130,6 +130,7 @@ static int joined(OpBuilder *b, int large, int small)
 static void copy_op(SplitOp *s, Split *split, const Op *op)
 {
     *s = (SplitOp){.split = split, .op = op, .builder = op_begin(split->unit, op->kind), .pairs = ARENA_ARRAY(split->unit->program->arena, Pair, op->expr_count + 1)};
+    builder_indices(&s->builder, op);
     s->rewrite = rewrite_begin(&s->builder, split->unit, op, NULL, NULL, NULL);
     bool *live = ARENA_ARRAY(split->unit->program->arena, bool, op->expr_count + 1);
     op_live(op, live);
