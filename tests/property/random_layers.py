@@ -516,7 +516,30 @@ def let_row(layer):
     layer.rows.append(name)
 
 
-CONSTRUCTS = [(let_map, 3), (let_row, 2), (recurrence, 4)]  # with how often
+def accumulate(layer):
+    """y[b, t, i] += e: each element once, whose axes are those that the subscripts have."""
+    name, axis = layer.fresh("a"), layer.axis_i()
+    value = mul(Read(layer.pick(), [Index("b"), Index("l"), Index("i")]), Read(layer.param("d", layer.d), [Index("i")]))
+    axes = [layer.axis_b(), layer.axis_l(), axis]
+    layer.statement(f"{name}[b, l, i] += {value.text()}", lambda store: store.__setitem__(name, evaluate(store, axes, value)))
+    layer.known[name] = axis
+
+
+# Layers that others call: their results are [b, l, d], whatever axes they were made with.
+CALLED = {
+    "exchanged": ("layer exchanged(x[b, l, d]) -> [b, l, d] {\n    return y[b, l, (s in 0 ..< 2, c in 0 ..< d / 2)] = x[b, l, (1 - s, c)]\n}", lambda x: np.roll(x, x.shape[-1] // 2, -1)),
+    "summed": ("layer summed(x[b, l, d]) -> [b, l, d] {\n    recur h[b, l, (s in 0 ..< 2, c in 0 ..< d / 2)] = h[b, l - 1, (s, c)] + x[b, l, (s, c)]\n    return h\n}", lambda x: np.cumsum(x, 1)),
+}
+
+
+def call_layer(layer):
+    """let z = layer(x)"""
+    called, of, name = layer.rng.choice(list(CALLED)), layer.pick(), layer.fresh("z")
+    layer.statement(f"let {name} = {called} as {name}_of ({of})", lambda store: store.__setitem__(name, CALLED[called][1](store[of])))
+    layer.known[name] = layer.axis_i()
+
+
+CONSTRUCTS = [(accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4)]  # with how often
 
 
 def result_plain(layer): return layer.axis_i()
@@ -578,6 +601,7 @@ class Case:
 
     def text(self):
         out = ["use std.layers", "use std.recipes"] + [text for text, _ in FUNCTIONS.values()] + [text for text, _ in WIRINGS.values() if text]
+        out += [text for text, _ in CALLED.values()]
         for layer in self.layers:
             out += [f"layer {layer.name}(x[b, l, d]) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
         lines = [f"layer{i}() norm = none wiring = {wired}" for i, wired in enumerate(self.wired)]
