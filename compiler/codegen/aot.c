@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <llvm-c/Core.h>
 #include <llvm-c/TargetMachine.h>
+#include <signal.h>
 #include <spawn.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -230,7 +231,8 @@ static bool link_file(Link *link, const char *name, const void *bytes, size_t si
 static bool link_kernels(Link *link, const AotOptions *options, const AotEntry *entries, int count, BfmError *error)
 {
     VEC(ObjectJob) jobs = {0};
-    const char *cache = object_cache_directory(link->arena, options->cache);
+    const char *warning; /* the driver's to tell */
+    const char *cache = object_cache_directory(link->arena, options->cache, &warning);
     bool ok = true;
     for (int e = 0; ok && e < count; e++) {
         int first = jobs.count;
@@ -264,7 +266,16 @@ static bool link_tables(Link *link, const AotOptions *options, const AotEntry *e
 static bool run_command(char *const *command, BfmError *error)
 {
     pid_t child;
-    int status = posix_spawnp(&child, command[0], NULL, NULL, command, environ);
+    posix_spawnattr_t attributes;
+    sigset_t usual; /* what this process ignores is the command's to decide */
+    sigemptyset(&usual);
+    sigaddset(&usual, SIGPIPE);
+    sigaddset(&usual, SIGXFSZ);
+    bool made = posix_spawnattr_init(&attributes) == 0;
+    made = made && posix_spawnattr_setsigdefault(&attributes, &usual) == 0 && posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGDEF) == 0;
+    int status = posix_spawnp(&child, command[0], NULL, made ? &attributes : NULL, command, environ);
+    if (made)
+        (void)posix_spawnattr_destroy(&attributes);
     if (status != 0) {
         bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s cannot be run: %s", command[0], strerror(status));
         return false;

@@ -55,7 +55,8 @@ Jit *jit_new(const JitOptions *options, BfmError *error)
     Jit *jit = ARENA_NEW(arena, Jit);
     Target target;
     jit->arena = arena;
-    jit->cache = object_cache_directory(arena, options->cache);
+    const char *warning; /* the driver's to tell */
+    jit->cache = object_cache_directory(arena, options->cache, &warning);
     jit->threads = options->threads;
     if (!target_init(&target, arena, NULL) || !report(error, LLVMOrcCreateLLJIT(&jit->orc, NULL), "LLVM's JIT does not start")) {
         arena_free(arena);
@@ -68,6 +69,13 @@ Jit *jit_new(const JitOptions *options, BfmError *error)
                "the process's symbols cannot be searched"))
         LLVMOrcJITDylibAddGenerator(jit->library, process);
     return jit;
+}
+
+const char *jit_cache_warning(Arena *arena)
+{
+    const char *warning;
+    (void)object_cache_directory(arena, NULL, &warning);
+    return warning;
 }
 
 void jit_free(Jit *jit)

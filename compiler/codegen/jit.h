@@ -2,7 +2,7 @@
 
    The cache holds one object per kernel, named by the hash of the kernel's structure, the CPU, its features, and the versions of LLVM and of this code
    generator, in $BFM_CACHE_DIR, else $XDG_CACHE_HOME/bfm, else ~/.cache/bfm. A file is written beside and renamed; one that is damaged counts as absent.
-   A cache that cannot be written is no error. */
+   A cache that cannot be written is no error; one that other users could have written to is not used (object_cache.h). */
 #ifndef BFM_CODEGEN_JIT_H
 #define BFM_CODEGEN_JIT_H
 
@@ -27,5 +27,7 @@ bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error);       /* every 
 void *jit_symbol(const Jit *jit, const char *symbol, BfmError *error); /* NULL if it was never added; valid until jit_free */
 JitCounters jit_counters(const Jit *jit);
 void jit_free(Jit *jit); /* NULL is allowed */
+/* Why the environment's cache is not used, in the arena; NULL where it is, or where there is none. */
+const char *jit_cache_warning(Arena *arena);
 
 #endif

@@ -31,13 +31,34 @@ static bool make_directories(const char *path)
             (void)mkdir(copy, 0777);
             *p = '/';
         }
-    bool ok = mkdir(copy, 0777) == 0 || errno == EEXIST;
+    bool ok = mkdir(copy, 0700) == 0 || errno == EEXIST;
     free(copy);
     return ok;
 }
 
-const char *object_cache_directory(Arena *arena, const char *given)
+/* What is in the folder is run: it must be a folder of this user's that nobody else can write to. One that others can only read is closed to them. */
+static const char *unsafe(const char *path)
 {
+    struct stat status;
+    const int folder = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (folder < 0)
+        return errno == ELOOP || errno == ENOTDIR ? "it is a symbolic link or no folder" : strerror(errno);
+    const char *reason = NULL;
+    if (fstat(folder, &status) != 0)
+        reason = strerror(errno);
+    else if (status.st_uid != geteuid())
+        reason = "it belongs to another user";
+    else if (status.st_mode & 022)
+        reason = "other users can write to it";
+    else if (status.st_mode & 077 && fchmod(folder, 0700) != 0)
+        reason = strerror(errno);
+    (void)close(folder);
+    return reason;
+}
+
+const char *object_cache_directory(Arena *arena, const char *given, const char **warning)
+{
+    *warning = NULL;
     const char *directory = given;
     if (!directory && (directory = getenv("BFM_CACHE_DIR")) == NULL) {
         const char *xdg = getenv("XDG_CACHE_HOME"), *home = getenv("HOME");
@@ -46,7 +67,11 @@ const char *object_cache_directory(Arena *arena, const char *given)
     if (!*directory)
         return NULL;
     directory = arena_strdup(arena, directory);
-    return make_directories(directory) ? directory : NULL;
+    const char *reason = make_directories(directory) ? unsafe(directory) : strerror(errno);
+    if (!reason)
+        return directory;
+    *warning = arena_printf(arena, "compiled objects are not kept in %s: %s", directory, reason);
+    return NULL;
 }
 
 static void object_path(char *path, size_t size, const char *directory, uint64_t key) { (void)snprintf(path, size, "%s/%016" PRIx64 ".o", directory, key); }
@@ -55,9 +80,15 @@ bool object_cache_get(const char *directory, uint64_t key, ObjectCode *object)
 {
     char path[4096];
     object_path(path, sizeof path, directory, key);
-    FILE *file = fopen(path, "rb");
-    if (!file)
+    struct stat status;
+    const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
+    const bool own = descriptor >= 0 && fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid();
+    FILE *file = own ? fdopen(descriptor, "rb") : NULL;
+    if (!file) {
+        if (descriptor >= 0)
+            (void)close(descriptor);
         return false;
+    }
     Header header;
     *object = (ObjectCode){0};
     bool ok = fread(&header, sizeof header, 1, file) == 1 && memcmp(header.magic, magic, sizeof magic) == 0 && header.key == key && header.size < (1u << 28);
@@ -84,7 +115,7 @@ void object_cache_put(const char *directory, uint64_t key, const ObjectCode *obj
     int fd = mkstemp(beside);
     if (fd < 0)
         return;
-    (void)fchmod(fd, 0644);
+    (void)fchmod(fd, 0600);
     Header header = {.key = key, .size = object->size, .check = hash_bytes(object->bytes, object->size, key)};
     memcpy(header.magic, magic, sizeof magic);
     FILE *file = fdopen(fd, "wb");

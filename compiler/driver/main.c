@@ -1,9 +1,14 @@
 /* The command: parses its line by options.def and hands over to one verb. Nothing else of the project ends the process. */
+#define _GNU_SOURCE
+#include "codegen/jit.h"
 #include "driver/verbs.h"
 
+#include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static bool wants_color(const Options *options)
@@ -12,6 +17,43 @@ static bool wants_color(const Options *options)
     if (strcmp(choice, "auto") != 0)
         return strcmp(choice, "always") == 0;
     return !(none && *none) && isatty(STDERR_FILENO);
+}
+
+static bool same_file(const char *path, const struct stat *file)
+{
+    struct stat other;
+    return path && stat(path, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
+}
+
+/* What the command reads and its output would replace: an argument, with or without the name of an item, or the file that another option names. NULL: nothing. */
+static const char *replaced_input(const Options *options, Arena *arena)
+{
+    struct stat output;
+    const char *out = option_text(options, OPT_OUT);
+    if (!out || stat(out, &output) != 0 || !(S_ISREG(output.st_mode) || S_ISDIR(output.st_mode)))
+        return NULL;
+    for (int i = 0; i < options->argument_count; i++) {
+        const char *path = target_parse(arena, options->arguments[i]).path;
+        if (same_file(path, &output))
+            return path;
+    }
+    for (int id = 0; id < OPT_COUNT; id++)
+        for (int i = 0; id != OPT_OUT && i < options->values[id].count; i++)
+            if (same_file(options->values[id].texts[i], &output))
+                return options->values[id].texts[i];
+    return NULL;
+}
+
+/* Verbs that compile would do so again each time. */
+static void warn_of_cache(const Driver *driver)
+{
+    static const VerbId COMPILE[] = {VERB_TRAIN, VERB_EVAL, VERB_GENERATE, VERB_BUILD, VERB_GRAD, VERB_UPDATE, VERB_PROFILE};
+    const char *warning = NULL;
+    for (size_t i = 0; i < sizeof COMPILE / sizeof *COMPILE; i++)
+        if (driver->options->verb == COMPILE[i])
+            warning = jit_cache_warning(driver->arena);
+    if (warning)
+        driver_note(driver, "warning: %s", warning);
 }
 
 static int run_verb(const Options *options, Arena *arena)
@@ -24,7 +66,10 @@ static int run_verb(const Options *options, Arena *arena)
                      .quiet = option_flag(options, OPT_QUIET)};
     driver.interner = interner_new();
     driver.diags = diagnostics_new();
-    const int code = verb_info(options->verb)->run(&driver);
+    warn_of_cache(&driver);
+    const char *replaced = replaced_input(options, arena);
+    const int code = replaced ? driver_error(&driver, BFM_ERROR_INPUT, "the output would replace %s, which the command reads; write it elsewhere with --out", replaced)
+                              : verb_info(options->verb)->run(&driver);
     diagnostics_free(driver.diags);
     interner_free(driver.interner);
     return code;
@@ -54,11 +99,41 @@ static int command(Arena *arena, int argc, const char *const *argv, Str *text)
     return CODE_USAGE;
 }
 
+/* A stream that the caller closed would become the next file that is opened. */
+static void keep_streams(void)
+{
+    const int modes[] = {[STDIN_FILENO] = O_RDONLY, [STDOUT_FILENO] = O_RDONLY, [STDERR_FILENO] = O_WRONLY}; /* output: writing fails, as it would have */
+    for (int stream = 0; stream < 3; stream++)
+        if (fcntl(stream, F_GETFD) < 0)
+            (void)open("/dev/null", modes[stream]); /* the lowest free number, which is this one */
+}
+
+/* A reader that went away, a full device and a limit on the size of files are errors of a write, reported like others. */
+static void write_errors_only(void)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGXFSZ, &ignore, NULL);
+}
+
+/* Whatever a verb printed has arrived, or the exit code says that it has not. */
+static int finish_output(int code)
+{
+    const bool failed = ferror(stdout) != 0;
+    if (fflush(stdout) == 0 && !failed)
+        return code;
+    if (code != CODE_ENVIRONMENT)
+        fputs("error: standard output cannot be written\n", stderr);
+    return CODE_ENVIRONMENT;
+}
+
 int main(int argc, char **argv)
 {
+    keep_streams();
+    write_errors_only();
     Arena *arena = arena_new();
     Str text = {0};
-    const int code = command(arena, argc, (const char *const *)argv, &text);
+    const int code = finish_output(command(arena, argc, (const char *const *)argv, &text));
     str_free(&text);
     arena_free(arena);
     return code;

@@ -23,7 +23,8 @@ RunFolder run_folder_at(Arena *arena, const char *path)
                        .log = arena_printf(arena, "%s/log.jsonl", root),
                        .eval = arena_printf(arena, "%s/eval.jsonl", root),
                        .metrics = arena_printf(arena, "%s/router.jsonl", root),
-                       .checkpoints = arena_printf(arena, "%s/ckpt", root)};
+                       .checkpoints = arena_printf(arena, "%s/ckpt", root),
+                       .lock = arena_printf(arena, "%s/lock", root)};
 }
 
 /* The folder two above, by its name where the name says it. */

@@ -3,6 +3,7 @@
      model.bfm     the model and its recipe as they were, overrides applied, without anything else but the library
      tokenizer.json  what its tokens mean
      log.jsonl     one object a step      eval.jsonl  one an evaluation      router.jsonl  metrics of the model's definitions
+     lock          the process that trains here, while it does
      ckpt/STEP/    checkpoints */
 #ifndef BFM_DRIVER_RUN_FOLDER_H
 #define BFM_DRIVER_RUN_FOLDER_H
@@ -11,7 +12,7 @@
 
 typedef struct RunFolder {
     const char *path;
-    const char *json, *model, *log, *eval, *metrics, *checkpoints; /* paths in it */
+    const char *json, *model, *log, *eval, *metrics, *checkpoints, *lock; /* paths in it */
 } RunFolder;
 
 RunFolder run_folder_at(Arena *arena, const char *path);

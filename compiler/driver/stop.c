@@ -22,6 +22,11 @@ void stop_listen(void)
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, NULL);
     sigaction(SIGTERM, &action, NULL);
+    struct sigaction before;
+    if (sigaction(SIGHUP, NULL, &before) == 0 && before.sa_handler != SIG_IGN) /* nohup: it goes on when the terminal closes */
+        sigaction(SIGHUP, &action, NULL);
+    action.sa_flags = SA_RESTART; /* every write past the limit on the size of files sends one */
+    sigaction(SIGXFSZ, &action, NULL);
 }
 
 bool stop_asked(void) { return asked != 0; }

@@ -219,6 +219,15 @@ static bool after_step(Train *train, const StepResult *result, double seconds, B
            (!due(train, OPT_EVAL_EVERY) || evaluate(train, error)) && !train->bad && (!due(train, OPT_CKPT_EVERY) || train_checkpoint(train, error)) && !train->bad;
 }
 
+/* A line of the log met the limit on the size of files, and SIGXFSZ asks to stop: the step itself is done, and a checkpoint may still fit. */
+static bool stopped_writing(const Train *train, const BfmError *error)
+{
+    if (!stop_asked())
+        return false;
+    driver_note(train->driver, "warning: %s", error->message);
+    return true;
+}
+
 static StopReason steps(Train *train, BfmError *error)
 {
     while (train->meta.step < train->recipe.steps) {
@@ -233,13 +242,15 @@ static StopReason steps(Train *train, BfmError *error)
         if (train->bad)
             return STOP_BAD_NUMBER;
         if (!after_step(train, &result, seconds_now() - before, error))
-            return train->bad ? STOP_BAD_NUMBER : STOP_ERROR;
+            return train->bad ? STOP_BAD_NUMBER : stopped_writing(train, error) ? STOP_SIGNAL : STOP_ERROR;
     }
     return STOP_STEPS;
 }
 
 StopReason train_run(Train *train, BfmError *error)
 {
+    if (train->checkpointed == train->meta.step && train->meta.step >= train->recipe.steps) /* resumed at its end: there is nothing to do, and nothing is written */
+        return STOP_STEPS;
     if (!train_checkpoint(train, error)) /* whatever happens later, there is one to go back to */
         return STOP_ERROR;
     const StopReason reason = train->bad ? STOP_BAD_NUMBER : steps(train, error);

@@ -19,6 +19,7 @@ typedef enum { STOP_STEPS, STOP_BUDGET, STOP_SIGNAL, STOP_BAD_NUMBER, STOP_ERROR
 typedef struct Train {
     Driver *driver;
     RunFolder folder;
+    int lock; /* run_lock.h: held while it trains, -1 before */
     ModelProgram model, eval_model;
     OtherModes others;
     Recipe recipe;

@@ -208,7 +208,14 @@ static bool write_linked(Build *build, Emit kind, BfmError *error)
     str_json(&description, build->prefix, strlen(build->prefix));
     str_printf(&description, ", \"context\": %lld, \"vocab\": %lld, \"bfmc\": \"%s\"}", (long long)build->model.lowered->context, (long long)build->model.lowered->vocab,
                BFM_VERSION);
-    const char *libraries[] = {arena_printf(arena, "-L%s", build->library), "-lbfm_runtime", arena_printf(arena, "-Wl,-rpath,$ORIGIN:%s", build->library), "-Wl,-z,defs", NULL};
+    const char *libraries[] = {arena_printf(arena, "-L%s", build->library),
+                               "-lbfm_runtime",
+                               arena_printf(arena, "-Wl,-rpath,$ORIGIN:%s", build->library),
+                               "-Wl,-z,defs",
+                               "-Wl,-z,relro",
+                               "-Wl,-z,now",
+                               "-Wl,-z,noexecstack",
+                               NULL};
     const AotOptions options = {.prefix = build->prefix,
                                 .description = str_text(&description),
                                 .tensors = build->tensors,

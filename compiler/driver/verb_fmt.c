@@ -24,7 +24,7 @@ static int format_file(Driver *driver, const char *path)
         if (!same && option_flag(driver->options, OPT_FMT_CHECK)) {
             printf("%s\n", path);
             code = CODE_INPUT;
-        } else if (!same && !bfm_atomic_write(path, str_text(&text), text.length, &error)) {
+        } else if (!same && !bfm_atomic_rewrite(path, str_text(&text), text.length, &error)) {
             code = driver_fail(driver, &error);
         }
         str_free(&text);

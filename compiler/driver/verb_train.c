@@ -4,6 +4,7 @@
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
+#include "driver/run_lock.h"
 #include "driver/stop.h"
 #include "driver/trained.h"
 #include "driver/unreached.h"
@@ -162,12 +163,38 @@ static bool init_from(Train *train, const char *path, BfmError *error)
     return ok;
 }
 
+/* A run that ended before its first checkpoint has nothing that is worth keeping. */
+static bool holds_checkpoints(const Train *train, bool *holds, BfmError *error)
+{
+    int64_t *steps, count;
+    if (!bfm_checkpoint_list(train->folder.checkpoints, &steps, &count, error))
+        return false;
+    free(steps);
+    *holds = count > 0;
+    return true;
+}
+
+/* With the lock held: nobody else is about to begin a run here. */
+static bool folder_free(const Train *train, BfmError *error)
+{
+    bool holds = false;
+    if (!bfm_path_exists(train->folder.json))
+        return true;
+    if (!holds_checkpoints(train, &holds, error))
+        return false;
+    return !holds || bfm_error_set(error, BFM_ERROR_INPUT, "%s holds a run already; continue it with --resume, or choose another folder with --out", train->folder.path);
+}
+
+static bool lock_folder(Train *train, BfmError *error)
+{
+    train->lock = run_lock(&train->folder, error);
+    return train->lock >= 0;
+}
+
 static bool start_new(Train *train, BfmError *error)
 {
     const char *init = option_text(train->driver->options, OPT_INIT);
-    if (bfm_path_exists(train->folder.json))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s holds a run already; continue it with --resume, or choose another folder with --out", train->folder.path);
-    return store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
+    return folder_free(train, error) && store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
 }
 
 /* A refused resume says where the model's text differs. */
@@ -241,8 +268,9 @@ static bool write_folder(Train *train, BfmError *error)
     Str text = {0};
     run_model_text(train->model.module, &text);
     json_t *json = run_json(train, &text);
-    const bool ok = bfm_directory_make(train->folder.path, error) && bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) &&
-                    bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) && bfm_json_write(train->folder.json, json, error);
+    const bool ok = bfm_directory_make(train->folder.path, error) && (train->lock >= 0 || (lock_folder(train, error) && folder_free(train, error))) &&
+                    bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) && bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) &&
+                    bfm_json_write(train->folder.json, json, error);
     if (ok)
         bfm_dataset_used_by(train->data, train->folder.path);
     json_decref(json);
@@ -273,7 +301,7 @@ static double machine_rate(const Train *train)
 
 static bool prepare(Train *train, BfmError *error)
 {
-    const bool resume = option_flag(train->driver->options, OPT_RESUME);
+    bool resume = option_flag(train->driver->options, OPT_RESUME), holds = true;
     train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed,
                                       .model_hash = run_model_hash(train->model.module),
                                       .recipe_hash = run_recipe_hash(train->model.module, train->recipe.node),
@@ -281,6 +309,13 @@ static bool prepare(Train *train, BfmError *error)
     train->tokens = malloc((size_t)(train->recipe.batch * (train->recipe.context + 1)) * sizeof *train->tokens);
     if (!train->tokens)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+    if (resume && bfm_path_exists(train->folder.json)) {
+        if (!lock_folder(train, error) || !holds_checkpoints(train, &holds, error))
+            return false;
+        if (!holds)
+            driver_note(train->driver, "%s has no checkpoint yet: the run begins anew", train->folder.path);
+        resume = holds;
+    }
     if (!(resume ? start_again(train, error) : start_new(train, error)) || (!resume && !write_folder(train, error)) || !open_logs(train, error))
         return false;
     const double tokens = (double)(train->recipe.batch * train->recipe.context * train->recipe.accumulate);
@@ -337,12 +372,13 @@ static int train_model(Train *train)
 
 int verb_train(Driver *driver)
 {
-    Train train = {.driver = driver, .checkpointed = -1, .evaluated = -1, .loss = NAN};
+    Train train = {.driver = driver, .lock = -1, .checkpointed = -1, .evaluated = -1, .loss = NAN};
     stop_listen();
     const int code = train_model(&train);
     bfm_log_close(train.log);
     bfm_log_close(train.eval_log);
     bfm_log_close(train.metric_log);
+    run_unlock(train.lock);
     optimizer_free(train.optimizer);
     schedule_free(train.schedule);
     runner_free(train.runner);

@@ -119,6 +119,33 @@ bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError
     return written;
 }
 
+/* What the caller may not change stays as the system makes it. */
+static void keep_owner_and_mode(const BfmAtomicFile *file, const struct stat *before)
+{
+    const int descriptor = fileno(file->stream);
+    if (fchown(descriptor, before->st_uid, before->st_gid) != 0 && fchown(descriptor, (uid_t)-1, before->st_gid) != 0)
+        errno = 0;
+    (void)fchmod(descriptor, before->st_mode & 07777);
+}
+
+bool bfm_atomic_rewrite(const char *path, const void *data, size_t bytes, BfmError *error)
+{
+    BfmAtomicFile file = {0};
+    struct stat before;
+    char *target = realpath(path, NULL);
+    bool written = target && stat(target, &before) == 0 && access(target, W_OK) == 0;
+    if (!written)
+        (void)bfm_error_set(error, bfm_errno_kind(errno), "%s: cannot be written: %s", path, strerror(errno));
+    written = written && bfm_atomic_file_open(&file, target, error);
+    if (written) {
+        keep_owner_and_mode(&file, &before);
+        written = bfm_atomic_file_write(&file, data, bytes, error) && bfm_atomic_file_commit(&file, error);
+    }
+    bfm_atomic_file_discard(&file);
+    free(target);
+    return written;
+}
+
 bool bfm_atomic_directory_begin(BfmAtomicDirectory *directory, const char *path, BfmError *error)
 {
     *directory = (BfmAtomicDirectory){bfm_path_suffix(path, "", error), bfm_path_suffix(path, ".tmp", error)};

@@ -23,6 +23,9 @@ bool bfm_atomic_file_commit(BfmAtomicFile *file, BfmError *error);              
 void bfm_atomic_file_discard(BfmAtomicFile *file); /* removes the temporary; harmless after commit or a failed open */
 
 bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError *error); /* all of the above at once */
+/* The same for a file that exists: the new one has its owner (where that may be given), its group and its mode; a symbolic link stays and what it names is replaced.
+ * A file that may not be written is an error. Other hard links keep the old content. */
+bool bfm_atomic_rewrite(const char *path, const void *data, size_t bytes, BfmError *error);
 
 /* One folder being filled under PATH.tmp; commit renames it to PATH, replacing a folder of that name.
  * A PATH.tmp left by a killed process is removed by begin: one writer at a time for one path. */
