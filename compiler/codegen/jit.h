@@ -27,6 +27,8 @@ bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error);       /* every 
 void *jit_symbol(const Jit *jit, const char *symbol, BfmError *error); /* NULL if it was never added; valid until jit_free */
 JitCounters jit_counters(const Jit *jit);
 void jit_free(Jit *jit); /* NULL is allowed */
+/* Once, before anything is compiled: where memory is exhausted inside LLVM, the process ends with a message and exit code 3. */
+void codegen_report_exhaustion(void);
 /* Why the environment's cache is not used, in the arena; NULL where it is, or where there is none. */
 const char *jit_cache_warning(Arena *arena);
 

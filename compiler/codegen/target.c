@@ -1,9 +1,14 @@
+#define _GNU_SOURCE
 #include "codegen/target.h"
 
 #include "codegen/emit.h"
+#include "codegen/jit.h"
+#include "support/bug.h"
 #include "support/hash.h"
 
+#include <dlfcn.h>
 #include <llvm-c/Analysis.h>
+#include <llvm-c/ErrorHandling.h>
 #include <llvm-c/Target.h>
 #include <llvm-c/TargetMachine.h>
 #include <llvm-c/Transforms/PassBuilder.h>
@@ -196,4 +201,42 @@ bool compiler_text(Compiler *compiler, const KernelForm *form, const char *symbo
     }
     LLVMDisposeModule(module);
     return ok;
+}
+
+/* ---- memory ---- */
+
+static void new_failed(void) { bfm_out_of_memory("LLVM, which compiles a kernel", 0); }
+
+static void allocation_failed(void *data, const char *reason, bool crash)
+{
+    (void)data;
+    (void)reason;
+    (void)crash;
+    new_failed();
+}
+
+static void fatal(const char *reason)
+{
+    if (strstr(reason, "llocat") || strstr(reason, "emory"))
+        new_failed();
+    BFM_BUG("LLVM: %s", reason);
+}
+
+/* C++ functions that LLVM's C interface lacks. A function's address is no object pointer in C: POSIX has both of one size. */
+static bool find(const char *name, void *function)
+{
+    void *found = dlsym(RTLD_DEFAULT, name);
+    memcpy(function, &found, sizeof found);
+    return found != NULL;
+}
+
+void codegen_report_exhaustion(void)
+{
+    void (*(*set_new_handler)(void (*)(void)))(void);
+    void (*install_bad_alloc)(void (*)(void *, const char *, bool), void *);
+    if (find("_ZSt15set_new_handlerPFvvE", &set_new_handler))
+        (void)set_new_handler(new_failed);
+    if (find("_ZN4llvm31install_bad_alloc_error_handlerEPFvPvPKcbES0_", &install_bad_alloc))
+        install_bad_alloc(allocation_failed, NULL);
+    LLVMInstallFatalErrorHandler(fatal);
 }

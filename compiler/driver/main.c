@@ -131,6 +131,7 @@ int main(int argc, char **argv)
 {
     keep_streams();
     write_errors_only();
+    codegen_report_exhaustion();
     Arena *arena = arena_new();
     Str text = {0};
     const int code = finish_output(command(arena, argc, (const char *const *)argv, &text));

@@ -8,6 +8,7 @@
 static bool lower(Driver *driver, ModelProgram *model, Mode mode, int *code)
 {
     const LowerOptions options = {.mode = mode};
+    arena_purpose(driver->arena, arena_printf(driver->arena, "model `%s` written out", model->model->name));
     model->lowered = lower_model(model->module, model->model, &options); /* lower/: names, dimensions, shapes, domains; one unit for equal sub-layers */
     *code = driver_diagnostics(driver);
     if (!model->lowered || *code != CODE_OK) {
@@ -99,6 +100,7 @@ bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified
 {
     Program *program = model->lowered->program;
     const char *message = NULL;
+    arena_purpose(driver->arena, arena_printf(driver->arena, "the gradients of model `%s`", model->model->name));
     bool loss = false;
     for (int i = 0; i < program->main->output_count; i++)
         loss = loss || program->main->outputs[i].kind == OUTPUT_LOSS;
@@ -124,6 +126,7 @@ const Compiled *pipeline_compile(Driver *driver, ModelProgram *model, Mode mode,
     pipeline_losses_only(model, !train, true);
     if (train && !pipeline_differentiate(driver, model, true, code))
         return NULL;
+    arena_purpose(driver->arena, arena_printf(driver->arena, "the kernels of model `%s`", model->model->name));
     const Compiled *compiled = compile_program(driver->arena, NULL, model->lowered->program, NULL, &error); /* opt/flatten, opt/schedule, codegen/: plan and functions */
     *code = compiled ? CODE_OK : driver_fail(driver, &error);
     return compiled;

@@ -19,15 +19,16 @@ typedef struct Chunk {
 struct Arena {
     Chunk *chunks;
     size_t bytes;
+    const char *purpose;
 };
 
 static size_t header_bytes(void) { return (sizeof(Chunk) + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT; }
 
-static Chunk *chunk_new(size_t size)
+static Chunk *chunk_new(const Arena *arena, size_t size)
 {
     Chunk *chunk = malloc(header_bytes() + size);
     if (!chunk)
-        BFM_BUG("out of memory asking for %zu bytes", size);
+        bfm_out_of_memory(arena->purpose ? arena->purpose : "the program at hand", size);
     *chunk = (Chunk){.size = size};
     return chunk;
 }
@@ -36,9 +37,11 @@ Arena *arena_new(void)
 {
     Arena *arena = calloc(1, sizeof *arena);
     if (!arena)
-        BFM_BUG("out of memory asking for an arena");
+        bfm_out_of_memory("the program at hand", sizeof *arena);
     return arena;
 }
+
+void arena_purpose(Arena *arena, const char *purpose) { arena->purpose = purpose; }
 
 void arena_free(Arena *arena)
 {
@@ -65,7 +68,7 @@ void *arena_alloc(Arena *arena, size_t size)
 #endif
     Chunk *chunk = arena->chunks;
     if (!chunk || chunk->size - chunk->used < size) {
-        chunk = chunk_new(chunk_bytes);
+        chunk = chunk_new(arena, chunk_bytes);
         if (arena->chunks && chunk_bytes == size) { /* a large object must not retire the chunk being filled */
             chunk->next = arena->chunks->next;
             arena->chunks->next = chunk;

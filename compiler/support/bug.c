@@ -15,3 +15,13 @@ void bfm_bug(const char *file, int line, const char *format, ...)
     fflush(NULL);
     _Exit(4);
 }
+
+/* Nothing is allocated: stderr has no buffer. */
+void bfm_out_of_memory(const char *what, size_t bytes)
+{
+    if (bytes > 0)
+        fprintf(stderr, "error: out of memory: %zu bytes more were wanted for %s\n", bytes, what);
+    else
+        fprintf(stderr, "error: out of memory: more was wanted for %s\n", what);
+    _Exit(3);
+}

@@ -2,7 +2,12 @@
 #ifndef BFM_SUPPORT_BUG_H
 #define BFM_SUPPORT_BUG_H
 
+#include <stddef.h>
+
 __attribute__((noreturn, format(printf, 3, 4))) void bfm_bug(const char *file, int line, const char *format, ...);
+
+/* The environment's: memory is exhausted. `what` was being built; exit code 3. */
+__attribute__((noreturn)) void bfm_out_of_memory(const char *what, size_t bytes);
 
 #define BFM_ASSERT(condition) ((condition) ? (void)0 : bfm_bug(__FILE__, __LINE__, "expected %s", #condition))
 #define BFM_BUG(...)          bfm_bug(__FILE__, __LINE__, __VA_ARGS__)

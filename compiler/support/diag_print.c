@@ -75,7 +75,7 @@ static Entry *sorted(const Diagnostics *diags)
     int count = diag_count(diags);
     Entry *entries = calloc((size_t)count + 1, sizeof *entries);
     if (!entries)
-        BFM_BUG("out of memory for %d diagnostics", count);
+        bfm_out_of_memory("messages", (size_t)count * sizeof *entries);
     for (int i = 0; i < count; i++)
         entries[i] = (Entry){diag_get(diags, i), i};
     qsort(entries, (size_t)count, sizeof *entries, compare_entries);

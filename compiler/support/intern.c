@@ -23,7 +23,7 @@ static Slot *slots_new(size_t capacity)
 {
     Slot *slots = calloc(capacity, sizeof *slots);
     if (!slots)
-        BFM_BUG("out of memory asking for %zu names", capacity);
+        bfm_out_of_memory("the names of a program", capacity * sizeof *slots);
     return slots;
 }
 
@@ -31,7 +31,7 @@ Interner *interner_new(void)
 {
     Interner *interner = calloc(1, sizeof *interner);
     if (!interner)
-        BFM_BUG("out of memory asking for an interner");
+        bfm_out_of_memory("the names of a program", sizeof *interner);
     *interner = (Interner){.arena = arena_new(), .slots = slots_new(256), .capacity = 256};
     return interner;
 }

@@ -16,7 +16,7 @@ static void reserve(Str *str, size_t extra)
         capacity *= 2;
     str->text = realloc(str->text, capacity);
     if (!str->text)
-        BFM_BUG("out of memory asking for %zu bytes of text", capacity);
+        bfm_out_of_memory("a text", capacity);
     str->capacity = capacity;
 }
 

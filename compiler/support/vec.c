@@ -13,7 +13,7 @@ void *vec_grow(void *items, int *capacity, int needed, size_t size)
         BFM_BUG("a vector of %ld items", wanted);
     void *grown = realloc(items, (size_t)wanted * size);
     if (!grown)
-        BFM_BUG("out of memory asking for %ld items of %zu bytes", wanted, size);
+        bfm_out_of_memory("a list of the compiler", (size_t)wanted * size);
     *capacity = (int)wanted;
     return grown;
 }

@@ -115,6 +115,7 @@ void gemm_tile(const GemmKernels *kernels, const GemmJob *job, GemmRange rows, G
 void gemm_right_pack(const GemmKernels *kernels, const GemmJob *job, GemmRange columns, int64_t k0, int64_t chunk);
 
 /* The OpenBLAS engine: whether it can express a product; runs those that it can. */
+bool gemm_blas_present(void); /* the library can be loaded; else the own engine takes its place */
 bool gemm_blas_can(const BfmGemm *product);
 void gemm_blas_run(BfmPool *pool, const BfmGemm *products, int64_t count);
 

@@ -186,6 +186,8 @@ bool bfm_gemm_run(BfmPool *pool, const BfmGemm *products, int64_t count, BfmGemm
 {
     if (count <= 0)
         return true;
+    if (engine == BFM_GEMM_OPENBLAS && !gemm_blas_present())
+        engine = BFM_GEMM_OWN;
     if (engine != BFM_GEMM_OPENBLAS)
         return own_run(pool, products, count, engine, error);
     bool ok = true;
