@@ -7,6 +7,6 @@
 /* The folder must exist. A descriptor that holds the lock until it is closed or the process ends, however it ends; -1 and an error, which names the process that holds it,
    where the folder is taken. */
 int run_lock(const RunFolder *folder, BfmError *error);
-void run_unlock(int lock); /* -1 is allowed */
+void run_unlock(const RunFolder *folder, int lock); /* -1 is allowed */
 
 #endif

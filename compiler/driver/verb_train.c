@@ -378,7 +378,7 @@ int verb_train(Driver *driver)
     bfm_log_close(train.log);
     bfm_log_close(train.eval_log);
     bfm_log_close(train.metric_log);
-    run_unlock(train.lock);
+    run_unlock(&train.folder, train.lock);
     optimizer_free(train.optimizer);
     schedule_free(train.schedule);
     runner_free(train.runner);

@@ -203,6 +203,7 @@ class Runs(harness.Case):
             process.stderr.close()
         self.assertEqual(codes[0], 0)
         self.assertIn(codes[1], (1, 3))
+        self.assertFalse(os.path.exists(self.path("run", "lock")))
         lines = [json.loads(line)["step"] for line in read(self.path("run", "log.jsonl")).splitlines()]
         self.assertEqual(lines, list(range(1, 201)))
 
