@@ -161,7 +161,7 @@ class Belonging(Case):
         self.ok(*pack, "--replace")
         self.ok(*pack)  # no run has seen the new data
         self.fails(1, "lies in the folder", "data", "pack", os.path.join(data, "tokenizer.json"), "--out", data)
-        self.fails(1, "a file is in the way", "data", "pack", self.path("new.txt"), "--out", self.path("new.txt"))
+        self.fails(1, "would replace", "data", "pack", self.path("new.txt"), "--out", self.path("new.txt"))
         self.fails(1, "new.txt", "data", "pack", self.path("new.txt"), "--out", self.folder)
 
     def test_a_stopped_pack(self):
