@@ -3,6 +3,7 @@
 
 #include "ir/ledger.h"
 #include "lower/verdict.h"
+#include "support/hash.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -10,6 +11,7 @@
 /* A line of the model, or a scope with all that stands in it. */
 typedef struct Row {
     const LineInfo *line;
+    uint64_t key; /* of its path without repetitions */
     Counts counts;
     double activated;
     Work work;
@@ -64,22 +66,38 @@ static Effect line_effect(const Verdict *verdict, const Unit *unit)
     return effect;
 }
 
+/* Equal for paths that differ in repetitions only. */
+static uint64_t key_without_repetition(const char *path)
+{
+    uint64_t key = 0;
+    bool inside = false;
+    for (; *path; path++) {
+        inside = *path == '[' || (inside && *path != ']');
+        if (!inside)
+            key = hash_mix(key, (uint64_t)(unsigned char)*path);
+    }
+    return key;
+}
+
 /* A line is its call; a scope all calls below its path: those of `parallel` and `at` have some of their own. */
 static void make_rows(Report *report, const Lowered *evaluated)
 {
     report->rows = ARENA_ARRAY(report->arena, Row, report->lowered->line_count + 1);
     report->row_count = report->lowered->line_count;
+    const CallCost **calls = ARENA_ARRAY(report->arena, const CallCost *, report->lowered->program->main->op_count + 1); /* by operation */
+    for (int c = 0; c < report->cost->call_count; c++)
+        calls[report->cost->calls[c].op] = &report->cost->calls[c];
     for (int i = 0; i < report->row_count; i++) {
         Row *row = &report->rows[i];
         const LineInfo *line = &report->lowered->lines[i];
-        *row = (Row){.line = line, .repeats = 1};
-        for (int c = 0; c < report->cost->call_count; c++) {
-            const CallCost *call = &report->cost->calls[c];
-            if (line->call < 0 ? path_inside(call->path, line->path) : call->op == line->call)
-                row_add(row, call);
-            if (call->op == line->call)
-                row->cost = call->cost;
+        *row = (Row){.line = line, .key = key_without_repetition(line->path), .repeats = 1};
+        if (line->call >= 0 && calls[line->call]) {
+            row_add(row, calls[line->call]);
+            row->cost = calls[line->call]->cost;
         }
+        for (int c = 0; line->call < 0 && c < report->cost->call_count; c++)
+            if (path_inside(report->cost->calls[c].path, line->path))
+                row_add(row, &report->cost->calls[c]);
         const int other = i < evaluated->line_count ? evaluated->lines[i].call : -1;
         if (line->call >= 0 && other >= 0)
             row->effect = line_effect(&report->verdict, evaluated->program->main->ops[other].callee);
@@ -114,7 +132,8 @@ static bool same_cost(const Row *a, const Row *b)
 static Row *first_of(Report *report, int number)
 {
     for (int i = 0; i < number; i++)
-        if (report->rows[i].repeats > 0 && same_but_repetition(report->rows[i].line->path, report->rows[number].line->path) && same_cost(&report->rows[i], &report->rows[number]))
+        if (report->rows[i].key == report->rows[number].key && report->rows[i].repeats > 0 && same_but_repetition(report->rows[i].line->path, report->rows[number].line->path) &&
+            same_cost(&report->rows[i], &report->rows[number]))
             return &report->rows[i];
     return NULL;
 }

@@ -35,6 +35,7 @@ Unit *unit_new(Program *program, Symbol name)
     unit->program = program;
     unit->name = name;
     GROW(program->arena, program->units, program->unit_count, program->unit_capacity);
+    unit->position = program->unit_count;
     program->units[program->unit_count++] = unit;
     return unit;
 }

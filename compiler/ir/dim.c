@@ -6,12 +6,13 @@
 
 #include <string.h>
 
-enum { BUCKETS = 256 };
+enum { ATOM_BUCKETS = 256, DIM_BUCKETS_FIRST = 256 };
 
 struct DimTable {
     Arena *arena;
-    DimNode *dims[BUCKETS];
-    Atom *atoms[BUCKETS];
+    int count, bucket_count; /* of dims; as many buckets as there were dimensions at most */
+    DimNode **dims;
+    Atom *atoms[ATOM_BUCKETS];
 };
 
 typedef VEC(Monomial) Terms;
@@ -20,7 +21,26 @@ DimTable *dim_table_new(Arena *arena)
 {
     DimTable *table = ARENA_NEW(arena, DimTable);
     table->arena = arena;
+    table->bucket_count = DIM_BUCKETS_FIRST;
+    table->dims = ARENA_ARRAY(arena, DimNode *, table->bucket_count);
     return table;
+}
+
+static DimNode **bucket_of(DimTable *table, uint64_t hash) { return &table->dims[hash % (uint64_t)table->bucket_count]; }
+
+/* Twice the buckets, so that chains stay short; the old ones stay in the arena. */
+static void grow(DimTable *table)
+{
+    DimNode **old = table->dims;
+    const int old_count = table->bucket_count;
+    table->bucket_count *= 2;
+    table->dims = ARENA_ARRAY(table->arena, DimNode *, table->bucket_count);
+    for (int i = 0; i < old_count; i++)
+        for (DimNode *node = old[i], *next; node; node = next) {
+            next = node->next;
+            node->next = *bucket_of(table, node->hash);
+            *bucket_of(table, node->hash) = node;
+        }
 }
 
 /* ---- order ---- */
@@ -111,10 +131,12 @@ static Dim dim_cons(DimTable *table, const Monomial *terms, int count)
             count = 1;
         }
     const uint64_t hash = terms_hash(terms, count);
-    DimNode **bucket = &table->dims[hash % BUCKETS];
-    for (DimNode *node = *bucket; node; node = node->next)
+    for (DimNode *node = *bucket_of(table, hash); node; node = node->next)
         if (node->hash == hash && node->count == count && terms_equal(node->terms, terms, count))
             return node;
+    if (table->count++ >= table->bucket_count)
+        grow(table);
+    DimNode **bucket = bucket_of(table, hash);
     DimNode *node = ARENA_NEW(table->arena, DimNode);
     *node = (DimNode){.table = table, .count = count, .hash = hash, .integer = true, .next = *bucket};
     node->terms = arena_memdup(table->arena, terms, (size_t)count * sizeof *terms);
@@ -133,7 +155,7 @@ static const Atom *atom_cons(DimTable *table, AtomKind kind, int symbol, Dim a, 
 {
     uint64_t hash = hash_mix((uint64_t)kind, (uint64_t)symbol);
     hash = hash_mix(hash_mix(hash, a ? a->hash : 0), b ? b->hash : 0);
-    Atom **bucket = &table->atoms[hash % BUCKETS];
+    Atom **bucket = &table->atoms[hash % ATOM_BUCKETS];
     for (Atom *atom = *bucket; atom; atom = atom->next)
         if (atom->kind == kind && atom->symbol == symbol && atom->a == a && atom->b == b)
             return atom;

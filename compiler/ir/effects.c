@@ -79,6 +79,8 @@ static UnitEffects unit_effects(Arena *arena, const ProgramEffects *done, const 
 
 const UnitEffects *effects_of(const ProgramEffects *effects, const Unit *unit)
 {
+    if (unit->position < effects->count && effects->units[unit->position].unit == unit)
+        return &effects->units[unit->position];
     for (int i = 0; i < effects->count; i++)
         if (effects->units[i].unit == unit)
             return &effects->units[i];

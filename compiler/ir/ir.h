@@ -178,6 +178,7 @@ typedef struct Program Program;
 struct Unit {
     Program *program;
     Symbol name;
+    int position; /* where it stood among the units of its program when that was last put in order: a hint for look-ups */
     int tensor_count;
     Tensor *tensors;
     int op_count;

@@ -38,6 +38,8 @@ static double tensor_size(const UnitCounter *uc, int tensor)
 
 static const UnitCost *cost_of(const Counter *all, const Unit *unit)
 {
+    if (unit->position < all->unit_count && all->units[unit->position].unit == unit)
+        return &all->units[unit->position];
     for (int i = 0; i < all->unit_count; i++)
         if (all->units[i].unit == unit)
             return &all->units[i];
@@ -209,8 +211,21 @@ static double tokens_of(const UnitCounter *uc, const Op *op)
     return rows ? (double)env->value[DIM_B] * (double)env->value[DIM_L] : positions ? (double)env->value[DIM_L] : 1;
 }
 
+/* Formals are made in order, so that their tensors ascend; a unit whose formals were put in another order is searched from end to end. */
 static int formal_of(const Unit *unit, int tensor)
 {
+    if (unit->tensors[tensor].role == TENSOR_LOCAL)
+        return -1;
+    int low = 0, high = unit->formal_count;
+    while (low < high) {
+        const int middle = low + (high - low) / 2;
+        if (unit->formals[middle] < tensor)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    if (low < unit->formal_count && unit->formals[low] == tensor)
+        return low;
     for (int f = 0; f < unit->formal_count; f++)
         if (unit->formals[f] == tensor)
             return f;

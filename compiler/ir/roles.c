@@ -87,9 +87,12 @@ static void note_op(Roles *roles, const Op *op)
 
 static void note_call(Roles *roles, const Op *op)
 {
-    for (int u = 0; u < roles->program->unit_count; u++)
-        for (int a = 0; roles->program->units[u] == op->callee && roles->known[u] && a < op->arg_count; a++)
-            roles->uses[op->args[a]] |= roles->known[u][a];
+    int u = op->callee->position;
+    if (u >= roles->program->unit_count || roles->program->units[u] != op->callee)
+        for (u = 0; u < roles->program->unit_count && roles->program->units[u] != op->callee;)
+            u++;
+    for (int a = 0; u < roles->program->unit_count && roles->known[u] && a < op->arg_count; a++)
+        roles->uses[op->args[a]] |= roles->known[u][a];
 }
 
 /* Uses of a unit's formals, readers before what they read. */

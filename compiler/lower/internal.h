@@ -8,6 +8,7 @@
 #include "lower/lower.h"
 #include "sema/module.h"
 #include "support/limits.h"
+#include "support/pointer_map.h"
 #include "support/vec.h"
 
 /* An axis of the language: its parts (several for a compound axis) and, for an index range that does not begin at 0, its first value. */
@@ -110,7 +111,7 @@ typedef struct FormalInfo {
 
 /* A wired sub-layer, compiled once for equal definitions, attributes and dimensions. */
 typedef struct Instance {
-    const char *key;
+    Symbol key;
     Unit *unit;
     VEC(FormalInfo) formals; /* parallel to unit->formals */
     LTensor result;          /* as the caller sees its RESULT (id: tensor of the unit) */
@@ -152,6 +153,7 @@ typedef struct Lower {
     Scope *model_scope;
     Scope *scopes;
     VEC(Instance *) instances;
+    PointerMap instance_numbers;   /* by key */
     VEC(Requirement) requirements; /* met so far; `line` is set where an instance is made for one */
     Dim context;                   /* the model's, NULL if it has none */
     int depth;
@@ -221,11 +223,10 @@ Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span);
 const char *line_default(int type);
 /* ---- lines (line_instance.c, line_info.c) ---- */
 /* What makes an instance the one it is: definition, constants in scope, shape of the stream, norm and wiring (NULL: none). */
-const char *instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring);
-Instance *instance_find(Lower *lw, const char *key);
+Symbol instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring);
+Instance *instance_find(Lower *lw, Symbol key);
 /* The wired sub-layer as a unit of its own; instance->ok says whether it came about. */
-Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring,
-                        Span span);
+Instance *instance_make(Lower *lw, Symbol key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring, Span span);
 LTensor *stream_formal(Lower *lw, UnitCtx *uc, const LTensor *x);
 /* A function of tensors as a value: what `f` and `norm` of a wiring stand for. */
 DefValue *apply_value(Lower *lw, LTensor *(*function)(void *, LTensor *, Symbol, Span), void *context);

@@ -3,7 +3,7 @@
 
 #include <string.h>
 
-const char *instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring)
+Symbol instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring)
 {
     Str key = {0};
     str_printf(&key, "%s %s@%d:%u", what, definition->name, definition->span.file, definition->span.begin);
@@ -13,24 +13,23 @@ const char *instance_key(Lower *lw, const char *what, const Node *definition, Sc
     for (int i = 0; x && i < x->rank; i++)
         str_printf(&key, " %s", axis_text(lw, &x->axes[i]));
     str_printf(&key, " norm=%s wiring=%s", norm ? val_text(lw, norm) : "-", wiring ? val_text(lw, wiring) : "-");
-    const char *copy = arena_strdup(lw->arena, str_text(&key));
+    const Symbol name = intern_n(lw->interner, str_text(&key), key.length);
     str_free(&key);
-    return copy;
+    return name;
 }
 
-Instance *instance_find(Lower *lw, const char *key)
+Instance *instance_find(Lower *lw, Symbol key)
 {
-    for (int i = 0; i < lw->instances.count; i++)
-        if (strcmp(lw->instances.items[i]->key, key) == 0)
-            return lw->instances.items[i];
-    return NULL;
+    const int number = pointer_map_find(&lw->instance_numbers, key);
+    return number < 0 ? NULL : lw->instances.items[number];
 }
 
-static Instance *instance_new(Lower *lw, const char *key, Symbol name)
+static Instance *instance_new(Lower *lw, Symbol key, Symbol name)
 {
     Instance *instance = ARENA_NEW(lw->arena, Instance);
     instance->key = key;
     instance->unit = unit_new(lw->program, symbol_printf(lw, "%s.%d", name, lw->instances.count));
+    pointer_map_set(&lw->instance_numbers, key, lw->instances.count);
     vec_push(&lw->instances, instance);
     return instance;
 }
@@ -121,8 +120,7 @@ Scope *wiring_scope(Lower *lw, const Node *wiring, LTensor *x, DefValue *f, DefV
 }
 
 /* The wired sub-layer as a unit of its own. */
-Instance *instance_make(Lower *lw, const char *key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring,
-                        Span span)
+Instance *instance_make(Lower *lw, Symbol key, const DefValue *def, const Node *call, Scope *caller, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring, Span span)
 {
     Instance *instance = instance_new(lw, key, def->node->name);
     UnitCtx uc = {.unit = instance->unit, .instance = instance, .pack = -1};

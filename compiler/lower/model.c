@@ -3,6 +3,7 @@
 #include "lower/internal.h"
 
 #include "support/bug.h"
+#include "support/pointer_map.h"
 
 #include <string.h>
 
@@ -41,6 +42,7 @@ typedef struct Model {
     Body body; /* for wirings at the level of the model */
     Lowered *result;
     VEC(Binding) bindings;
+    PointerMap formals; /* of the main unit, by path: positions in bindings */
     VEC(LineInfo) lines;
     VEC(SharedParam) shared;
     int line_budget;
@@ -77,13 +79,14 @@ static Symbol line_path(Place *place, Symbol label, Symbol definition, Span span
 static int main_formal(Model *model, Symbol path, const FormalInfo *info, const Tensor *like)
 {
     Lower *lw = model->lw;
-    for (int i = 0; i < model->bindings.count; i++)
-        if (model->bindings.items[i].path == path)
-            return model->uc.unit->formals[i];
+    const int known = pointer_map_find(&model->formals, path);
+    if (known >= 0)
+        return model->uc.unit->formals[known];
     Binding binding = {.path = path, .role = like->role, .init = info->init, .plain_rank = info->plain_rank};
     memcpy(binding.plain_extent, info->plain_extent, sizeof binding.plain_extent);
     const int id = unit_formal(model->uc.unit, path, like->type, like->role, like->rank, like->extent, like->bound);
     model->uc.unit->tensors[id].span = info->span;
+    pointer_map_set(&model->formals, path, model->bindings.count);
     vec_push(&model->bindings, binding);
     (void)lw;
     return id;
@@ -283,7 +286,7 @@ static bool layer_line(Place *place, const Node *line, const Node *definition)
     if (!line_wiring(place, definition, line->kids[LINE_NORM], line->kids[LINE_WIRING], &norm, &wiring) ||
         !instance_scope(lw, def, arguments, place->scope, &place->stream, takes_stream ? 1 : 0, call->span, &scope))
         return false;
-    const char *key = instance_key(lw, "line", definition, scope, takes_stream ? place->stream : NULL, &norm, &wiring);
+    const Symbol key = instance_key(lw, "line", definition, scope, takes_stream ? place->stream : NULL, &norm, &wiring);
     Instance *instance = instance_find(lw, key);
     if (!instance)
         instance = instance_make(lw, key, def, arguments, place->scope, scope, takes_stream ? place->stream : NULL, &norm, &wiring, call->span);
@@ -502,7 +505,7 @@ static Instance *plain_instance(Place *place, const DefValue *def, const Node *c
     const Val none = {.kind = VAL_NONE, .expr = -1}, wiring = named_value(lw, AST_TYPE_WIRING, NULL, "none", place->scope);
     if (wiring.kind == VAL_POISON || !instance_scope(lw, def, call, caller, &x, 1, span, &scope))
         return NULL;
-    const char *key = instance_key(lw, "plain", def->node, scope, x, &none, &wiring);
+    const Symbol key = instance_key(lw, "plain", def->node, scope, x, &none, &wiring);
     Instance *instance = instance_find(lw, key);
     return instance ? instance : instance_make(lw, key, def, call, caller, scope, x, &none, &wiring, span);
 }
@@ -642,6 +645,7 @@ static void lower_end(Lower *lw)
     for (int i = 0; i < lw->instances.count; i++)
         vec_free(&lw->instances.items[i]->formals);
     vec_free(&lw->instances);
+    pointer_map_free(&lw->instance_numbers);
     vec_free(&lw->requirements);
 }
 
@@ -746,6 +750,8 @@ static void model_end(Model *model)
         if (units[i] != model->uc.unit)
             units[k++] = units[i];
     units[lw->program->unit_count - 1] = model->uc.unit;
+    for (int i = 0; i < lw->program->unit_count; i++)
+        units[i]->position = i;
     lw->program->main = model->uc.unit;
     lw->program->bindings = arena_memdup(lw->arena, model->bindings.items, (size_t)model->bindings.count * sizeof(Binding));
     result->line_count = model->lines.count;
@@ -753,6 +759,7 @@ static void model_end(Model *model)
     result->requirement_count = lw->requirements.count;
     result->requirements = arena_memdup(lw->arena, lw->requirements.items, (size_t)lw->requirements.count * sizeof(Requirement));
     vec_free(&model->bindings);
+    pointer_map_free(&model->formals);
     vec_free(&model->lines);
     vec_free(&model->shared);
     vec_free(&model->main.formals);
