@@ -25,6 +25,7 @@ typedef struct Writer {
     VEC(BfmPlanKernel) kernels;
     VEC(BfmPlanPort) formals;
     VEC(BfmPlanPort) outputs;
+    VEC(BfmPlanNeed) needs;
     VEC(int32_t) ints;
     VEC(uint64_t) streams;
     Str text;
@@ -551,6 +552,24 @@ static void write_outputs(Writer *writer)
     }
 }
 
+static uint32_t symbols_of(Dim dim)
+{
+    uint32_t symbols = 0;
+    for (int i = 0; i < DIM_SYMBOLS; i++)
+        symbols |= dim_uses(dim, i) ? (uint32_t)1 << i : 0;
+    return symbols;
+}
+
+static void write_needs(Writer *writer)
+{
+    const Program *program = writer->unit->program;
+    for (int i = 0; i < program->need_count; i++) {
+        const SizeNeed *need = &program->needs[i];
+        const BfmPlanNeed plan = {.value = slot_of(writer, need->value), .symbols = symbols_of(need->value), .text = text_of(writer, need->text)};
+        vec_push(&writer->needs, plan);
+    }
+}
+
 typedef struct Life {
     Writer *writer;
     int step;
@@ -621,6 +640,7 @@ static const BfmPlan *plan_assemble(Writer *writer, size_t *size)
     plan.outputs = SECTION(&bytes, writer->outputs);
     plan.ints = SECTION(&bytes, writer->ints);
     plan.streams = SECTION(&bytes, writer->streams);
+    plan.needs = SECTION(&bytes, writer->needs);
     plan.text = section_add(&bytes, writer->text.text, (int)writer->text.length, 1);
     plan.bytes = bytes.length;
     plan.hash = hash_bytes(bytes.text + sizeof plan, bytes.length - sizeof plan, writer->hash);
@@ -635,7 +655,7 @@ static const BfmPlan *plan_assemble(Writer *writer, size_t *size)
 static void writer_free(Writer *writer)
 {
     vec_free(&writer->functions), vec_free(&writer->dims), vec_free(&writer->buffers), vec_free(&writer->codes), vec_free(&writer->kernels);
-    vec_free(&writer->formals), vec_free(&writer->outputs), vec_free(&writer->ints), vec_free(&writer->streams);
+    vec_free(&writer->formals), vec_free(&writer->outputs), vec_free(&writer->needs), vec_free(&writer->ints), vec_free(&writer->streams);
     str_free(&writer->text);
 }
 
@@ -650,6 +670,7 @@ const BfmPlan *plan_write(Arena *arena, const Schedule *schedule, Codegen *codeg
         write_step(&writer, &schedule->steps[s]);
     write_outputs(&writer);
     write_lives(&writer);
+    write_needs(&writer);
     const BfmPlan *plan = plan_assemble(&writer, size);
     writer_free(&writer);
     return plan;

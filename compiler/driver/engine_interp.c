@@ -2,6 +2,7 @@
 #include "driver/engine.h"
 
 #include "ir/interp.h"
+#include "ir/needs.h"
 #include "opt/flatten.h"
 #include "opt/opt.h"
 
@@ -48,7 +49,13 @@ static void release_interp(void *state)
 static bool bind_interp(void *state, const DimEnv *env, BfmError *error)
 {
     InterpCode *code = state;
-    (void)error;
+    const SizeNeed *need = needs_unmet(code->unit->program, env);
+    if (need) {
+        Arena *arena = arena_new();
+        bfm_error_set(error, BFM_ERROR_INPUT, "%s", need_message(arena, need, env));
+        arena_free(arena);
+        return false;
+    }
     code->env = *env;
     return true;
 }

@@ -29,6 +29,12 @@ Program *program_new(Arena *arena, Interner *interner)
     return program;
 }
 
+void program_need(Program *program, SizeNeed need)
+{
+    GROW(program->arena, program->needs, program->need_count, program->need_capacity);
+    program->needs[program->need_count++] = need;
+}
+
 Unit *unit_new(Program *program, Symbol name)
 {
     Unit *unit = ARENA_NEW(program->arena, Unit);

@@ -403,6 +403,8 @@ Dim dim_substitute(DimTable *table, Dim a, int symbol, Dim by) { return substitu
 
 Dim dim_replace_atom(DimTable *table, Dim a, const Atom *atom, Dim by) { return substitute(table, a, &(Substitution){.symbol = -1, .atom = atom, .by = by}); }
 
+Dim dim_term(Dim a, int number) { return dim_cons(a->table, &a->terms[number], 1); }
+
 const Atom *dim_first_atom(Dim a)
 {
     for (int i = 0; i < a->count; i++)
@@ -439,6 +441,38 @@ bool dim_is(Dim a, int64_t value)
 {
     int64_t found;
     return dim_is_int(a, &found) && found == value;
+}
+
+static int64_t common_multiple(int64_t a, int64_t b)
+{
+    int64_t x = a, y = b, product;
+    while (y) {
+        const int64_t rest = x % y;
+        x = y;
+        y = rest;
+    }
+    return x > 0 && !__builtin_mul_overflow(a / x, b, &product) && product <= INT32_MAX ? product : 0;
+}
+
+static int64_t monomial_denominator(const Monomial *a)
+{
+    int64_t q = a->coef.den;
+    for (int i = 0; i < a->count; i++) {
+        const Atom *atom = a->powers[i].atom;
+        const int64_t of_atom = atom->integer ? 1 : common_multiple(dim_denominator(atom->a), dim_denominator(atom->b));
+        for (int k = 0; k < a->powers[i].power && of_atom != 1; k++)
+            if (of_atom == 0 || __builtin_mul_overflow(q, of_atom, &q) || q > INT32_MAX)
+                return 0;
+    }
+    return q;
+}
+
+int64_t dim_denominator(Dim a)
+{
+    int64_t q = 1;
+    for (int i = 0; i < a->count && q; i++)
+        q = common_multiple(q, monomial_denominator(&a->terms[i]));
+    return q;
 }
 
 bool dim_uses(Dim a, int symbol) { return a->uses >> symbol & 1; }

@@ -41,6 +41,7 @@ Dim dim_substitute(DimTable *table, Dim a, int symbol, Dim by);
 bool dim_is_rational(Dim a, Rational *value);
 bool dim_is_int(Dim a, int64_t *value);
 bool dim_is(Dim a, int64_t value);
+int64_t dim_denominator(Dim a);   /* the least q found for which q*a is a whole number whatever the symbols are; 0: too large */
 bool dim_uses(Dim a, int symbol); /* the symbol occurs in a */
 bool dim_is_static(Dim a);        /* no symbol occurs */
 /* Proved from b, l, n, s >= 1, 0 <= p <= l - 1 and p + n <= l; false means not proved. */

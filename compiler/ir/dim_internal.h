@@ -47,7 +47,8 @@ struct DimNode {
 };
 
 bool dim_overflowed(Dim a);
-int dim_compare(Dim a, Dim b); /* a total order by structure */
+int dim_compare(Dim a, Dim b);   /* a total order by structure */
+Dim dim_term(Dim a, int number); /* one of the monomials of a */
 /* The first atom of a that is no symbol, NULL if there is none. */
 const Atom *dim_first_atom(Dim a);
 Dim dim_replace_atom(DimTable *table, Dim a, const Atom *atom, Dim by);

@@ -1,4 +1,5 @@
 #include "ir/interp_internal.h"
+#include "ir/needs.h"
 
 #include "support/bug.h"
 #include "support/checked.h"
@@ -361,6 +362,9 @@ const char *interp_run(Arena *arena, const Unit *unit, const InterpContext *cont
     for (int i = 0; i < DIM_SYMBOLS; i++)
         if (unit->program->most[i] && context->env.value[i] > unit->program->most[i])
             return arena_printf(arena, "a size of %lld, where the program was made for %lld at most", (long long)context->env.value[i], (long long)unit->program->most[i]);
+    const SizeNeed *need = unit->formal_count > 0 ? needs_unmet(unit->program, &context->env) : NULL; /* an initial value depends on no size */
+    if (need)
+        return need_message(arena, need, &context->env);
     Value *tensors = all ? all : ARENA_ARRAY(arena, Value, unit->tensor_count + 1);
     if (all && unit->tensor_count)
         memset(all, 0, (size_t)unit->tensor_count * sizeof *all);

@@ -217,6 +217,13 @@ typedef struct Binding {
     int64_t plain_extent[8]; /* PARAM, STATE: the shape shown and stored, compound axes flattened */
 } Binding;
 
+/* What the run-time sizes must satisfy (ir/needs.h). */
+typedef struct SizeNeed {
+    Dim value;        /* >= 0 */
+    Dim whole;        /* value is floor(whole) - ceil(whole): this must be a whole number; NULL otherwise */
+    const char *text; /* where, and what must hold: "m.bfm:4: the length must be a multiple of 4" */
+} SizeNeed;
+
 struct Program {
     Arena *arena;
     Interner *interner;
@@ -225,7 +232,9 @@ struct Program {
     Unit **units; /* callees before callers */
     Unit *main;
     int64_t most[DIM_SYMBOLS]; /* what the program takes for granted of a run-time symbol: the largest value it may have; 0: any */
-    Binding *bindings;         /* parallel to main->formals, filled by lowering */
+    int need_count, need_capacity;
+    SizeNeed *needs;
+    Binding *bindings; /* parallel to main->formals, filled by lowering */
 };
 
 /* ---- building ------------------------------------------------------------------------------------------------------------- */
@@ -235,6 +244,7 @@ Unit *unit_new(Program *program, Symbol name);
 int unit_tensor(Unit *unit, Symbol name, ElemType type, TensorRole role, int rank, const Dim *extent, Dim bound); /* copies extent; returns the id */
 int unit_formal(Unit *unit, Symbol name, ElemType type, TensorRole role, int rank, const Dim *extent, Dim bound); /* also appended to formals */
 int unit_output(Unit *unit, Symbol name, OutputKind kind, int tensor);                                            /* returns its position */
+void program_need(Program *program, SizeNeed need);                                                               /* appends to needs */
 int unit_group(Unit *unit, Group group);                                                                          /* returns its number, from 1 */
 
 /* An operation under construction: indices, conditions and expressions are added, then op_finish appends it to the unit. */

@@ -449,6 +449,13 @@ void program_print(const Program *program, Str *out)
             dim_print(dim_symbol(program->dims, i), out);
             str_printf(out, " %" PRId64 "\n", program->most[i]);
         }
+    for (int i = 0; i < program->need_count; i++) {
+        str_append(out, program->needs[i].whole ? "whole " : "least ");
+        dim_print(program->needs[i].whole ? program->needs[i].whole : program->needs[i].value, out);
+        str_push(out, ' ');
+        print_name(program->needs[i].text, out);
+        str_push(out, '\n');
+    }
     for (int i = 0; i < bindings; i++)
         print_binding(&program->bindings[i], positions[i], out);
     free(positions);

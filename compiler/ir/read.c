@@ -650,6 +650,16 @@ static void read_most(Reader *reader)
     fail(reader, "expected a run-time symbol");
 }
 
+static void read_need(Reader *reader, bool whole)
+{
+    const Dim dim = read_dim(reader);
+    DimTable *dims = reader->program->dims;
+    SizeNeed need = {.value = whole ? dim_sub(dims, dim_floor(dims, dim), dim_ceil(dims, dim)) : dim, .whole = whole ? dim : NULL};
+    need.text = reader->message ? "" : read_name(reader);
+    if (!reader->message)
+        program_need(reader->program, need);
+}
+
 Program *program_read(Arena *arena, Interner *interner, const char *text, const char **message)
 {
     Reader reader = {.program = program_new(arena, interner), .text = text, .at = text};
@@ -663,6 +673,8 @@ Program *program_read(Arena *arena, Interner *interner, const char *text, const 
     }
     while (take(&reader, "most"))
         read_most(&reader);
+    for (bool whole = false; !reader.message && ((whole = take(&reader, "whole")) || take(&reader, "least"));)
+        read_need(&reader, whole);
     int bindings = 0;
     while (!reader.message && program->main && take(&reader, "binding")) {
         if (!program->bindings)

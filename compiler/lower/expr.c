@@ -14,14 +14,26 @@ static bool affine_int_number(const Val *value)
     return value->kind == VAL_NUMBER && value->dim && (!dim_is_rational(value->dim, &exact) || rational_is_int(exact));
 }
 
+/* A size as a number. Dimensions are whole in the IR, so a fraction is a whole number over another. */
+static int dim_expr(Lower *lw, OpCtx *ctx, Dim dim, Span span)
+{
+    const int64_t denominator = dim_denominator(dim);
+    if (denominator == 0) {
+        diag_add(lw->diags, DIAG_E0411, span, "the fraction `%s` of sizes is too fine to compute with", dim_text(lw, dim));
+        return -1;
+    }
+    const int whole = expr_dim(&ctx->ob, dim_mul(lw->dims, dim, dim_int(lw->dims, denominator)));
+    return denominator == 1 ? whole : expr_op(&ctx->ob, EXPR_DIV, whole, expr_const(&ctx->ob, (double)denominator), -1);
+}
+
 int val_expr(Lower *lw, OpCtx *ctx, const Val *value, Span span)
 {
     double number;
     switch (value->kind) {
     case VAL_POISON: return -1;
     case VAL_BOOL: return expr_const(&ctx->ob, value->truth ? 1 : 0);
-    case VAL_NUMBER: return val_double(value, &number) ? expr_const(&ctx->ob, number) : expr_dim(&ctx->ob, value->dim);
-    case VAL_AXIS: return expr_dim(&ctx->ob, axis_size(lw, &value->axis));
+    case VAL_NUMBER: return val_double(value, &number) ? expr_const(&ctx->ob, number) : dim_expr(lw, ctx, value->dim, span);
+    case VAL_AXIS: return dim_expr(lw, ctx, axis_size(lw, &value->axis), span);
     case VAL_EXPR: return value->expr;
     case VAL_INDEX: {
         int sum = -1;
@@ -476,12 +488,33 @@ Val eval(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
 
 static Affine affine_of(Lower *lw, const Val *value) { return value->kind == VAL_INDEX ? value->affine : affine_const(lw->program, value->dim); }
 
+/* What makes both sides whole for any sizes; 0: none is small enough. */
+static int64_t common_denominator(Affine a, Affine b)
+{
+    int64_t scale = 1;
+    for (int side = 0; side < 2 && scale; side++) {
+        const Affine affine = side ? b : a;
+        for (int i = -1; i < affine.count && scale; i++) {
+            const int64_t q = dim_denominator(i < 0 ? affine.base : affine.terms[i].coef);
+            scale = q && scale % q ? scale * q : q ? scale : 0;
+            scale = scale > INT32_MAX ? 0 : scale;
+        }
+    }
+    return scale;
+}
+
 /* a <= b, a < b, a == b between indices and constants are conditions of the iteration domain. */
 static bool affine_condition(Lower *lw, OpCtx *ctx, int op, const Val *a, const Val *b)
 {
     if (!((a->kind == VAL_INDEX || affine_int_number(a)) && (b->kind == VAL_INDEX || affine_int_number(b))) || op == AST_NE)
         return false;
-    const Affine left = affine_of(lw, a), right = affine_of(lw, b), minus_one = affine_const(lw->program, dim_int(lw->dims, -1));
+    Affine left = affine_of(lw, a), right = affine_of(lw, b);
+    const int64_t scale = common_denominator(left, right);
+    if (scale == 0)
+        return false;
+    left = affine_scale(lw->program, left, dim_int(lw->dims, scale)); /* conditions are on whole numbers: p < l / 2 is 2 p <= l - 1 */
+    right = affine_scale(lw->program, right, dim_int(lw->dims, scale));
+    const Affine minus_one = affine_const(lw->program, dim_int(lw->dims, -1));
     const Affine up = affine_sub(lw->program, right, left), down = affine_sub(lw->program, left, right);
     if (op == AST_LE || op == AST_EQ)
         op_cond(&ctx->ob, up);

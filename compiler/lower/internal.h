@@ -205,6 +205,7 @@ const char *axis_text(Lower *lw, const Axis *axis);
 const char *dim_text(Lower *lw, Dim dim);
 /* A bound or count that is known must be whole, and at least `least`: E0410 at `span` names `what` otherwise. What only the sizes of a run decide passes. */
 bool require_whole(Lower *lw, Dim dim, int64_t least, Span span, const char *what);
+const char *place_text(void *lower, Span span); /* "m.bfm:4" */
 Symbol symbol_printf(Lower *lw, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- attributes (attributes.c) ---- */

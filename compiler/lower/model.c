@@ -2,6 +2,7 @@
 #include "ir/roles.h"
 #include "lower/internal.h"
 
+#include "ir/needs.h"
 #include "support/bug.h"
 #include "support/pointer_map.h"
 
@@ -753,6 +754,7 @@ static void model_end(Model *model)
     for (int i = 0; i < lw->program->unit_count; i++)
         units[i]->position = i;
     lw->program->main = model->uc.unit;
+    needs_collect(lw->program, place_text, lw);
     lw->program->bindings = arena_memdup(lw->arena, model->bindings.items, (size_t)model->bindings.count * sizeof(Binding));
     result->line_count = model->lines.count;
     result->lines = arena_memdup(lw->arena, model->lines.items, (size_t)model->lines.count * sizeof(LineInfo));

@@ -1,6 +1,8 @@
 /* Optimisers and schedules of a recipe as units. */
 #include "lower/internal.h"
 
+#include "ir/needs.h"
+
 #include "support/bug.h"
 
 #include <string.h>
@@ -326,6 +328,7 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
         collect_states(&lw, instance, form);
         unread_warn(&lw, definition, scope);
         lw.program->main = uc.unit;
+        needs_collect(lw.program, place_text, &lw);
         form->unit = uc.unit;
         program_expect(lw.program, "lowering");
     }

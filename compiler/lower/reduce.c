@@ -1,6 +1,8 @@
 /* Reductions and maps over indices inside expressions: each becomes an operation of its own, over the indices around that it uses. */
 #include "lower/internal.h"
 
+#include "ir/needs.h"
+
 #include "support/bug.h"
 
 #include <string.h>
@@ -128,6 +130,7 @@ static int mean_divisor(Lower *lw, OpCtx *ctx, OpCtx *child, int carried, int fi
         for (int i = first_reduced; i < op->index_count; i++)
             if (i != child->pack_index)
                 size = dim_mul(lw->dims, size, op->indices[i].extent);
+        needs_add(lw->program, dim_sub(lw->dims, size, dim_int(lw->dims, 1)), place_text(lw, span)); /* the mean of nothing is no number */
         const Val value = val_dim(size, span);
         return val_expr(lw, ctx, &value, span);
     }

@@ -177,6 +177,19 @@ const char *axis_text(Lower *lw, const Axis *axis)
     return copy;
 }
 
+const char *place_text(void *lower, Span span)
+{
+    const Lower *lw = lower;
+    if (span.file < 0)
+        return NULL;
+    int line, column;
+    const Source *source = diag_source(lw->diags, span.file);
+    if (!source) /* a text that was looked at with diagnostics of its own */
+        return NULL;
+    diag_position(source, span.begin, &line, &column);
+    return arena_printf(lw->arena, "%s:%d", source->path, line);
+}
+
 Symbol symbol_printf(Lower *lw, const char *format, ...)
 {
     char text[256], *whole = text;

@@ -1,4 +1,7 @@
+/* Sizes of a plan: dimensions worked out from the symbols, and what they must satisfy. */
 #include "templates/dims.h"
+
+#include <stdio.h>
 
 __extension__ typedef __int128 Wide; /* products of two 64-bit numbers */
 
@@ -71,4 +74,32 @@ void bfm_dims_eval(const BfmPlan *plan, const int64_t *symbols, int64_t *values)
     const BfmPlanDim *dims = bfm_plan_dims(plan);
     for (uint64_t i = 0; i < plan->dims.count; i++)
         values[i] = dim_eval(bfm_plan_dim_code(plan) + dims[i].code, dims[i].count, symbols);
+}
+
+/* The values of the sizes that a need depends on. */
+static void sizes_text(uint32_t used, const int64_t *symbols, char *text, size_t size)
+{
+    static const char *const NAMES[BFM_PLAN_SYMBOLS] = {"the batch", "the length", "the position", "the number of positions"};
+    size_t at = 0;
+    const bool one = (used & (used - 1)) == 0;
+    for (int i = 0; i < BFM_PLAN_SYMBOLS && at < size; i++) {
+        if (!(used >> i & 1))
+            continue;
+        const char *name = one ? "it" : NAMES[i] ? NAMES[i] : "a size";
+        const int length = snprintf(text + at, size - at, "%s%s is %lld", at ? ", " : "", name, (long long)symbols[i]);
+        at += length > 0 ? (size_t)length : 0;
+    }
+}
+
+bool bfm_needs_check(const BfmPlan *plan, const int64_t *symbols, const int64_t *dims, BfmError *error)
+{
+    for (uint64_t i = 0; i < plan->needs.count; i++) {
+        const BfmPlanNeed *need = &bfm_plan_needs(plan)[i];
+        char sizes[240] = "";
+        if (dims[need->value] >= 0)
+            continue;
+        sizes_text(need->symbols, symbols, sizes, sizeof sizes);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s; %s", bfm_plan_text(plan, need->text), sizes);
+    }
+    return true;
 }

@@ -189,7 +189,7 @@ bool bfm_instance_bind(BfmInstance *instance, const int64_t *symbols, BfmError *
         return false;
     memcpy(instance->symbols, symbols, sizeof instance->symbols);
     bfm_dims_eval(instance->plan, symbols, instance->dims);
-    if (!counts_check(instance, error) || (!(laid && arena_fits(instance)) && !arena_bind(instance, error)))
+    if (!bfm_needs_check(instance->plan, symbols, instance->dims, error) || !counts_check(instance, error) || (!(laid && arena_fits(instance)) && !arena_bind(instance, error)))
         return false;
     instance->bound = instance->pointers_changed = true;
     return true;

@@ -18,8 +18,9 @@ static bool sections_check(const BfmPlan *plan)
            section_inside(plan->functions, sizeof(uint32_t), total) && section_inside(plan->buffers, sizeof(BfmPlanBuffer), total) &&
            section_inside(plan->codes, sizeof(BfmPlanCode), total) && section_inside(plan->kernels, sizeof(BfmPlanKernel), total) &&
            section_inside(plan->formals, sizeof(BfmPlanPort), total) && section_inside(plan->outputs, sizeof(BfmPlanPort), total) &&
-           section_inside(plan->ints, sizeof(int32_t), total) && section_inside(plan->streams, sizeof(uint64_t), total) && section_inside(plan->text, 1, total) &&
-           plan->text.count > 0 && bfm_plan_text(plan, (uint32_t)plan->text.count - 1)[0] == '\0';
+           section_inside(plan->ints, sizeof(int32_t), total) && section_inside(plan->streams, sizeof(uint64_t), total) &&
+           section_inside(plan->needs, sizeof(BfmPlanNeed), total) && section_inside(plan->text, 1, total) && plan->text.count > 0 &&
+           bfm_plan_text(plan, (uint32_t)plan->text.count - 1)[0] == '\0';
 }
 
 static bool buffers_check(const BfmPlan *plan)
@@ -109,6 +110,16 @@ static bool kernels_check(const BfmPlan *plan)
     return true;
 }
 
+static bool needs_check(const BfmPlan *plan)
+{
+    for (uint64_t i = 0; i < plan->needs.count; i++) {
+        const BfmPlanNeed *need = &bfm_plan_needs(plan)[i];
+        if (need->value < 0 || (uint64_t)need->value >= plan->dims.count || need->text >= plan->text.count)
+            return false;
+    }
+    return true;
+}
+
 static bool ports_check(const BfmPlan *plan, const BfmPlanPort *ports, uint64_t count)
 {
     for (uint64_t i = 0; i < count; i++) {
@@ -126,7 +137,7 @@ bool bfm_plan_check(const void *bytes, size_t size, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_INPUT, "no compiled program: the header is missing");
     if (plan->version != BFM_PLAN_VERSION || plan->header_bytes != sizeof *plan)
         return bfm_error_set(error, BFM_ERROR_INPUT, "a compiled program of version %u, expected %d: build it again", plan->version, BFM_PLAN_VERSION);
-    if (plan->bytes != size || !sections_check(plan) || !buffers_check(plan) || !codes_check(plan) || !kernels_check(plan) ||
+    if (plan->bytes != size || !sections_check(plan) || !buffers_check(plan) || !codes_check(plan) || !kernels_check(plan) || !needs_check(plan) ||
         !ports_check(plan, bfm_plan_formals(plan), plan->formals.count) || !ports_check(plan, bfm_plan_outputs(plan), plan->outputs.count))
         return bfm_error_set(error, BFM_ERROR_INPUT, "a damaged compiled program: build it again");
     return true;

@@ -34,6 +34,10 @@ bool bfm_plan_sizes(const BfmPlan *plan, const int64_t *symbols, int64_t *dims, 
     if (!items)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for the layout of a step");
     bfm_dims_eval(plan, symbols, dims);
+    if (!bfm_needs_check(plan, symbols, dims, error)) {
+        free(items);
+        return false;
+    }
     const bool ok = buffers_count(plan, dims, items, &used, sizes) && bfm_layout(items, used, &sizes->peak_bytes);
     free(items);
     return ok ? true : bfm_error_set(error, BFM_ERROR_INPUT, "a tensor of the step is too large: choose a smaller batch or length");

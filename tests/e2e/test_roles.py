@@ -53,8 +53,9 @@ layer own(x[n, l, d]; context: count) -> [n, l, d] {
     let wide[i, o]    = g[i, o] * temperature
     let h[n, l, o]    = sum[i] u[n, l, i] * wide[i, o]
     let s[n, l]       = sum[i] u[n, l, i] * v[i]
-    let k[n, l]       = index[8](floor(s[n, l] * 0))
-    return y[n, l, o] = h[n, l, o] * s[n, l] + (sum[c] (sum[i] u[n, l, i] * b[i, c]) * back[c, o]) + kinds[k[n, l], o]
+    let near[n, l, m in 0 ..< 8] = s[n, l] * 0 - m
+    let k[n, l, c]    = top[m; 1](near[n, l, m])
+    return y[n, l, o] = h[n, l, o] * s[n, l] + (sum[c] (sum[i] u[n, l, i] * b[i, c]) * back[c, o]) + kinds[k[n, l, 0], o]
 }
 model m { vocab = 256 context = 16 embed(d = 16) own() rms_norm() head(tied = false) }
 """

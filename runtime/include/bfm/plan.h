@@ -34,6 +34,7 @@ typedef struct BfmPlan {
     BfmSection outputs;             /* BfmPlanPort */
     BfmSection ints;                /* int32_t: argument lists and the records below */
     BfmSection streams;             /* uint64_t: streams of draws */
+    BfmSection needs;               /* BfmPlanNeed */
     BfmSection text;                /* char: NUL-terminated strings */
     int64_t most[BFM_PLAN_SYMBOLS]; /* the largest value of each symbol that the program was made for; 0: any */
 } BfmPlan;
@@ -55,6 +56,13 @@ typedef enum {
 } BfmDimCode;
 
 enum { BFM_DIM_STACK = 64 };
+
+/* What the sizes must satisfy, or kernels would leave their buffers: asked when they are bound. */
+typedef struct BfmPlanNeed {
+    int32_t value;    /* dim slot: >= 0 */
+    uint32_t symbols; /* bits: those it depends on */
+    uint32_t text;    /* where, and what must hold */
+} BfmPlanNeed;
 
 typedef enum { BFM_ELEM_F32, BFM_ELEM_I32 } BfmElem; /* both 4 bytes */
 typedef enum { BFM_BUFFER_TEMPORARY, BFM_BUFFER_FORMAL, BFM_BUFFER_OUTPUT } BfmBufferRole;
@@ -283,6 +291,7 @@ static inline const int32_t *bfm_plan_ints(const BfmPlan *plan) { return (const 
 static inline const uint64_t *bfm_plan_streams(const BfmPlan *plan) { return (const uint64_t *)bfm_plan_at(plan, plan->streams); }
 static inline const BfmPlanDim *bfm_plan_dims(const BfmPlan *plan) { return (const BfmPlanDim *)bfm_plan_at(plan, plan->dims); }
 static inline const int64_t *bfm_plan_dim_code(const BfmPlan *plan) { return (const int64_t *)bfm_plan_at(plan, plan->dim_code); }
+static inline const BfmPlanNeed *bfm_plan_needs(const BfmPlan *plan) { return (const BfmPlanNeed *)bfm_plan_at(plan, plan->needs); }
 static inline const char *bfm_plan_text(const BfmPlan *plan, uint32_t position) { return (const char *)bfm_plan_at(plan, plan->text) + position; }
 static inline const char *bfm_plan_function(const BfmPlan *plan, int function) { return bfm_plan_text(plan, ((const uint32_t *)bfm_plan_at(plan, plan->functions))[function]); }
 
