@@ -271,6 +271,8 @@ static bool write_folder(Train *train, BfmError *error)
     const bool ok = bfm_directory_make(train->folder.path, error) && (train->lock >= 0 || (lock_folder(train, error) && folder_free(train, error))) &&
                     bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) && bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) &&
                     bfm_json_write(train->folder.json, json, error);
+    if (ok)
+        bfm_dataset_used_by(train->data, train->folder.path);
     json_decref(json);
     str_free(&text);
     return ok;

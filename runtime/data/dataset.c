@@ -166,6 +166,21 @@ bool bfm_dataset_sizes(const BfmDataset *dataset, BfmPart part, double *sizes, B
     return ok;
 }
 
+void bfm_dataset_used_by(const BfmDataset *dataset, const char *run)
+{
+    char *path = bfm_path_join(dataset->folder, BFM_DATA_USERS, NULL), *where = realpath(run, NULL), *line = NULL;
+    if (path && where && !strchr(where, '\n') && asprintf(&line, "%s\n", where) > 0) {
+        const int file = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+        if (file >= 0) {
+            (void)!write(file, line, strlen(line));
+            (void)close(file);
+        }
+    }
+    free(path);
+    free(where);
+    free(line);
+}
+
 bool bfm_dataset_sample(const BfmDataset *dataset, BfmPart part, int64_t index, int64_t length, uint64_t seed, BfmSample *sample, BfmBytes *text, BfmError *error)
 {
     const BfmTokens *tokens = dataset->parts[part];

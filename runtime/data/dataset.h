@@ -12,7 +12,8 @@
 
 typedef enum BfmPart { BFM_PART_TRAIN, BFM_PART_VALID, BFM_PART_TEST, BFM_PART_COUNT } BfmPart;
 
-#define BFM_DATA_JSON "data.json"
+#define BFM_DATA_JSON  "data.json"
+#define BFM_DATA_USERS "used_by" /* the paths of the runs that were trained on the data, a line each */
 enum { BFM_DATA_SCHEMA = 1, BFM_SAMPLE_TOKENS = 256 };
 
 typedef struct BfmDataset {
@@ -30,6 +31,9 @@ BfmDataset *bfm_dataset_open(const char *folder, BfmError *error);
 void bfm_dataset_close(BfmDataset *dataset); /* NULL is fine */
 
 json_t *bfm_loss_json(const BfmLoss *loss); /* as data.json holds it */
+
+/* Writes down that a run was trained on the data, so that a later pack does not replace them unasked; data that cannot be written cannot be replaced either. */
+void bfm_dataset_used_by(const BfmDataset *dataset, const char *run);
 
 double bfm_tokens_bytes_per_token(const BfmTokensInfo *info); /* 0 without tokens; nats / (it · ln 2) are bits per byte */
 

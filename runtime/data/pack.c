@@ -15,7 +15,7 @@
 #include <xxhash.h>
 
 /* Everything a pack writes; a folder that holds anything else is not ours to replace. */
-static const char *const OUR_FILES[] = {"train.tok", "valid.tok", "test.tok", "tokenizer.json", "tokenizer.model", BFM_DATA_JSON};
+static const char *const OUR_FILES[] = {"train.tok", "valid.tok", "test.tok", "tokenizer.json", "tokenizer.model", BFM_DATA_JSON, BFM_DATA_USERS};
 
 typedef struct Pack {
     const BfmPackOptions *options;
@@ -241,22 +241,48 @@ static bool is_ours(const char *name)
     return strcmp(name, ".") == 0 || strcmp(name, "..") == 0;
 }
 
-/* An empty folder is free; one that a pack wrote is given up only where the user says so; any other never. */
-static bool check_replaceable(const char *folder, bool replace, BfmError *error)
+static bool check_replaceable(const char *folder, BfmError *error)
 {
     DIR *stream = opendir(folder);
     if (!stream)
         return true; /* new, or a file: begin says so */
-    bool free_to_use = true, packed = false;
-    for (const struct dirent *entry; free_to_use && (entry = readdir(stream)) != NULL;) {
-        packed = packed || *entry->d_name != '.';
-        free_to_use = is_ours(entry->d_name) ||
-                      bfm_error_set(error, BFM_ERROR_INPUT, "%s: exists and holds \"%s\", which no pack wrote; choose another --out or remove the folder", folder, entry->d_name);
-    }
+    bool ours = true;
+    for (const struct dirent *entry; ours && (entry = readdir(stream)) != NULL;)
+        ours = is_ours(entry->d_name) ||
+               bfm_error_set(error, BFM_ERROR_INPUT, "%s: exists and holds \"%s\", which no pack wrote; choose another --out or remove the folder", folder, entry->d_name);
     (void)closedir(stream);
-    if (free_to_use && packed && !replace)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: holds packed data already, which runs may need to go on; choose another --out, or replace it with --replace", folder);
-    return free_to_use;
+    return ours;
+}
+
+/* A run that is still there and says that it was trained on this folder. */
+static bool run_uses(const char *run, const char *folder)
+{
+    char *path = bfm_path_join(run, "run.json", NULL);
+    json_t *json = path && bfm_path_exists(path) ? bfm_json_read(path, NULL) : NULL;
+    const char *data = json_string_value(json_object_get(json, "data"));
+    const bool uses = data && strcmp(data, folder) == 0;
+    json_decref(json);
+    free(path);
+    return uses;
+}
+
+static bool check_unused(const char *folder, BfmError *error)
+{
+    char *path = bfm_path_join(folder, BFM_DATA_USERS, error), *line = NULL;
+    FILE *stream = path ? fopen(path, "rbe") : NULL;
+    size_t capacity = 0;
+    bool unused = path != NULL;
+    for (ssize_t length; unused && stream && (length = getline(&line, &capacity, stream)) > 0;) {
+        line[strcspn(line, "\n")] = '\0';
+        if (run_uses(line, folder))
+            unused = bfm_error_set(error, BFM_ERROR_INPUT, "%s: holds the data that the run %s was trained on, which needs them to go on; choose another --out, or say --replace",
+                                   folder, line);
+    }
+    if (stream)
+        (void)fclose(stream);
+    free(line);
+    free(path);
+    return unused;
 }
 
 /* An output that holds one of the inputs would take it away. */
@@ -279,7 +305,7 @@ static char *output_path(const BfmPackOptions *options, BfmError *error)
     char *path = realpath(options->out, NULL);
     if (!path)
         return bfm_path_suffix(options->out, "", error);
-    if (check_inputs(options, path, error) && check_replaceable(path, options->replace, error))
+    if (check_inputs(options, path, error) && check_replaceable(path, error) && (options->replace || check_unused(path, error)))
         return path;
     free(path);
     return NULL;

@@ -16,8 +16,8 @@ typedef struct BfmPackOptions {
     double split[BFM_PART_COUNT];                                 /* shares of train, valid, test; >= 0, not all 0; scaled to their sum */
     const char *document_separator;                               /* NULL: see data/documents.h */
     uint64_t seed;                                                /* which documents are held out */
-    const char *out;                                              /* a new folder or an empty one; with `replace` also one that an earlier pack made */
-    bool replace;                                                 /* gives up the packed data that the folder holds */
+    const char *out;                                              /* a new folder, an empty one, or one that an earlier pack made and no run was trained on */
+    bool replace;                                                 /* one that runs were trained on, too */
     void (*progress)(void *context, int64_t done, int64_t total); /* bytes of text, after each document; NULL for none */
     void *progress_context;
     bool (*stopped)(void *context); /* asked before the first file is written and after each document; true ends the pack with an error; NULL for never */

@@ -150,16 +150,16 @@ class Belonging(Case):
         done = self.ok("train", self.model, data, "--init", run, "--out", self.path("next"))
         self.assertIn("step 6", done.stderr)
 
-    def test_packed_data_stay(self):
+    def test_data_that_a_run_needs_stay(self):
         data, run = self.pack_with("data", "byte"), self.path("run")
         self.train(data, "run", "--budget", "2step", code=0)
         before = {name: os.stat(os.path.join(data, name)).st_mtime_ns for name in os.listdir(data)}
         pack = ("data", "pack", self.write("new.txt", self.text[:9000]), "--split", "90,10", "--out", data)
-        self.fails(1, [data, "--replace"], *pack)
+        self.fails(1, [data, run, "--replace"], *pack)
         self.assertEqual(before, {name: os.stat(os.path.join(data, name)).st_mtime_ns for name in os.listdir(data)})
         self.train(data, "run", "--resume")
         self.ok(*pack, "--replace")
-        self.fails(1, [data, "--replace"], *pack)
+        self.ok(*pack)  # no run has seen the new data
         self.fails(1, "lies in the folder", "data", "pack", os.path.join(data, "tokenizer.json"), "--out", data)
         self.fails(1, "would replace", "data", "pack", self.path("new.txt"), "--out", self.path("new.txt"))
         self.fails(1, "new.txt", "data", "pack", self.path("new.txt"), "--out", self.folder)

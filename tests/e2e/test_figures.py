@@ -454,7 +454,7 @@ optimizer odd(w[], g[]; rate: real) {
         model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "odd()") + layer)
         text = self.write("z.txt", "@@".join(["abcdefgh" * 40 + str(i) for i in range(30)] + ["zz zz zz" * 60]))
         for seed in range(20):
-            self.ok("data", "pack", text, "--document-separator", "@@", "--split", "50,50", "--seed", seed, "--out", self.path("z"), "--replace", "-q")
+            self.ok("data", "pack", text, "--document-separator", "@@", "--split", "50,50", "--seed", seed, "--out", self.path("z"), "-q")
             if 122 in read_tokens(self.path("z", "valid.tok"))[0]:
                 break
         self.assertNotIn(122, read_tokens(self.path("z", "train.tok"))[0])

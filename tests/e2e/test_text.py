@@ -102,7 +102,7 @@ class RoundTrip(Case):
     def packed(self, documents, tokenizer, folder="d"):
         """The ids of each document, in order, and data.json; each document ends in its number so that no two are equal."""
         out = self.path(folder)
-        done = bfmc("data", "pack", self.write("t.txt", b"@@@".join(documents)), "--document-separator", "@@@", "--split", "100", "--tokenizer", tokenizer, "--replace", "--out", out)
+        done = bfmc("data", "pack", self.write("t.txt", b"@@@".join(documents)), "--document-separator", "@@@", "--split", "100", "--tokenizer", tokenizer, "--out", out)
         if done.returncode == 3 and "without SentencePiece" in done.stderr:
             self.skipTest("no SentencePiece")
         self.assertEqual(done.returncode, 0, done.stderr)
@@ -174,7 +174,7 @@ class Writing(Case):
     def craft(self, chain, vocab, tokenizer="byte", text="some words of a text\n" * 60):
         shutil.rmtree(self.path("run"), ignore_errors=True)
         model = self.write("m.bfm", CERTAIN % (vocab, vocab))
-        self.ok("data", "pack", self.write("t.txt", text), "--tokenizer", tokenizer, "--split", "100", "--out", self.path("data"), "--replace", "-q")
+        self.ok("data", "pack", self.write("t.txt", text), "--tokenizer", tokenizer, "--split", "100", "--out", self.path("data"), "-q")
         follows = np.zeros((vocab, vocab), np.float32)
         for a, b in zip(chain, chain[1:]):
             follows[b, a] = 1

@@ -188,7 +188,6 @@ static void pack_is_reproducible(void **state)
     assert_true(bfm_pack(&options, NULL));
     options.out = second;
     assert_true(bfm_pack(&options, NULL));
-    options.replace = true;
     assert_true(bfm_pack(&options, NULL)); /* over itself */
     assert_same_file(*state, "first/train.tok", "second/train.tok");
     assert_same_file(*state, "first/test.tok", "second/test.tok");
@@ -263,22 +262,37 @@ static void errors_leave_nothing(void **state)
     assert_true(bfm_path_exists(precious));
 }
 
-static void packed_data_stay(void **state)
+static void what_runs_use_stays(void **state)
 {
     BfmError error = {0};
-    const char *text = write_text(*state, "a.txt", 500, 1), *out = scratch_path(*state, "data");
+    const char *text = write_text(*state, "a.txt", 500, 1), *out = scratch_path(*state, "data"), *run = scratch_path(*state, "run");
     BfmPackOptions options = options_for(&text, 1, out);
-    assert_true(bfm_directory_make(out, &error));
-    assert_true(bfm_pack(&options, &error)); /* an empty folder is free */
+    assert_true(bfm_pack(&options, &error));
+    assert_true(bfm_pack(&options, &error)); /* nobody's yet */
+    BfmDataset *data = bfm_dataset_open(out, &error);
+    char *place = realpath(out, NULL), json[4096];
+    assert_true(data && place && bfm_directory_make(run, &error));
+    (void)snprintf(json, sizeof json, "{\"data\":\"%s\"}", place);
+    (void)scratch_write(*state, "run/run.json", json, strlen(json));
+    bfm_dataset_used_by(data, run);
+    bfm_dataset_close(data);
     assert_false(bfm_pack(&options, &error));
-    assert_true(error.kind == BFM_ERROR_INPUT && strstr(error.message, "--replace"));
+    assert_true(error.kind == BFM_ERROR_INPUT && strstr(error.message, "/run "));
     options.replace = true;
+    assert_true(bfm_pack(&options, &error));
+    options.replace = false;
+    assert_true(bfm_pack(&options, &error)); /* no run was trained on the new data */
+    data = bfm_dataset_open(out, &error);
+    bfm_dataset_used_by(data, run);
+    bfm_dataset_close(data);
+    assert_int_equal(unlink(scratch_path(*state, "run/run.json")), 0); /* the run is gone */
     assert_true(bfm_pack(&options, &error));
     /* an input inside the output, under a name that a pack might have written */
     const char *inside = scratch_write(*state, "data/valid.tok", "text", 4);
     options.inputs = &inside;
     assert_false(bfm_pack(&options, &error));
     assert_true(strstr(error.message, "lies in the folder") && bfm_path_exists(inside));
+    free(place);
 }
 
 static bool stop_after_two(void *context) { return ++*(int *)context > 2; }
@@ -317,7 +331,6 @@ static void tampered_datasets_are_refused(void **state)
         assert_null(bfm_dataset_open(out, &error));
         assert_non_null(strstr(error.message, "data/"));
     }
-    options.replace = true;
     assert_true(bfm_pack(&options, &error));
     static const char OTHER[] = "{\"schema\":1,\"kind\":\"byte\",\"vocab\":255,\"hash\":\"0123456789abcdef\"}";
     (void)scratch_write(*state, "data/tokenizer.json", OTHER, sizeof OTHER - 1);
@@ -358,7 +371,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(pack_is_reproducible, setup, teardown),
         cmocka_unit_test_setup_teardown(equal_documents_stay_together, setup, teardown),
         cmocka_unit_test_setup_teardown(errors_leave_nothing, setup, teardown),
-        cmocka_unit_test_setup_teardown(packed_data_stay, setup, teardown),
+        cmocka_unit_test_setup_teardown(what_runs_use_stays, setup, teardown),
         cmocka_unit_test_setup_teardown(a_stopped_pack_leaves_nothing, setup, teardown),
         cmocka_unit_test_setup_teardown(tampered_datasets_are_refused, setup, teardown),
     };
