@@ -201,17 +201,17 @@ int op_finish(OpBuilder *builder)
 
 static uint64_t access_hash(const Access *access, uint64_t hash)
 {
-    hash = hash_mix(hash, (uint64_t)access->tensor);
+    hash = hash_fold(hash, (uint64_t)access->tensor);
     for (int i = 0; i < access->count; i++) {
         const Sub *sub = &access->subs[i];
-        hash = hash_mix(hash, (uint64_t)sub->span);
+        hash = hash_fold(hash, (uint64_t)sub->span);
         if (sub->read) {
             hash = access_hash(sub->read, hash);
             continue;
         }
-        hash = hash_mix(hash, dim_hash(sub->affine.base));
+        hash = hash_fold(hash, dim_hash(sub->affine.base));
         for (int t = 0; t < sub->affine.count; t++)
-            hash = hash_mix(hash_mix(hash, (uint64_t)sub->affine.terms[t].index), dim_hash(sub->affine.terms[t].coef));
+            hash = hash_fold(hash_fold(hash, (uint64_t)sub->affine.terms[t].index), dim_hash(sub->affine.terms[t].coef));
     }
     return hash;
 }
@@ -227,13 +227,13 @@ static uint64_t expr_hash(const Expr *expr)
 {
     uint64_t hash = (uint64_t)expr->kind;
     for (int i = 0; i < scalar_arity(expr->kind); i++)
-        hash = hash_mix(hash, (uint64_t)expr->arg[i]);
+        hash = hash_fold(hash, (uint64_t)expr->arg[i]);
     if (expr->kind == EXPR_CONST)
-        hash = hash_mix(hash, double_bits(expr->value));
+        hash = hash_fold(hash, double_bits(expr->value));
     if (expr->kind == EXPR_DIM)
-        hash = hash_mix(hash, dim_hash(expr->dim));
+        hash = hash_fold(hash, dim_hash(expr->dim));
     if (expr->kind == EXPR_POS)
-        hash = hash_mix(hash, (uint64_t)expr->index);
+        hash = hash_fold(hash, (uint64_t)expr->index);
     if (expr->kind == EXPR_READ || expr->kind == EXPR_DRAW)
         hash = access_hash(&expr->access, hash);
     return hash;

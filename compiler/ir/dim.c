@@ -114,9 +114,9 @@ static uint64_t terms_hash(const Monomial *terms, int count)
 {
     uint64_t hash = (uint64_t)count;
     for (int i = 0; i < count; i++) {
-        hash = hash_mix(hash_mix(hash, (uint64_t)terms[i].coef.num), (uint64_t)terms[i].coef.den);
+        hash = hash_fold(hash_fold(hash, (uint64_t)terms[i].coef.num), (uint64_t)terms[i].coef.den);
         for (int k = 0; k < terms[i].count; k++)
-            hash = hash_mix(hash_mix(hash, terms[i].powers[k].atom->hash), (uint64_t)terms[i].powers[k].power);
+            hash = hash_fold(hash_fold(hash, terms[i].powers[k].atom->hash), (uint64_t)terms[i].powers[k].power);
     }
     return hash;
 }
@@ -153,8 +153,8 @@ static Dim dim_cons(DimTable *table, const Monomial *terms, int count)
 
 static const Atom *atom_cons(DimTable *table, AtomKind kind, int symbol, Dim a, Dim b)
 {
-    uint64_t hash = hash_mix((uint64_t)kind, (uint64_t)symbol);
-    hash = hash_mix(hash_mix(hash, a ? a->hash : 0), b ? b->hash : 0);
+    uint64_t hash = hash_fold((uint64_t)kind, (uint64_t)symbol);
+    hash = hash_fold(hash_fold(hash, a ? a->hash : 0), b ? b->hash : 0);
     Atom **bucket = &table->atoms[hash % ATOM_BUCKETS];
     for (Atom *atom = *bucket; atom; atom = atom->next)
         if (atom->kind == kind && atom->symbol == symbol && atom->a == a && atom->b == b)
@@ -216,9 +216,9 @@ static Dim add_scaled(DimTable *table, Dim a, Dim b, Rational scale)
     return cons_and_free(table, &terms);
 }
 
-Dim dim_add(DimTable *table, Dim a, Dim b) { return add_scaled(table, a, b, rational_int(1)); }
+Dim dim_add(DimTable *table, Dim a, Dim b) { return a->count == 0 ? b : b->count == 0 ? a : add_scaled(table, a, b, rational_int(1)); }
 
-Dim dim_sub(DimTable *table, Dim a, Dim b) { return add_scaled(table, a, b, rational_int(-1)); }
+Dim dim_sub(DimTable *table, Dim a, Dim b) { return b->count == 0 ? a : add_scaled(table, a, b, rational_int(-1)); }
 
 static Monomial monomial_mul(DimTable *table, const Monomial *a, const Monomial *b)
 {
@@ -249,6 +249,8 @@ static Dim mul_monomial(DimTable *table, Dim a, const Monomial *by)
     return cons_and_free(table, &terms);
 }
 
+static bool is_one(const Monomial *a) { return a->count == 0 && a->coef.num == 1 && a->coef.den == 1; }
+
 Dim dim_mul(DimTable *table, Dim a, Dim b)
 {
     if (dim_overflowed(a) || dim_overflowed(b) || (int64_t)a->count * b->count > (int64_t)DIM_TERMS_MAX * 8)
@@ -258,6 +260,8 @@ Dim dim_mul(DimTable *table, Dim a, Dim b)
         a = b;
         b = swap;
     }
+    if (b->count == 1)
+        return is_one(&b->terms[0]) ? a : is_one(&a->terms[0]) && a->count == 1 ? b : mul_monomial(table, a, &b->terms[0]);
     Dim sum = dim_int(table, 0);
     for (int i = 0; i < b->count; i++)
         sum = dim_add(table, sum, mul_monomial(table, a, &b->terms[i]));

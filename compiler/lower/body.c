@@ -203,10 +203,10 @@ Unit *init_unit(Body *body, Symbol name, const Node *shape, const Node *init, co
     ctx.ob.op.reducer = REDUCE_SET;
     for (int i = 0; i < rank; i++)
         init_index(&ctx, list_at(shape, i), &axes[i], i, &target);
-    const int errors = diag_errors(lw->diags);
+    const int errors = diag_raised(lw->diags);
     const Val value = eval(lw, &ctx, body->scope, init);
     const int expr = val_expr(lw, &ctx, &value, init->span);
-    bool ok = expr >= 0 && diag_errors(lw->diags) == errors;
+    bool ok = expr >= 0 && diag_raised(lw->diags) == errors;
     if (ok) {
         const LTensor *tensor = ctx_finish(lw, &ctx, name, expr, &target, false, NULL, init->span);
         unit_output(uc.unit, name, OUTPUT_RESULT, tensor->id);

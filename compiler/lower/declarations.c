@@ -200,7 +200,7 @@ static void check_recipe(Lower *lw, const Node *recipe)
 static void check_sample(Lower *lw, const Node *population, const Node *sample)
 {
     int64_t all, some;
-    if (!population || !sample || diag_errors(lw->diags) > 0)
+    if (!population || !sample || diag_raised(lw->diags) > 0)
         return;
     const Val whole = eval_const(lw, lw->model_scope, population), part = eval_const(lw, lw->model_scope, sample);
     if (val_int(&whole, &all) && val_int(&part, &some) && some > all)

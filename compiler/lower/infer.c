@@ -204,7 +204,7 @@ static void sweep_all(Inference *in, const Node *const *texts, int count)
 bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count, const Node *const *texts, int text_count)
 {
     Inference in = {.lw = lw, .ctx = ctx, .scope = scope, .wanted = wanted, .count = count};
-    const int errors = diag_errors(lw->diags);
+    const int errors = diag_raised(lw->diags);
     for (int i = 0; i < count; i++)
         if (wanted[i].poisoned)
             return false;
@@ -220,7 +220,7 @@ bool infer_ranges(Lower *lw, OpCtx *ctx, Scope *scope, Wanted *wanted, int count
     }
     in.weak = true;
     sweep_all(&in, texts, text_count);
-    bool all = diag_errors(lw->diags) == errors;
+    bool all = diag_raised(lw->diags) == errors;
     for (int i = 0; i < count; i++) {
         if (wanted[i].known)
             continue;

@@ -315,10 +315,10 @@ bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *c
     for (int i = 0; i < list_count(params); i++)
         if (list_at(params, i)->kind == NODE_INPUT && !bind_ambient(lw, uc, definition, list_at(params, i), call, caller, scope))
             return false;
-    const int errors = diag_errors(lw->diags);
+    const int errors = diag_raised(lw->diags);
     for (int i = 0; i < list_count(statements); i++)
         statement(body, list_at(statements, i));
-    const bool ok = diag_errors(lw->diags) == errors && check_result(lw, body);
+    const bool ok = diag_raised(lw->diags) == errors && check_result(lw, body);
     if (ok) {
         check_states(lw, body);
         unread_warn(lw, definition, scope);

@@ -791,9 +791,9 @@ Lowered *lower_model(const Module *module, const Node *node, const LowerOptions 
     lower_begin(&lw, module, options);
     Lowered *result = ARENA_NEW(module->arena, Lowered);
     model_begin(&model, &lw, result, node);
-    const int errors = diag_errors(module->diags);
+    const int errors = diag_raised(module->diags);
     const bool ok = attributes_bind(&lw, node, node->kids[MODEL_ATTRIBUTES], NULL, NULL, NULL, lw.model_scope, node->span) && model_settings(&lw, node, lw.model_scope, result) &&
-                    model_body(&model, node) && diag_errors(module->diags) == errors;
+                    model_body(&model, node) && diag_raised(module->diags) == errors;
     model_end(&model);
     return ok ? finished(result) : NULL;
 }
@@ -833,7 +833,7 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
     lower_begin(&lw, module, options);
     Lowered *result = ARENA_NEW(module->arena, Lowered);
     model_begin(&model, &lw, result, definition);
-    const int errors = diag_errors(module->diags);
+    const int errors = diag_raised(module->diags);
     result->vocab = BLOCK_VOCAB;
     result->context = context;
     bound_length(&lw, context);
@@ -850,7 +850,7 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
                    .stream = stream_input(&model, width ? width : BLOCK_WIDTH),
                    .width_span = span_none(),
                    .labels = (void *)&labels};
-    bool ok = call_line(&place, line) && diag_errors(module->diags) == errors;
+    bool ok = call_line(&place, line) && diag_raised(module->diags) == errors;
     if (ok)
         result->result = unit_output(model.uc.unit, model.result_name, OUTPUT_RESULT, place.stream->id);
     vec_free(&labels);

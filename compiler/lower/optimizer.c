@@ -279,7 +279,7 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     if (any_malformed(module, expression->name, AST_DEF_OPTIMIZER))
         return NULL;
     lower_start(&lw, module);
-    const int errors = diag_errors(lw.diags);
+    const int errors = diag_raised(lw.diags);
     OptimizerForm *form = ARENA_NEW(lw.arena, OptimizerForm);
     const Node *definition = expression->name ? form_for(module, expression->name, tensor_rank, &form->rank) : NULL;
     const Node *first = expression->name ? module_find_form(module, expression->name, AST_DEF_OPTIMIZER, 0) : NULL;
@@ -321,7 +321,7 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
             if (!head)
                 statement(&body, list_at(statements, i));
         }
-        ok = diag_errors(lw.diags) == errors && result_fits(&lw, &body, definition) && states_fit(&lw, instance, form->rank);
+        ok = diag_raised(lw.diags) == errors && result_fits(&lw, &body, definition) && states_fit(&lw, instance, form->rank);
     }
     if (ok) {
         unit_output(uc.unit, intern(lw.interner, "w"), OUTPUT_RESULT, tensor_plain(&body, body.results[0], false)->id);
@@ -369,7 +369,7 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
     }
     if (module_malformed(module, definition))
         return NULL;
-    const int errors = diag_errors(lw.diags), reported = diag_count(lw.diags);
+    const int errors = diag_raised(lw.diags), reported = diag_count(lw.diags);
     Scope *outer = scope_new(&lw, NULL), *scope = scope_new(&lw, outer);
     scope->barrier = true;
     scope_set(outer, intern(lw.interner, "steps"), val_number(&lw, rational_int(steps), expression->span));
@@ -383,7 +383,7 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
         attributes_bind(&lw, definition, definition->kids[DEFINITION_PARAMS], expression->kind == NODE_CALL ? expression : NULL, NULL, outer, scope, expression->span))
         factor = schedule_value(&body, definition);
     point_at(module, reported, expression->span);
-    factor = diag_errors(lw.diags) == errors ? factor : NULL;
+    factor = diag_raised(lw.diags) == errors ? factor : NULL;
     if (factor)
         unread_warn(&lw, definition, scope);
     if (factor)

@@ -132,7 +132,7 @@ static Val refuse_inside(Lower *lw, OpCtx *ctx, OpCtx *owner, Scope *scope, cons
 Val recur_self(Lower *lw, OpCtx *ctx, OpCtx *owner, Scope *scope, const Node *read)
 {
     const Node *entries = read->kind == NODE_SUBSCRIPT ? read->kids[SUBSCRIPT_ENTRIES] : NULL;
-    const int errors = diag_errors(lw->diags);
+    const int errors = diag_raised(lw->diags);
     if (list_count(entries) != owner->recur->axes.rank)
         return refuse(lw, owner, read, arena_printf(lw->arena, "`%s` has %d subscripts, not %d", text_of(lw, read), list_count(entries), owner->recur->axes.rank));
     if (ctx != owner)
@@ -140,7 +140,7 @@ Val recur_self(Lower *lw, OpCtx *ctx, OpCtx *owner, Scope *scope, const Node *re
     if (owner->recur->condition)
         return refuse(lw, owner, read, "the condition of a recurrence says where it steps, and does not read its own value");
     const int step = step_axis(lw, ctx, owner, scope, entries);
-    if (diag_errors(lw->diags) > errors)
+    if (diag_raised(lw->diags) > errors)
         return val_poison();
     if (step < 0)
         return refuse(lw, owner, read, arena_printf(lw->arena, "`%s` is not the previous value of `%s`", text_of(lw, read), text_of(lw, owner->recur->target)));
@@ -353,8 +353,8 @@ static LTensor *recur_form(Body *body, const Node *node, bool exclusive)
 
 LTensor *define_recur(Body *body, const Node *node)
 {
-    const int errors = diag_errors(body->lw->diags);
-    LTensor *tensor = recur_form(body, node, false), *before = tensor && diag_errors(body->lw->diags) == errors ? recur_form(body, node, true) : NULL;
+    const int errors = diag_raised(body->lw->diags);
+    LTensor *tensor = recur_form(body, node, false), *before = tensor && diag_raised(body->lw->diags) == errors ? recur_form(body, node, true) : NULL;
     if (!before)
         return NULL;
     tensor->previous = before->id;

@@ -9,9 +9,9 @@ bool requirement_deferred(Body *body, const Node *condition)
     Rational known;
     if (condition->kind != NODE_BINARY || condition->op < AST_LT || condition->op > AST_GE)
         return false;
-    const int errors = diag_errors(lw->diags);
+    const int errors = diag_raised(lw->diags);
     const Val left = eval_const(lw, body->scope, condition->kids[BINARY_LEFT]), right = eval_const(lw, body->scope, condition->kids[BINARY_RIGHT]);
-    if (diag_errors(lw->diags) > errors)
+    if (diag_raised(lw->diags) > errors)
         return true; /* told */
     if (left.kind != VAL_NUMBER || right.kind != VAL_NUMBER || !left.dim || !right.dim || dim_is_rational(dim_sub(lw->dims, left.dim, right.dim), &known))
         return false;

@@ -427,7 +427,7 @@ static bool space_finish(SpaceLower *sl)
 bool space_lower(Lower *lw, const Node *node, Space *space)
 {
     const Node *items = node->kids[SPACE_ITEMS];
-    const int errors = diag_errors(lw->diags);
+    const int errors = diag_raised(lw->diags);
     *space = (Space){.node = node, .kinds = ARENA_ARRAY(lw->arena, SpaceKind, list_count(items) + 1), .lets = ARENA_ARRAY(lw->arena, SpaceLet, SPACE_LETS_MAX)};
     SpaceLower sl = {.lw = lw,
                      .node = node,
@@ -448,5 +448,5 @@ bool space_lower(Lower *lw, const Node *node, Space *space)
     }
     if (!layers && list_count(items) > 0)
         diag_add(lw->diags, DIAG_E0602, node->name_span, "the space `%s` lists no layer", node->name);
-    return ok && layers && diag_errors(lw->diags) == errors && space_finish(&sl) && diag_errors(lw->diags) == errors;
+    return ok && layers && diag_raised(lw->diags) == errors && space_finish(&sl) && diag_raised(lw->diags) == errors;
 }

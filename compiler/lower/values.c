@@ -139,8 +139,8 @@ const char *val_text(Lower *lw, const Val *value)
 
 Dim axis_size(Lower *lw, const Axis *axis)
 {
-    Dim size = dim_int(lw->dims, 1);
-    for (int i = 0; i < axis->parts; i++)
+    Dim size = axis->parts ? axis->part[0] : dim_int(lw->dims, 1);
+    for (int i = 1; i < axis->parts; i++)
         size = dim_mul(lw->dims, size, axis->part[i]);
     return size;
 }

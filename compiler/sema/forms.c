@@ -254,25 +254,29 @@ static void check_duplicates(const Module *module)
     }
 }
 
+bool forms_check_item(Module *module, Node *item)
+{
+    Check check = {.module = module, .item = item};
+    if (module_malformed(module, item)) /* its tree has holes */
+        return false;
+    if (item->kind == NODE_DEFINITION) {
+        check_value(&check);
+        check_inputs(&check);
+        check_params(&check);
+        if (item->op == AST_DEF_OPTIMIZER && !check.broken)
+            check_operands(&check);
+    }
+    if (item->kind == NODE_DEFINITION || item->kind == NODE_BLOCK || item->kind == NODE_MODEL)
+        check_signature(&check);
+    if (check.broken)
+        item->layout |= NODE_BROKEN;
+    vec_free(&check.names);
+    return !check.broken;
+}
+
 void forms_check(Module *module)
 {
     check_duplicates(module);
-    for (int i = 0; i < module->item_count; i++) {
-        const Node *item = module->items[i].node;
-        Check check = {.module = module, .item = item};
-        if (module_malformed(module, item)) /* its tree has holes */
-            continue;
-        if (item->kind == NODE_DEFINITION) {
-            check_value(&check);
-            check_inputs(&check);
-            check_params(&check);
-            if (item->op == AST_DEF_OPTIMIZER && !check.broken)
-                check_operands(&check);
-        }
-        if (item->kind == NODE_DEFINITION || item->kind == NODE_BLOCK || item->kind == NODE_MODEL)
-            check_signature(&check);
-        if (check.broken)
-            ((Node *)item)->layout |= NODE_BROKEN;
-        vec_free(&check.names);
-    }
+    for (int i = 0; i < module->item_count; i++)
+        (void)forms_check_item(module, (Node *)module->items[i].node);
 }

@@ -132,7 +132,7 @@ static int load_text(Loader *loader, const char *path, const char *text, size_t 
 static int *slot_of(const Module *module, Symbol name)
 {
     const unsigned mask = (unsigned)module->slot_count - 1;
-    for (unsigned at = (unsigned)hash_mix(0, (uint64_t)(uintptr_t)name) & mask;; at = (at + 1) & mask)
+    for (unsigned at = (unsigned)hash_fold(0, (uint64_t)(uintptr_t)name) & mask;; at = (at + 1) & mask)
         if (module->slots[at] < 0 || module->items[module->slots[at]].node->name == name)
             return &module->slots[at];
 }

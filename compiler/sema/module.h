@@ -38,6 +38,19 @@ Module *module_load(Arena *arena, Interner *interner, Diagnostics *diags, const 
 /* The same for a text in memory, shown to the user under `path`. */
 Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length);
 
+/* A candidate: a module that was loaded, with one item replaced. It has memory, names and diagnostics of its own and shares everything else, which it only
+   reads: any number of them may be made from one module, in threads at once, as long as nobody changes the module. */
+typedef struct Candidate {
+    Module *module; /* for lower_* and all who take a Module */
+    Node *item;     /* a deep copy of the item, to be edited before candidate_check */
+} Candidate;
+
+/* `item`: one of the module's. The copy must keep its kind and name. candidate_free frees everything that was made from it. */
+Candidate candidate_new(const Module *base, const Node *item);
+/* Whether the edited item is a tree that a text could give (*message says otherwise where it is not, else NULL), of a form that its kind may have (module->diags). */
+bool candidate_check(Candidate *candidate, const char **message);
+void candidate_free(Candidate *candidate);
+
 /* The item of this name and node kind; for DEFINITIONs also of this AST_DEF_… (-1: any). The asking file's own come first, then those it uses. */
 const Node *module_find(const Module *module, Symbol name, NodeKind kind, int def);
 const Node *module_find_any(const Module *module, Symbol name);

@@ -10,10 +10,13 @@
 #include <string.h>
 
 struct Diagnostics {
+    const Diagnostics *base; /* NULL: none */
+    int first_source;        /* number of the first source of its own */
     Arena *arena;
     VEC(Source) sources;
     VEC(Diagnostic *) all;
     int counts[SEVERITY_NOTE + 1]; /* by severity, those not kept among them */
+    int raised;                    /* errors, repeated ones among them */
     Diagnostic dropped;            /* takes the labels of one that is not kept */
 };
 
@@ -34,6 +37,14 @@ Diagnostics *diagnostics_new(void)
     Arena *arena = arena_new();
     Diagnostics *diags = ARENA_NEW(arena, Diagnostics);
     diags->arena = arena;
+    return diags;
+}
+
+Diagnostics *diagnostics_over(const Diagnostics *base)
+{
+    Diagnostics *diags = diagnostics_new();
+    diags->base = base;
+    diags->first_source = diag_source_count(base);
     return diags;
 }
 
@@ -65,12 +76,17 @@ int diag_source_add(Diagnostics *diags, const char *path, const char *text, size
     Source source = {.path = arena_strdup(diags->arena, path), .text = arena_strndup(diags->arena, text, length), .length = length};
     find_lines(diags->arena, &source);
     vec_push(&diags->sources, source);
-    return diags->sources.count - 1;
+    return diags->first_source + diags->sources.count - 1;
 }
 
-const Source *diag_source(const Diagnostics *diags, int file) { return file >= 0 && file < diags->sources.count ? &diags->sources.items[file] : NULL; }
+const Source *diag_source(const Diagnostics *diags, int file)
+{
+    while (file < diags->first_source && diags->base)
+        diags = diags->base;
+    return file >= diags->first_source && file < diag_source_count(diags) ? &diags->sources.items[file - diags->first_source] : NULL;
+}
 
-int diag_source_count(const Diagnostics *diags) { return diags->sources.count; }
+int diag_source_count(const Diagnostics *diags) { return diags->first_source + diags->sources.count; }
 
 /* ---- diagnostics ---- */
 
@@ -112,6 +128,7 @@ Diagnostic *diag_add(Diagnostics *diags, DiagCode code, Span span, const char *f
     const char *message = format_text(text, format, args);
     va_end(args);
     diags->dropped = (Diagnostic){.code = code, .span = span, .fix_span = span_none()};
+    diags->raised += diag_severity(code) == SEVERITY_ERROR;
     if (is_repeated(diags, code, span, message) || ++diags->counts[diag_severity(code)] > DIAGNOSTICS_MAX)
         return &diags->dropped;
     Diagnostic *diag = arena_memdup(diags->arena, &diags->dropped, sizeof *diag);
@@ -162,6 +179,7 @@ const Diagnostic *diag_get(const Diagnostics *diags, int index)
 }
 
 int diag_errors(const Diagnostics *diags) { return diags->counts[SEVERITY_ERROR]; }
+int diag_raised(const Diagnostics *diags) { return diags->raised; }
 int diag_warnings(const Diagnostics *diags) { return diags->counts[SEVERITY_WARNING]; }
 
 /* ---- the catalogue ---- */

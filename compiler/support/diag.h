@@ -56,6 +56,8 @@ typedef struct Diagnostic {
 typedef struct Diagnostics Diagnostics;
 
 Diagnostics *diagnostics_new(void);
+/* Has the sources of `base`, which must live and take no more of them, and diagnostics of its own. */
+Diagnostics *diagnostics_over(const Diagnostics *base);
 void diagnostics_free(Diagnostics *diags);
 int diag_source_add(Diagnostics *diags, const char *path, const char *text, size_t length); /* copies both; returns the file number */
 const Source *diag_source(const Diagnostics *diags, int file);
@@ -70,6 +72,8 @@ int diag_count(const Diagnostics *diags);
 const Diagnostic *diag_get(const Diagnostics *diags, int index);
 int diag_errors(const Diagnostics *diags); /* with those that are not kept */
 int diag_warnings(const Diagnostics *diags);
+/* How often an error was added, repeated ones included: what a pass compares to know whether it failed. */
+int diag_raised(const Diagnostics *diags);
 
 Severity diag_severity(DiagCode code);
 const char *diag_name(DiagCode code); /* "E0101" */

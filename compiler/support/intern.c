@@ -14,6 +14,7 @@ typedef struct Slot {
 } Slot;
 
 struct Interner {
+    const Interner *base; /* NULL: none */
     Arena *arena;
     Slot *slots; /* open addressing; capacity a power of two, at most half full */
     size_t capacity, count;
@@ -33,6 +34,13 @@ Interner *interner_new(void)
     if (!interner)
         bfm_out_of_memory("the names of a program", sizeof *interner);
     *interner = (Interner){.arena = arena_new(), .slots = slots_new(256), .capacity = 256};
+    return interner;
+}
+
+Interner *interner_over(const Interner *base)
+{
+    Interner *interner = interner_new();
+    interner->base = base;
     return interner;
 }
 
@@ -70,9 +78,14 @@ static void grow(Interner *interner)
 
 Symbol intern_n(Interner *interner, const char *text, size_t length)
 {
+    const uint64_t hash = hash_bytes(text, length, 0);
+    for (const Interner *base = interner->base; base; base = base->base) {
+        const Slot *known = slot_find(base->slots, base->capacity, text, length, hash);
+        if (known->text)
+            return known->text;
+    }
     if (2 * (interner->count + 1) > interner->capacity)
         grow(interner);
-    const uint64_t hash = hash_bytes(text, length, 0);
     Slot *slot = slot_find(interner->slots, interner->capacity, text, length, hash);
     if (!slot->text) {
         *slot = (Slot){.text = arena_strndup(interner->arena, text, length), .length = length, .hash = hash};

@@ -11,7 +11,7 @@
 static int slot_of(const PointerMap *map, const void *key)
 {
     const unsigned mask = (unsigned)map->room - 1;
-    unsigned at = (unsigned)hash_mix(0, (uint64_t)(uintptr_t)key) & mask;
+    unsigned at = (unsigned)hash_fold(0, (uint64_t)(uintptr_t)key) & mask;
     while (map->keys[at] && map->keys[at] != key)
         at = (at + 1) & mask;
     return (int)at;

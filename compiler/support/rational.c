@@ -42,15 +42,24 @@ Rational rational(int64_t num, int64_t den) { return reduce(num, den); }
 
 Rational rational_add(Rational a, Rational b)
 {
+    int64_t sum;
     if (!a.den || !b.den)
         return INVALID;
+    if (a.den == 1 && b.den == 1 && !__builtin_add_overflow(a.num, b.num, &sum) && sum != INT64_MIN)
+        return (Rational){sum, 1};
     Wide left = (Wide)a.num * b.den, right = (Wide)b.num * a.den;
     return reduce(left + right, (Wide)a.den * b.den);
 }
 
 Rational rational_sub(Rational a, Rational b) { return rational_add(a, rational_neg(b)); }
 
-Rational rational_mul(Rational a, Rational b) { return a.den && b.den ? reduce((Wide)a.num * b.num, (Wide)a.den * b.den) : INVALID; }
+Rational rational_mul(Rational a, Rational b)
+{
+    int64_t product;
+    if (a.den == 1 && b.den == 1 && !__builtin_mul_overflow(a.num, b.num, &product) && product != INT64_MIN)
+        return (Rational){product, 1};
+    return a.den && b.den ? reduce((Wide)a.num * b.num, (Wide)a.den * b.den) : INVALID;
+}
 
 Rational rational_div(Rational a, Rational b) { return a.den && b.den ? reduce((Wide)a.num * b.den, (Wide)a.den * b.num) : INVALID; }
 
