@@ -50,6 +50,15 @@ def safetensors(path):
             for name, t in json.loads(data[8:8 + size]).items() if name != "__metadata__"}
 
 
+def save(path, arrays):
+    header, at = {}, 0
+    for name, value in arrays.items():
+        header[name] = {"dtype": "F32", "shape": list(value.shape), "data_offsets": [at, at + value.nbytes]}
+        at += value.nbytes
+    text = json.dumps(header).encode()
+    open(path, "wb").write(struct.pack("<Q", len(text)) + text + b"".join(np.ascontiguousarray(v, "<f4").tobytes() for v in arrays.values()))
+
+
 def compile_embedder(folder, *defines, program="embed"):
     """With exactly the words of the header's command line."""
     line = next(line.strip() for line in open(f"{folder}/libx.h") if line.strip().startswith("cc main.c"))
@@ -183,6 +192,39 @@ def check_resume(optimizer, line, schedule=""):
         assert "is missing; the file holds" in run(f"{folder}/resume", middle, f"{folder}/tokens", 2, 16, 6, 8, f"{folder}/none", code=1).stderr
 
 
+MULTIPLES = """use std.layers
+use std.recipes
+layer patch_mean(x[b, l, d]; patch: count = 4) -> [b, l, d] {
+    let z[b, p in 0 ..< size(l) / patch, c] = mean[s in 0 ..< patch] x[b, (p, s), c]
+    let y[b, (p in 0 ..< size(l) / patch, s in 0 ..< patch), c] = z[b, p, c]
+    return u[b, l in 0 ..< size(l), c] = y[b, l, c]
+}
+model m { vocab = 16 context = 32 embed(d = 8) patch_mean() wiring = none head(tied = false) }
+"""
+
+
+def check_lengths():
+    """Lengths that the program was not made for are refused when they are bound, and the same instances go on with good ones."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, rng, bad, good = f"{folder}/model.bfm", np.random.default_rng(3), (7, 3, 30, 1, 2), (8, 4, 32)
+        open(model, "w").write(MULTIPLES)
+        weights = {"embed_0.table": rng.normal(size=(16, 8)).astype(np.float32), "head_0.w": rng.normal(size=(16, 8)).astype(np.float32)}
+        save(f"{folder}/weights.safetensors", weights)
+        tokens = rng.integers(0, 16, 2 * 32)
+        tokens.astype("<i4").tofile(f"{folder}/tokens")
+        run(BFMC, "build", model, "-o", f"{folder}/libx.so", "-q")
+        compile_embedder(folder, program="sizes")
+        order = [7, 3, 8, 30, 4, 1, 32, 2]
+        said = run(f"{folder}/sizes", f"{folder}/weights.safetensors", f"{folder}/tokens", 2, folder, *order).stdout.splitlines()
+        wanted = [f"{entry} {l}: " + ("ran" if l in good else f"model.bfm:4: the length must be a multiple of 4; it is {l}") for l in order for entry in ("forward", "backward")]
+        assert len(said) == len(wanted) and all(line.startswith(w.split(": ")[0]) and line.endswith(w.split(": ", 1)[1]) for line, w in zip(said, wanted)), said
+        for l in good:
+            x = weights["embed_0.table"].astype(float)[tokens[:2 * l].reshape(2, l)] * 8 ** 0.5
+            y = np.repeat(x.reshape(2, l // 4, 4, 8).mean(2), 4, axis=1)
+            assert largest(np.fromfile(f"{folder}/logits_{l}", np.float32), y @ weights["head_0.w"].astype(float).T) < 1e-5, l
+        assert all(not os.path.exists(f"{folder}/logits_{l}") for l in bad)
+
+
 def check_errors():
     model = f"{GOLDEN}/dense_rope/model.bfm"
     with tempfile.TemporaryDirectory() as folder:
@@ -201,6 +243,7 @@ def check_errors():
 check_errors()
 for case in ("dense_rope", "dense_untied"):
     check_golden(case)
+check_lengths()
 check_init_and_step()
 check_resume("adamw(rate = 0.01)", "moe(experts = 4, hidden = 16, act = gelu, router = loss_free(k = 1, capacity = 2, group = batch))")
 check_resume("adamw(rate = 0.01)", "of_one_mode()")
