@@ -1,5 +1,6 @@
 /* requires: nothing. preserves: everything. Says whether a unit keeps the rules of ir.h, as far as they can be seen without values. */
 #include "ir/ir.h"
+#include "ir/needs.h"
 
 #include "support/bug.h"
 
@@ -8,11 +9,15 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { SAMPLES = 8 };
+
 typedef struct Verifier {
     const Unit *unit;
     const Op *op;
     int number;    /* of the operation, -1 outside */
     bool *defined; /* by tensor */
+    int sample_count;
+    DimEnv samples[SAMPLES]; /* bindings of the symbols that the program may run at */
     const char *message;
 } Verifier;
 
@@ -109,18 +114,43 @@ static DimEnv sample(const Program *program, int number, const int64_t values[4]
     return env;
 }
 
+static void take_samples(Verifier *verifier)
+{
+    static const int64_t values[SAMPLES][4] = {{1, 1, 0, 1}, {1, 2, 1, 1}, {2, 1, 0, 1}, {3, 5, 2, 2}, {4, 8, 7, 1}, {2, 24, 12, 12}, {12, 7, 3, 4}, {5, 60, 20, 30}};
+    for (int i = 0; i < SAMPLES; i++) {
+        const DimEnv env = sample(verifier->unit->program, i, values[i]);
+        if (!needs_unmet(verifier->unit->program, &env))
+            verifier->samples[verifier->sample_count++] = env;
+    }
+}
+
+/* What the program needs of the sizes makes every extent a whole number that is not negative. */
+static void check_extent(Verifier *verifier, Dim extent, const char *what)
+{
+    for (int i = 0; i < verifier->sample_count && extent && !verifier->message; i++) {
+        const DimEnv *env = &verifier->samples[i];
+        if (!whole(extent, env) || dim_eval(extent, env) < 0) {
+            Str text = {0};
+            dim_print(extent, &text);
+            fail(verifier, "%s has the extent %s, which is none at b = %lld, l = %lld", what, str_text(&text), (long long)env->value[DIM_B], (long long)env->value[DIM_L]);
+            str_free(&text);
+        }
+    }
+}
+
 /* Where no conditions cut the box, a subscript's extremes are exact: they are tried at a few bindings. With conditions it is the producer's duty. */
 static void check_range(Verifier *verifier, const Access *access, int sub, Dim extent)
 {
-    static const int64_t samples[][4] = {{1, 1, 0, 1}, {1, 2, 1, 1}, {2, 1, 0, 1}, {3, 5, 2, 2}, {4, 8, 7, 1}, {2, 24, 12, 12}};
     const Op *op = verifier->op;
     const Affine affine = access->subs[sub].affine;
     int index;
     if (op->cond_count > 0 || (affine_is_index(affine, &index) && op->indices[index].extent == extent))
         return;
-    for (size_t i = 0; i < sizeof samples / sizeof *samples && !verifier->message; i++) {
-        const DimEnv env = sample(verifier->unit->program, (int)i, samples[i]);
-        if (box_holds(op, affine, extent, &env) && (affine_extreme(op, affine, &env, 1) < 0 || affine_extreme(op, affine, &env, -1) >= dim_eval(extent, &env)))
+    for (int i = 0; i < verifier->sample_count && !verifier->message; i++) {
+        const DimEnv *env = &verifier->samples[i];
+        if (!whole(affine.base, env))
+            fail(verifier, "subscript %d of %s is no whole number", sub + 1, access->tensor < 0 ? "a draw" : verifier->unit->tensors[access->tensor].name);
+        else if (box_holds(op, affine, extent, env) && (affine_extreme(op, affine, env, 1) < 0 || affine_extreme(op, affine, env, -1) >= dim_eval(extent, env)))
             fail(verifier, "subscript %d of %s leaves its axis", sub + 1, access->tensor < 0 ? "a draw" : verifier->unit->tensors[access->tensor].name);
     }
 }
@@ -212,6 +242,8 @@ static void check_domain(Verifier *verifier)
     for (int i = 0; i < op->index_count; i++)
         if (!op->indices[i].extent)
             fail(verifier, "index %d has no extent", i);
+        else
+            check_extent(verifier, op->indices[i].extent, op->indices[i].name ? op->indices[i].name : "an index");
     for (int i = 0; i < op->cond_count && !verifier->message; i++)
         check_affine(verifier, op->conds[i]);
     for (int i = 0; i < op->expr_count && !verifier->message; i++)
@@ -379,6 +411,9 @@ static void check_formals(Verifier *verifier)
     for (int i = 0; i < unit->tensor_count; i++)
         if ((unit->tensors[i].type == T_INT) != (unit->tensors[i].bound != NULL))
             fail(verifier, "%s: integers, and only they, have a bound", unit->tensors[i].name);
+    for (int i = 0; i < unit->tensor_count && !verifier->message; i++)
+        for (int axis = 0; axis < unit->tensors[i].rank; axis++)
+            check_extent(verifier, unit->tensors[i].extent[axis], unit->tensors[i].name);
     for (int i = 0; i < unit->formal_count && !verifier->message; i++) {
         if (!check_tensor(verifier, unit->formals[i]))
             return;
@@ -430,6 +465,7 @@ const char *unit_verify(const Unit *unit)
     Verifier verifier = {.unit = unit, .number = -1, .defined = calloc((size_t)unit->tensor_count + 1, sizeof(bool))};
     if (!verifier.defined)
         return "out of memory";
+    take_samples(&verifier);
     check_formals(&verifier);
     for (int i = 0; i < unit->op_count && !verifier.message; i++) {
         verifier.op = &unit->ops[i];

@@ -1,6 +1,7 @@
 /* Applying definitions to tensors: names of axes, attributes, ambient inputs, then the body. Expressions over whole tensors, as wirings have them. */
 #include "lower/internal.h"
 
+#include "ir/holes.h"
 #include "support/bug.h"
 
 #include <string.h>
@@ -172,84 +173,22 @@ static bool bind_ambient(Lower *lw, UnitCtx *uc, const Node *definition, const N
     return ambient_from_model(lw, uc, definition, input, scope);
 }
 
-/* Whether a tensor of the unit exists only where its own integers do. */
-static bool is_partial(const Unit *unit, int tensor)
+/* What only lacks points at which it would be 0, since what a none subscript reads counts as 0, is made total: as a sum it is 0 there. */
+bool exists_everywhere(Body *body, LTensor *tensor, const char *what)
 {
-    for (int i = 0; i < unit->op_count; i++) {
-        const Op *op = &unit->ops[i];
-        if (op->kind == OP_NEST && op->reducer == REDUCE_SET && op->out.tensor == tensor)
-            return op->guard_count > 0;
-    }
-    return false;
-}
-
-/* Whether the integer is never none: the model provides it, or it chooses among enough points. */
-static bool always_exists(Lower *lw, const Unit *unit, const Access *integer)
-{
-    if (unit->tensors[integer->tensor].role != TENSOR_LOCAL)
+    Lower *lw = body->lw;
+    if (tensor->domain_op < 0)
         return true;
-    for (int i = 0; i < unit->op_count; i++) {
-        const Op *op = &unit->ops[i];
-        if (op->out.tensor != integer->tensor || op->kind == OP_CALL)
-            continue;
-        if (op->cond_count > 0 || op->guard_count > 0)
-            return false;
-        if (op->kind == OP_NEST)
-            return op->exprs[op->body].kind == EXPR_POS || (op->exprs[op->body].kind == EXPR_READ && always_exists(lw, unit, &op->exprs[op->body].access));
-        Dim points = dim_int(lw->dims, 1);
-        for (int k = op->index_count - op->reduced; k < op->index_count; k++)
-            points = dim_mul(lw->dims, points, op->indices[k].extent);
-        return op->kind == OP_TOP && dim_proves_nonnegative(dim_sub(lw->dims, points, op->top_k));
+    Op *op = &body->uc->unit->ops[tensor->domain_op];
+    if (op_zero_in_holes(body->uc->unit, op)) {
+        op->reducer = REDUCE_SUM;
+        tensor->domain_op = -1;
+        return true;
     }
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, tensor->span, "%s does not exist everywhere", what);
+    diag_note(lw->diags, diag, "its `where`, or a subscript that may be none, leaves holes: a whole point is left out, with all terms of the expression");
+    diag_fix(lw->diags, diag, "make what is looked up a sum, which is 0 over nothing: `x[b, l, o] + (sum[v | v == k[b, l]] table[v, o])`");
     return false;
-}
-
-static bool subscripted_by(const Access *access, const Access *integer)
-{
-    for (int s = 0; s < access->count; s++) {
-        const Access *read = access->subs[s].read;
-        if (read && (access_equal(read, integer) || subscripted_by(read, integer)))
-            return true;
-    }
-    return false;
-}
-
-/* Whether the expression is 0 where `integer` is none, what is read by it being 0 there: a product with it is, a sum with another term is not. */
-static bool vanishes(const Unit *unit, const Op *op, int expr, const Access *integer)
-{
-    const Expr *e = &op->exprs[expr];
-    switch ((int)e->kind) {
-    case EXPR_READ: return subscripted_by(&e->access, integer) || is_partial(unit, e->access.tensor);
-    case EXPR_MUL: return vanishes(unit, op, e->arg[0], integer) || vanishes(unit, op, e->arg[1], integer);
-    case EXPR_ADD:
-    case EXPR_SUB: return vanishes(unit, op, e->arg[0], integer) && vanishes(unit, op, e->arg[1], integer);
-    case EXPR_SELECT: return vanishes(unit, op, e->arg[1], integer) && vanishes(unit, op, e->arg[2], integer);
-    case EXPR_DIV:
-    case EXPR_NEG:
-    case EXPR_STOP: return vanishes(unit, op, e->arg[0], integer);
-    default: return false;
-    }
-}
-
-/* A result that only lacks points at which it would be 0, since what a none subscript reads counts as 0: a layer's results exist everywhere. As a sum it
-   is total. */
-static bool total_by_zero(Body *body, LTensor *tensor)
-{
-    const Unit *unit = body->uc->unit;
-    Op *op = &unit->ops[tensor->domain_op];
-    if (op->cond_count > 0)
-        return false;
-    for (int i = 0; i < op->guard_count; i++) {
-        const Expr *guard = &op->exprs[op->guards[i]];
-        if (guard->kind != EXPR_EXISTS || op->exprs[guard->arg[0]].kind != EXPR_READ)
-            return false;
-        const Access *integer = &op->exprs[guard->arg[0]].access;
-        if (!always_exists(body->lw, unit, integer) && !vanishes(unit, op, op->body, integer))
-            return false;
-    }
-    op->reducer = REDUCE_SUM;
-    tensor->domain_op = -1;
-    return true;
 }
 
 /* In training a state gets a new value; evaluation may only read it. Of the states of this definition, not of those that it calls. */
@@ -295,12 +234,8 @@ static bool check_result(Lower *lw, Body *body)
         diag_label(lw->diags, diag_add(lw->diags, DIAG_E0406, tensor->span, "the result has %d axes", tensor->rank), result->span, "declared with %d", list_count(axes));
         return false;
     }
-    if (tensor->domain_op >= 0 && !total_by_zero(body, tensor)) {
-        Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, tensor->span, "the result does not exist everywhere");
-        diag_note(lw->diags, diag, "its `where`, or a subscript that may be none, leaves holes: a whole point is left out, with all terms of the expression");
-        diag_fix(lw->diags, diag, "make what is looked up a sum, which is 0 over nothing: `x[b, l, o] + (sum[v | v == k[b, l]] table[v, o])`");
+    if (!exists_everywhere(body, tensor, "the result"))
         return false;
-    }
     body->results[0] = tensor_plain(body, tensor, tensor->integer); /* its axes are those of the signature */
     return true;
 }

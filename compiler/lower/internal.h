@@ -323,6 +323,8 @@ bool instantiate(Lower *lw, UnitCtx *uc, const DefValue *def, const Node *call, 
 bool instance_scope(Lower *lw, const DefValue *def, const Node *call, Scope *caller, LTensor *const *arguments, int argument_count, Span span, Scope **scope);
 bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *call, Scope *caller, Scope *scope, LTensor *const *arguments, int argument_count, const char *prefix,
                    Body *body);
+/* A result, loss or metric exists at every point; what only lacks points at which it would be 0 is made 0 there, anything else is an error about `what`. */
+bool exists_everywhere(Body *body, LTensor *tensor, const char *what);
 const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node); /* a conditional expression on constants: the arm taken */
 LTensor *define_next(Body *body, const Node *node);
 LTensor *define_free(Body *body, const Node *value); /* an expression whose indices are those it uses, in order: an optimiser's result */

@@ -2,6 +2,7 @@
 #include "ir/roles.h"
 #include "lower/internal.h"
 
+#include "ir/holes.h"
 #include "ir/needs.h"
 #include "support/bug.h"
 #include "support/pointer_map.h"
@@ -780,6 +781,9 @@ static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *no
 static Lowered *finished(Lowered *result)
 {
     program_expect(result->program, "lowering");
+    const char *holes = program_holes(result->program);
+    if (holes)
+        BFM_BUG("lowering made a program that lacks values: %s", holes);
     program_roles(result->program);
     return result;
 }

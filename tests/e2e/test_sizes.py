@@ -63,6 +63,12 @@ class Sizes(Case):
             said = self.ok("check", self.write("m.bfm", BEFORE % wrong), code=1).stderr
             self.assertIn("E0408", said, wrong)
             self.assertIn("sum[v | v == ", said)
+        for lines in ("let p[b, l, o] = x[b, l, o] + table[before[b, l], o]\n    return y[b, l, o] = p[b, l, o]",
+                      "let p[b, l, o] = table[before[b, l], o]\n    let q[b, l, o] = 2 * p[b, l, o] + x[b, l, o]\n    return y[b, l, o] = x[b, l, o] * q[b, l, o]",
+                      "let p[b, l, o] = table[before[b, l], o]\n    let q[b, l, o] = table[third[b, l], o]\n    return y[b, l, o] = p[b, l, o] + q[b, l, o]",
+                      "loss a = 1 + table[before[0, 0], 0]\n    return y[b, l, o] = x[b, l, o]", "metric a[b, l] = x[b, l, 0] + table[before[b, l], 0] mean\n    return y[b, l, o] = x[b, l, o]"):
+            text = BEFORE.replace("    return y[b, l, o] = %s", "    let third[b, l] = tokens[b, l - 2] where l >= 2\n    " + lines)
+            self.assertIn("E0408", self.ok("check", self.write("m.bfm", text), code=1).stderr, lines)
         rng = np.random.default_rng(2)
         weights = {name: rng.normal(size=(16, 4)).astype(np.float32) for name in ("embed_0.table", "previous_0.table", "head_0.w")}
         tokens = rng.integers(0, 16, (2, 7))
@@ -73,6 +79,11 @@ class Sizes(Case):
             loss = (np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, tokens[:, 1:, None], 2)[..., 0]).mean()
             for engine in ("interp", "jit"):
                 self.assertAlmostEqual(float(self.grad(self.write("m.bfm", BEFORE % form), weights, tokens, engine)["loss"]), loss, places=4, msg=form)
+        first = BEFORE.replace("return y[b, l, o] = %s", "loss a = table[before[0, 0], 0]\n    return y[b, l, o] = x[b, l, o]")  # a loss over nothing is 0
+        logits = x @ weights["head_0.w"].astype(float).T
+        loss = (np.log(np.exp(logits).sum(-1)) - np.take_along_axis(logits, tokens[:, 1:, None], 2)[..., 0]).mean()
+        for engine in ("interp", "jit"):
+            self.assertAlmostEqual(float(self.grad(self.write("m.bfm", first), weights, tokens, engine)["loss"]), loss, places=4)
 
 
 if __name__ == "__main__":

@@ -6,10 +6,11 @@
 Each case is a model of one or a few layers with random definitions. One random tree gives both the text that bfmc compiles and the value that NumPy works
 out, point by point as docs/language.md says and with none of the compiler's transformations: a recurrence is stepped, each step reading what the steps before
 stored; axes that meet by position are reshaped. Gradients are derivatives by a complex step along random directions, exact to rounding.
-Some programs ask for what a recurrence cannot do: those must be refused with E0409, at the offending read.
+Some programs ask for what a recurrence cannot do: those must be refused with E0409, at the offending read. Some look up an integer that may be none as one term
+of a result: refused with E0408. Some have extents that are sizes at certain lengths only: every engine must refuse the others, and say what the length must be.
 
 To add a construct: write a function of a `Layer` that appends statements (and tensors for others to read), and give it a row in CONSTRUCTS; or a row in RESULTS,
-WIRINGS or WRONG_READS. Nodes of expressions are small classes with `text` and `value`.
+WIRINGS, WRONG_READS, WRONG_RESULTS or VANISHING. Nodes of expressions are small classes with `text` and `value`.
 """
 import argparse
 import itertools
@@ -225,8 +226,10 @@ class Layer:
         self.known = {"x": self.axis_i()}  # tensors [b, l, d], and how the width is made of parts
         self.rows = []          # tensors [b, l]
         self.params = {}        # path: shape
-        self.refused = False    # holds what must be refused,
-        self.wrong = None       # at the read with this text, None: anywhere
+        self.refused = None     # holds what must be refused with this code,
+        self.wrong = None       # at this text, None: anywhere
+        self.needs = []         # (text of what the length must be, whether it is)
+        self.losses = []        # tensors without axes
         self.serial = itertools.count()
         self.result = None
 
@@ -254,12 +257,15 @@ class Layer:
         self.params[name] = shape
         return name
 
-    def run(self, x, params):
-        """The result, each axis of the language one of the array."""
-        store = {"x": x, **params}
+    def need(self, text, holds):
+        self.needs.append((text, holds))
+
+    def run(self, x, tokens, params):
+        """The result, each axis of the language one of the array, and the sum of the losses."""
+        store = {"x": x, "tokens": tokens, **params}
         for step in self.steps:
             step(store)
-        return store[self.result]
+        return store[self.result], sum(store[name] for name in self.losses)
 
     # ---- expressions over b, l and the width ----
 
@@ -440,7 +446,7 @@ def recurrence(layer, wrong=None):
         bad = wrong(layer, name, axes, scan)
         if bad is None:
             return
-        layer.refused, (layer.wrong, expression) = True, bad
+        layer.refused, (layer.wrong, expression) = "E0409", bad
         value = r.choice([lambda: add(value, expression), lambda: add(expression, value), lambda: sub(value, expression)])()
     layer.recurrence(name, axes, scan, value, where)
     layer.known[name] = axes[2]
@@ -539,7 +545,258 @@ def call_layer(layer):
     layer.known[name] = layer.axis_i()
 
 
-CONSTRUCTS = [(accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4)]  # with how often
+# ---- extents that depend on the length -------------------------------------------------------------------------------
+
+
+def some_divisor(layer):
+    """2, 3 or 4; more often one that divides the length."""
+    good = [n for n in (2, 3, 4) if layer.l % n == 0]
+    return layer.rng.choice(good if good and layer.rng.random() < 0.7 else [2, 3, 4])
+
+
+def in_patches(layer):
+    """Patches of positions, something of each, and back to positions: the length must be a multiple."""
+    r, n = layer.rng, some_divisor(layer)
+    patches, of, back, y = layer.fresh("p"), layer.pick(layer.axis_i()), layer.fresh("q"), layer.fresh("u")
+    q, s, i = f"q in 0 ..< size(l) / {n}", f"s in 0 ..< {n}", "i in 0 ..< d"
+    kind = r.choice(["sum", "mean"])
+    scanned, strided = r.random() < 0.4, r.random() < 0.3
+    if strided:
+        at = r.randrange(n)
+        layer.lines.append(f"let {patches}[b, {q}, {i}] = {of}[b, {n} * q{f' + {at}' if at else ''}, i]")
+    else:
+        layer.lines.append(f"let {patches}[b, {q}, {i}] = {kind}[{s}] {of}[b, (q, s), i]")
+    if scanned:
+        layer.lines.append(f"recur {back}s[b, {q}, {i}] = 0.5 * {back}s[b, q - 1, i] + {patches}[b, q, i]")
+    layer.lines.append(f"let {back}[b, ({q}, {s}), {i}] = {patches if not scanned else back + 's'}[b, q, i] * {of}[b, (q, s), i]")
+    layer.lines.append(f"let {y}[b, l in 0 ..< size(l), {i}] = {back}[b, l, i]")
+
+    def step(store):
+        x = store[of]
+        parts = x.reshape(layer.b, layer.l // n, n, layer.d)
+        z = parts[:, :, at] if strided else parts.sum(2) / (n if kind == "mean" else 1)
+        if scanned:
+            z = np.array(z)
+            for k in range(1, z.shape[1]):
+                z[:, k] += 0.5 * z[:, k - 1]
+        store[y] = (z[:, :, None] * parts).reshape(x.shape)
+    layer.steps.append(step)
+    layer.need(f"the length must be a multiple of {n}; it is {layer.l}", layer.l % n == 0)
+    layer.known[y] = layer.axis_i()
+
+
+def shortened(layer):
+    """Differences over some distance: there must be as many positions."""
+    r = layer.rng
+    far = r.randrange(2, 4) if r.random() < 0.3 else r.randrange(1, max(2, min(layer.l, 4)))
+    z, of, y, kind = layer.fresh("z"), layer.pick(layer.axis_i()), layer.fresh("y"), r.choice(["sum", "mean"])
+    layer.lines.append(f"let {z}[b, q in 0 ..< size(l) - {far}, i in 0 ..< d] = {of}[b, q + {far}, i] - 0.5 * {of}[b, q + {far - 1}, i]")
+    layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {kind}[q | q <= l] {z}[b, q, i]")
+
+    def step(store):
+        x = store[of]
+        ends = np.cumsum(x[:, far:] - 0.5 * x[:, far - 1:-1], 1)
+        count = np.minimum(np.arange(layer.l), layer.l - far - 1)  # the last one summed
+        total = ends[:, np.maximum(count, 0)] if layer.l > far else 0 * x
+        store[y] = total / (count[:, None] + 1) if kind == "mean" and layer.l > far else total
+    layer.steps.append(step)
+    layer.need(f"the length must be at least {far}; it is {layer.l}", layer.l >= far)
+    layer.known[y] = layer.axis_i()
+
+
+def stretched(layer):
+    """An axis of several times the length."""
+    n = layer.rng.randrange(2, 4)
+    z, of, y = layer.fresh("z"), layer.pick(layer.axis_i()), layer.fresh("y")
+    layer.lines.append(f"let {z}[b, (t in 0 ..< size(l), s in 0 ..< {n}), i in 0 ..< d] = {of}[b, t, i] * (s + 1)")
+    layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = mean[s in 0 ..< {n}] {z}[b, (l, s), i]")
+    layer.steps.append(lambda store: store.__setitem__(y, store[of] * (n + 1) / 2))
+    layer.known[y] = layer.axis_i()
+
+
+# ---- integers that may be none ---------------------------------------------------------------------------------------
+# In NumPy none is -1.
+
+
+def integer(layer, into=None):
+    """let k[b, l] = …, which points into an axis: its name, the axis' extent as text and number."""
+    r, name = layer.rng, layer.fresh("k")
+    kind = r.randrange(3)
+    if into is None and kind == 0:
+        back = r.randrange(1, 3)
+        layer.statement(f"let {name}[b, l] = tokens[b, l - {back}] where l >= {back}",
+                        lambda store: store.__setitem__(name, np.concatenate([np.full((layer.b, min(back, layer.l)), -1), store["tokens"][:, :max(layer.l - back, 0)]], 1)))
+        return name, "vocab", VOCAB
+    text, size = into or ("d", layer.d)
+    by, off = r.randrange(1, 3), r.randrange(1, 4)
+    value, number = (f"tokens[b, l] - {off}", lambda store: store["tokens"] - off) if kind == 1 and into is None else (
+        f"{by} * l - {off}", lambda store: np.broadcast_to(by * np.arange(layer.l) - off, (layer.b, layer.l)))
+
+    def step(store):
+        at = number(store)
+        store[name] = np.where((at >= 0) & (at < size), at, -1)
+    layer.statement(f"let {name}[b, l] = index[{text}]({value})", step)
+    return name, text, size
+
+
+def table(layer):
+    """An integer and a matrix that it looks rows up in: (k, w, its rows as text, what NumPy finds: 0 where k is none, where k exists)."""
+    k, text, size = integer(layer)
+    w = layer.param(f"{text}, d", size, layer.d)
+    return k, w, text, lambda store: np.where((store[k] >= 0)[..., None], store[w][np.maximum(store[k], 0)], 0), lambda store: (store[k] >= 0)[..., None]
+
+
+def lookup_term(layer):
+    """One term among others: a sum over the rows."""
+    k, w, rows, found, _ = table(layer)
+    of, y = layer.pick(layer.axis_i()), layer.fresh("y")
+    times = layer.rng.random() < 0.5
+    layer.statement(f"let {y}[b, l, i in 0 ..< d] = {of}[b, l, i] + (sum[v | v == {k}[b, l]] {w}[v, i]{f' * {of}[b, l, i]' if times else ''})",
+                    lambda store: store.__setitem__(y, store[of] + found(store) * (store[of] if times else 1)))
+    layer.known[y] = layer.axis_i()
+
+
+def lookup_reduced(layer):
+    """A reduction over positions leaves out those whose integer is none, with all terms; by itself, or through a tensor that lacks them."""
+    r = layer.rng
+    k, w, _, found, there = table(layer)
+    of, y, kind = layer.pick(layer.axis_i()), layer.fresh("y"), r.choice(["sum", "mean"])
+    sign, apply = r.choice([("+", np.add), ("-", np.subtract), ("*", np.multiply)])
+    body = "{0}[b, {2}, i] {1} {3}[{4}[b, {2}], i]"
+    if r.random() < 0.5:
+        partial = layer.fresh("p")
+        layer.lines.append(f"let {partial}[b, l, i in 0 ..< d] = " + body.format(of, sign, "l", w, k))
+        layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {kind}[t | t <= l] {partial}[b, t, i]")
+    else:
+        layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {kind}[t | t <= l] (" + body.format(of, sign, "t", w, k) + ")")
+
+    def step(store):
+        total, count = np.cumsum(np.where(there(store), apply(store[of], found(store)), 0), 1), np.cumsum(there(store), 1)
+        store[y] = total / np.maximum(count, 1) if kind == "mean" else total
+    layer.steps.append(step)
+    layer.known[y] = layer.axis_i()
+
+
+def lookup_condition(layer):
+    """Comparisons with none are false, of unequal too."""
+    r = layer.rng
+    k, _, size = integer(layer)
+    of, y, number = layer.pick(layer.axis_i()), layer.fresh("y"), r.randrange(size)
+    text, holds = r.choice([("{} == {}", np.equal), ("{} != {}", np.not_equal), ("{} < {}", np.less), ("{} >= {}", np.greater_equal), ("exists({})", lambda a, b: a >= 0)])
+    layer.statement(f"let {y}[b, l, i in 0 ..< d] = select({text.format(f'{k}[b, l]', number)}, {of}[b, l, i], 0.5 * {of}[b, l, i] - 1)",
+                    lambda store: store.__setitem__(y, np.where((holds(store[k], number) & (store[k] >= 0))[..., None], store[of], 0.5 * store[of] - 1)))
+    layer.known[y] = layer.axis_i()
+
+
+def lookup_recurrence(layer):
+    """Where its input is none, a recurrence keeps its value."""
+    k, w, _, found, there = table(layer)
+    of, h = layer.pick(layer.axis_i()), layer.fresh("h")
+    layer.lines.append(f"recur {h}[b, l, i in 0 ..< d] = 0.5 * {h}[b, l - 1, i] + {of}[b, l, i] + {w}[{k}[b, l], i]")
+
+    def step(store):
+        value, holds, out = store[of] + found(store), there(store), np.zeros(store[of].shape, complex)
+        for l in range(layer.l):
+            before = out[:, l - 1] if l else 0 * out[:, 0]
+            out[:, l] = np.where(holds[:, l], 0.5 * before + value[:, l], before)
+        store[h] = out
+    layer.steps.append(step)
+    layer.known[h] = layer.axis_i()
+
+
+def lookup_accumulate(layer):
+    """Positions added to others: to none at none."""
+    k, _, _ = integer(layer, ("size(l)", layer.l))
+    of, a, y = layer.pick(layer.axis_i()), layer.fresh("a"), layer.fresh("y")
+    w = layer.param("d", layer.d)
+    layer.lines.append(f"{a}[b, {k}[b, l], i] += {of}[b, l, i] * {w}[i]")
+    layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {a}[b, l, i]")
+
+    def step(store):
+        out = np.zeros(store[of].shape, complex)
+        for b, l in itertools.product(range(layer.b), range(layer.l)):
+            if store[k][b, l] >= 0:
+                out[b, store[k][b, l]] += store[of][b, l] * store[w]
+        store[y] = out
+    layer.steps.append(step)
+    layer.known[y] = layer.axis_i()
+
+
+def lookup_loss(layer):
+    """A loss over the points that exist; 0 over none."""
+    r = layer.rng
+    k, w, _, found, there = table(layer)
+    of, name, kind = layer.pick(layer.axis_i()), layer.fresh("loss"), r.choice(["sum", "mean"])
+    sign, apply = r.choice([("+", np.add), ("*", np.multiply)])
+    layer.lines.append(f"loss {name} = 0.125 * ({kind}[b, l, i in 0 ..< d] ({of}[b, l, i] {sign} {w}[{k}[b, l], i]))")
+
+    def step(store):
+        value = np.where(there(store), apply(store[of], found(store)), 0).sum() * 0.125
+        store[name] = value / max(there(store).sum() * layer.d, 1) if kind == "mean" else value
+    layer.steps.append(step)
+    layer.losses.append(name)
+
+
+# Products with what is looked up, and what else is 0 with it: text of the expression with {a} (total) and {p} (lacks points), what NumPy does.
+VANISHING = [
+    ("{a} * {p}", lambda a, p: a * p),
+    ("{p}", lambda a, p: p),
+    ("{p} - {a} * {p}", lambda a, p: p - a * p),
+    ("tanh({p}) / (1.5 + sin({a}))", lambda a, p: np.tanh(p) / (1.5 + np.sin(a))),
+    ("select({a} < 0.25, {p}, 2 * {p})", lambda a, p: np.where(np.real(a) < 0.25, p, 2 * p)),
+    ("-{p} * {p}", lambda a, p: -p * p),
+]
+# Others lose a term at those points.
+LOSING = ["{a} + {p}", "{p} - {a}", "{a} * (1 + {p})", "select({a} < 0.25, {a}, {p})", "exp({p})", "max({a}, {p})", "{a} * cos({p})", "{p} + {other}"]
+
+
+def looked_up(layer):
+    """What reads a table through an integer, where it stands or through a `let`: text, what NumPy finds."""
+    k, w, _, found, _ = table(layer)
+    text = f"{w}[{k}[b, l], i]"
+    if layer.rng.random() < 0.5:
+        partial = layer.fresh("p")
+        layer.statement(f"let {partial}[b, l, i in 0 ..< d] = {text}", lambda store: store.__setitem__(partial, found(store)))
+        text = f"{partial}[b, l, i]"
+    return text, found
+
+
+def vanishing_result(layer):
+    """A result that is 0 where the integer is none; true if the layer has it now."""
+    form, apply = layer.rng.choice(VANISHING)
+    of, (text, found) = layer.pick(layer.axis_i()), looked_up(layer)
+    layer.result = layer.fresh("out")
+    layer.statement(f"return {layer.result}[b, l, i in 0 ..< d] = {form.format(a=f'{of}[b, l, i]', p=text)}", lambda store: store.__setitem__(layer.result, apply(store[of], found(store))))
+
+
+def losing_result(layer):
+    """A result, or a `let` before it, with a term that would be lost where an integer is none."""
+    r = layer.rng
+    of, (text, _), other = layer.pick(layer.axis_i()), looked_up(layer), "0"
+    form = r.choice(LOSING)
+    if "{other}" in form:
+        other, _ = looked_up(layer)
+    value = form.format(a=f"{of}[b, l, i]", p=text, other=other)
+    layer.refused, layer.result = "E0408", "out"
+    if r.random() < 0.5:
+        layer.lines.append(f"let lossy[b, l, i in 0 ..< d] = {value}")
+        value = r.choice(["lossy[b, l, i]", f"lossy[b, l, i] * {of}[b, l, i]"])
+    layer.wrong = f"out[b, l, i in 0 ..< d] = {value}"
+    layer.lines.append(f"return {layer.wrong}")
+
+
+def losing_loss(layer):
+    """The same of a loss and of a metric, which have to exist."""
+    k, w, _, _, _ = table(layer)
+    of = layer.pick(layer.axis_i())
+    layer.refused = "E0408"
+    layer.wrong = layer.rng.choice([f"loss lossy = {of}[0, 0, 0] + {w}[{k}[0, 0], 0]", f"metric lossy[b, l] = {of}[b, l, 0] + {w}[{k}[b, l], 0] mean"])
+    layer.lines.append(layer.wrong)
+
+
+CONSTRUCTS = [(accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
+              (lookup_condition, 1), (lookup_recurrence, 1), (lookup_accumulate, 1), (lookup_loss, 1)]  # with how often
+WRONG_RESULTS = [losing_result, losing_result, losing_loss]
 
 
 def result_plain(layer): return layer.axis_i()
@@ -559,17 +816,23 @@ WIRINGS = {
 }
 
 
-def random_layer(rng, name, sizes, wrong=None):
+def random_layer(rng, name, sizes, wrong=False):
     layer = Layer(rng, name, sizes)
     names, often = zip(*CONSTRUCTS)
     for construct in rng.choices(names, often, k=rng.randrange(1, 4)):
         construct(layer)
-    if wrong:
-        recurrence(layer, wrong)
+    if wrong and rng.random() < 0.6:
+        recurrence(layer, rng.choice(WRONG_READS))
+    elif wrong:
+        rng.choice(WRONG_RESULTS)(layer)
+    if layer.result:
+        return layer
     returned = [n for n in layer.known if n != "x"]
     if returned and rng.random() < 0.3:  # a name, with whatever axes it has
         layer.result = rng.choice(returned)
         layer.lines.append(f"return {layer.result}")
+    elif rng.random() < 0.15:
+        vanishing_result(layer)
     else:
         layer.result = "out"
         axis = rng.choice(RESULTS)(layer)
@@ -584,9 +847,9 @@ class Case:
     def __init__(self, seed, index, wrong=False):
         rng = self.rng = random.Random(f"layers/{seed}/{index}/{'wrong' if wrong else 'right'}")
         self.name = f"{seed}/{index}{' (refused)' if wrong else ''}"
-        self.b, self.l, self.d = rng.choice([1, 2, 3]), rng.choice([1, 2, 3, 5, 8]), rng.choice([6, 12])
+        self.b, self.l, self.d = rng.choice([1, 2, 3]), rng.choice([1, 2, 3, 4, 5, 6, 8, 12]), rng.choice([6, 12])
         count = rng.randrange(1, 3)
-        self.layers = [random_layer(rng, f"layer{i}", (self.b, self.l, self.d), rng.choice(WRONG_READS) if wrong and i == 0 else None) for i in range(count)]
+        self.layers = [random_layer(rng, f"layer{i}", (self.b, self.l, self.d), wrong and i == 0) for i in range(count)]
         self.wired = [rng.choice(list(WIRINGS)) for _ in self.layers]
         self.branches = count == 2 and rng.random() < 0.25
         numbers = np.random.default_rng([seed, index])
@@ -603,7 +866,7 @@ class Case:
         out = ["use std.layers", "use std.recipes"] + [text for text, _ in FUNCTIONS.values()] + [text for text, _ in WIRINGS.values() if text]
         out += [text for text, _ in CALLED.values()]
         for layer in self.layers:
-            out += [f"layer {layer.name}(x[b, l, d]) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
+            out += [f"layer {layer.name}(x[b, l, d]; vocab: count, tokens[b, l]: vocab) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
         lines = [f"layer{i}() norm = none wiring = {wired}" for i, wired in enumerate(self.wired)]
         if self.branches:
             lines = ["parallel { layer0() | layer1() } norm = none wiring = " + self.wired[0]]
@@ -613,11 +876,14 @@ class Case:
     def apply(self, number, x, weights):
         prefix = f"{'parallel_0.' if self.branches else ''}layer{number}_0."
         layer = self.layers[number]
-        return layer.run(x, {k: weights[prefix + k] for k in layer.params})
+        result, loss = layer.run(x, self.tokens[:, :-1], {k: weights[prefix + k] for k in layer.params})
+        self.losses = self.losses + loss
+        return result
 
     def forward(self, weights):
         inputs, targets = self.tokens[:, :-1], self.tokens[:, 1:]
         x = np.sqrt(self.d) * weights["embed_0.table"][inputs]
+        self.losses = 0
         if self.branches:
             x = WIRINGS[self.wired[0]][1](x, self.apply(0, x, weights) + self.apply(1, x, weights))
         else:
@@ -626,7 +892,7 @@ class Case:
         logits = x @ weights["head_0.w"].T
         high = logits.real.max(axis=2, keepdims=True)
         lse = np.log(np.exp(logits - high).sum(axis=2)) + high[..., 0]
-        return logits, (lse - np.take_along_axis(logits, targets[..., None], 2)[..., 0]).mean()
+        return logits, (lse - np.take_along_axis(logits, targets[..., None], 2)[..., 0]).mean() + self.losses
 
     def solve(self):
         """(logits, loss, {path: the loss's derivative along its direction})"""
@@ -677,17 +943,24 @@ def differences(case, got, engine):
 
 
 def refusal(case, done):
-    """None if the program was refused with E0409, at the read that is wrong."""
-    if done.returncode != 1 or "error[E0409]" not in done.stderr:
-        return f"not refused with E0409, but {message(done)}"
-    wanted = case.layers[0].wrong
-    if not wanted:
+    """None if the program was refused with the code that it must be, at what is wrong."""
+    layer = next(layer for layer in case.layers if layer.refused)
+    if done.returncode != 1 or f"error[{layer.refused}]" not in done.stderr:
+        return f"not refused with {layer.refused}, but {message(done)}"
+    if not layer.wrong:
         return None
-    places = [(int(line), int(column)) for line, column in re.findall(r"error\[E0409\][^\n]*\n *--> [^\n]*?:(\d+):(\d+)", done.stderr)]
+    places = [(int(line), int(column)) for line, column in re.findall(rf"error\[{layer.refused}\][^\n]*\n *--> [^\n]*?:(\d+):(\d+)", done.stderr)]
     lines = case.text().splitlines()
-    if any(lines[line - 1][column - 1:].startswith(wanted) for line, column in places):
+    if any(lines[line - 1][column - 1:].startswith(layer.wrong) for line, column in places):
         return None
-    return f"E0409 points at {places}, not at `{wanted}`"
+    return f"{layer.refused} points at {places}, not at `{layer.wrong}`"
+
+
+def size_refusal(unmet, done, wrote):
+    """None if the length was refused before anything was computed, with what it must be."""
+    if done.returncode != 1 or wrote or not any(text in done.stderr for text in unmet):
+        return f"not refused with {' or '.join(unmet)}, but {message(done)}"
+    return None
 
 
 def check(bfmc, case, folder, engines):
@@ -696,6 +969,10 @@ def check(bfmc, case, folder, engines):
         done, _ = grad(bfmc, folder, engines[0])
         why = refusal(case, done)
         return [why] if why else []
+    unmet = [text for layer in case.layers for text, holds in layer.needs if not holds]
+    if unmet:
+        answers = [(engine, size_refusal(unmet, grad(bfmc, folder, engine)[0], os.path.exists(os.path.join(folder, f"{engine}.safetensors")))) for engine in engines]
+        return [f"{engine}: {why}" for engine, why in answers if why]
     out = []
     for engine in engines:
         done, got = grad(bfmc, folder, engine)

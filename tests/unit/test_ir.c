@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "ir/ir.h"
+#include "ir/needs.h"
 
 typedef struct Fixture {
     Arena *arena;
@@ -253,7 +254,13 @@ static void verifier_refuses(void **state)
     }
 }
 
-/* Extents such as 1/4*l hold at multiples of 4 only, and subscripts of a bounded length up to there: neither is taken for a subscript that leaves its axis. */
+static void need_quarters(Program *program)
+{
+    needs_add_whole(program, dim_mul(program->dims, dim_symbol(program->dims, DIM_L), dim_rational(program->dims, rational(1, 4))), NULL);
+}
+
+/* Extents such as 1/4*l and l - 3 need lengths at which they are sizes, and the program has to say so; subscripts hold up to a bounded length: neither is then
+   taken for a subscript that leaves its axis. */
 static void verifier_samples(void **state)
 {
     Fixture *f = *state;
@@ -262,12 +269,21 @@ static void verifier_samples(void **state)
                                  "        over i$0 < 1/4*l, j$1 < 4\n        body x%0[4*i$0 + j$1]\n    output result y = y%1\n}\nmain @0\n";
     const char *const beyond = "unit a@0 {\n    input x%0: real[l]\n    local y%1: real[1/4*l, 4]\n    formals 0\n    nest set y%1[i$0, j$1]\n"
                                "        over i$0 < 1/4*l, j$1 < 4\n        body x%0[4*i$0 + j$1 + 1]\n    output result y = y%1\n}\nmain @0\n";
+    const char *const shorter = "unit a@0 {\n    input x%0: real[l]\n    local y%1: real[l - 3]\n    formals 0\n    nest set y%1[i$0]\n"
+                                "        over i$0 < l - 3\n        body x%0[i$0 + 3]\n    output result y = y%1\n}\nmain @0\n";
     const char *const table = "unit a@0 {\n    input x%0: real[6]\n    local y%1: real[l]\n    formals 0\n    nest set y%1[i$0]\n"
                               "        over i$0 < l\n        body x%0[i$0]\n    output result y = y%1\n}\nmain @0\n";
     Program *program = program_read(f->arena, f->interner, quarters, &message);
     assert_non_null(program);
+    assert_non_null(strstr(program_verify(program), "y has the extent 1/4*l, which is none at b = 1, l = 1"));
+    need_quarters(program);
+    assert_null(program_verify(program));
+    program = program_read(f->arena, f->interner, shorter, &message);
+    assert_non_null(strstr(program_verify(program), "y has the extent l - 3, which is none at b = 1, l = 1"));
+    needs_add(program, dim_sub(program->dims, dim_symbol(program->dims, DIM_L), dim_int(program->dims, 3)), NULL);
     assert_null(program_verify(program));
     program = program_read(f->arena, f->interner, beyond, &message);
+    need_quarters(program);
     assert_non_null(strstr(program_verify(program), "leaves its axis"));
     program = program_read(f->arena, f->interner, table, &message);
     assert_non_null(strstr(program_verify(program), "leaves its axis"));

@@ -1,0 +1,13 @@
+/* Holes: a point at which a subscript is none is left out of its operation, with all terms of its expression. What is read there counts as 0, so that
+   nothing is lost where the expression would be 0 too. */
+#ifndef BFM_IR_HOLES_H
+#define BFM_IR_HOLES_H
+
+#include "ir/ir.h"
+
+/* Whether `op` lacks only points at which an integer is none and its body would be 0: a product with what is looked up, not a sum with another term. */
+bool op_zero_in_holes(const Unit *unit, const Op *op);
+/* Of a program as it is lowered: every output exists everywhere, and none was made so by dropping terms. NULL, or what is wrong. */
+const char *program_holes(const Program *program);
+
+#endif
