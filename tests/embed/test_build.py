@@ -225,6 +225,38 @@ def check_lengths():
         assert all(not os.path.exists(f"{folder}/logits_{l}") for l in bad)
 
 
+SMALL = """use std.layers
+use std.routers
+model m {
+    vocab = VOCAB
+    context = CONTEXT
+    embed(d = 6)
+    attention(heads = 1, head_dim = 2)
+    ffn(hidden = 1, act = gelu)
+    moe(experts = 1, hidden = 1, act = gelu, router = topk(k = 1, capacity = none))
+    moe(experts = 2, hidden = 1, act = gelu, router = topk(k = 2, capacity = none)) wiring = pre_post norm = layer_norm
+    head(tied = false)
+}
+"""
+
+
+def check_small(vocab, context, batch, length):
+    """Models with one of something: the interpreter's numbers, and the decoder's are the forward pass's bits."""
+    with tempfile.TemporaryDirectory() as folder:
+        model, tokens = f"{folder}/model.bfm", np.random.default_rng(5).integers(0, vocab, (batch, length + 1)).astype(np.int32)
+        open(model, "w").write(SMALL.replace("VOCAB", str(vocab)).replace("CONTEXT", str(context)))
+        run(BFMC, "build", model, "-o", f"{folder}/libx.so", "-q")
+        compile_embedder(folder)
+        got = embed(folder, "-", tokens)
+        np.save(f"{folder}/tokens.npy", tokens)
+        run(BFMC, "grad", model, "--weights", f"{folder}/saved.safetensors", "--tokens", f"{folder}/tokens.npy", "--out", f"{folder}/g.safetensors", "--engine", "interp")
+        expected = safetensors(f"{folder}/g.safetensors")
+        for name, of in (("logits", "logits"), ("cross_entropy", "cross_entropy"), ("table_gradient", "embed_0.table")):
+            right = expected[of].ravel()
+            assert got(name).shape == right.shape and np.abs(got(name) - right).max() <= 2e-5 * max(1, np.abs(right).max()), (vocab, context, batch, length, name)
+        assert (got("decoded").view(np.int32) == got("logits").view(np.int32)).all(), (vocab, context, batch, length)
+
+
 def check_errors():
     model = f"{GOLDEN}/dense_rope/model.bfm"
     with tempfile.TemporaryDirectory() as folder:
@@ -244,6 +276,8 @@ check_errors()
 for case in ("dense_rope", "dense_untied"):
     check_golden(case)
 check_lengths()
+for small in ((2, 1, 2, 1), (1, 1, 1, 1), (3, 4, 1, 1), (3, 4, 3, 4)):
+    check_small(*small)
 check_init_and_step()
 check_resume("adamw(rate = 0.01)", "moe(experts = 4, hidden = 16, act = gelu, router = loss_free(k = 1, capacity = 2, group = batch))")
 check_resume("adamw(rate = 0.01)", "of_one_mode()")

@@ -362,6 +362,64 @@ def sampled():
     return built("sampled", texts, decide={"margin": 1e-6})
 
 
+def degenerate_lines():
+    """Every layer with one of everything, and every router with one expert, as many choices as experts, and more experts than tokens."""
+    heads = [(1, None, 2), (2, 1, 2), (1, None, 4)]
+    lines = [attention_line({"heads": heads[i % 3][0], "kv_heads": heads[i % 3][1] or heads[i % 3][0], "head_dim": heads[i % 3][2], "position": position, "conv": conv, "qk_norm": norm, "causal": causal,
+                             "score": None}) for i, (position, conv, norm, causal) in enumerate(itertools.product(POSITIONS, (None, 2), ("false", "true"), ("true", "false")))]
+    lines += ["attention(heads = 1, head_dim = 1, position = none)", "attention(heads = 3, head_dim = 1, position = alibi, kv_heads = 1)"]
+    for i, act in enumerate(ACTS):
+        lines += [f"ffn(hidden = 1, act = {act})", (f"low_rank(rank = 1, hidden = 1, act = {act})", f"multi_branch(branches = 1, hidden = 1, act = {act})", f"moe(experts = 1, hidden = 1, act = {act}, router = soft())")[i % 3]]
+    for i, act in enumerate(layers.ACTIVATIONS):
+        lines.append((f"gmlp(hidden = 2, act = {act})", f"token_mixer(hidden = 1, act = {act})")[i % 2])
+    lines += ["multi_branch(branches = 3, hidden = 3, act = gelu)", "dropout(rate = 0)", "rms_norm()", "layer_norm()", "project(d = 6)"]
+    for kind, options in ROUTER_OPTIONS.items():
+        counts = options.get("k", [None])
+        for i, (experts, group) in enumerate(itertools.product((1, 2, 5), GROUPS)):
+            if kind == "top2" and experts == 1:
+                continue
+            given = {"group": group, "k": experts if counts != [None] else None, "small_groups": "true" if "small_groups" in options else None}
+            capacities = [None] + [c for c in ("0.5", "none") if c in options.get("capacity", ())]
+            given["capacity"] = capacities[(i + i // 3) % len(capacities)]
+            lines.append("moe" + arguments({"experts": experts, "hidden": 1, "act": "gelu", "router": kind + arguments(given)}))
+    return lines
+
+
+def degenerate():
+    """Every layer where there is one position, one token, one row or one word; every norm and wiring there; groups without a token."""
+    sizes = [("context 1", {"context": 1}, {"length": 1, "batch": 2}), ("one token", {"context": 1}, {"length": 1, "batch": 1}), ("length 1", {"context": 4}, {"length": 1, "batch": 3}),
+             ("one row", {"context": 3}, {"length": 3, "batch": 1})]
+    texts, lines = [], degenerate_lines()
+    for n, i in enumerate(range(0, len(lines), 4)):
+        for name, wide, how in (sizes[n % 4], sizes[(n + 1 + n // 4) % 4]):
+            head = ("head()", "head(tied = false, z_loss = 0.1)")[n % 2]
+            tie = {"decide": {"margin": -1}} if any("experts = 1," in line for line in lines[i:i + 4]) else {}  # one expert's scores are 1, exactly: ties go to the lowest
+            texts.append((f"{name} {'; '.join(lines[i:i + 4])}", model(lines[i:i + 4], d=6, vocab=(5, 2)[n % 2], head=head, **wide), {**how, **tie}))
+    texts.append(("one word", model(["attention(heads = 1, head_dim = 2)", "moe(experts = 2, hidden = 2, router = topk(k = 2, capacity = none))"], d=6, vocab=1, context=2), {"batch": 2}))
+    texts.append(("one word, one token", model(["ffn(hidden = 2, act = gelu)"], d=6, vocab=1, context=1, head="head(tied = false, z_loss = 0.5)"), {"batch": 1}))
+    for i, (norm, wiring) in enumerate(itertools.product(NORMS + ["none"], WIRINGS)):
+        name, wide, how = sizes[i % 4]
+        body = ["ffn(hidden = 5, act = gelu)", "attention(heads = 1, head_dim = 2)", "moe(experts = 1, hidden = 2, router = soft())"][i % 3]
+        texts.append((f"{name} {norm} {wiring}", model([f"{body} norm = {norm} wiring = {wiring}", f"repeat 1 {{ parallel {{ {body} }} norm = {norm} wiring = {wiring} }}", f"at 1/6 {{ ffn(hidden = 1, act = silu) norm = none }}"], d=6, **wide), how))
+
+    def nobody(of):
+        """In the first row no position is a token; in all rows, where there is one."""
+        def draw(rng, runs, batch, length, vocab):
+            out = rng.integers(0, vocab if of == "targets" else 2, (runs, batch, length))
+            out[:, 0] = -1
+            return out
+        return draw
+    for i, kind in enumerate(ROUTER_OPTIONS):
+        for group, (name, wide, how) in zip(GROUPS, sizes[i % 2:] + sizes[:i % 2]):
+            given = {"group": group, "k": 2 if "k" in ROUTER_OPTIONS[kind] else None, "small_groups": "true" if "small_groups" in ROUTER_OPTIONS[kind] else None}
+            line = "masked_moe" + arguments({"experts": 2, "hidden": 2, "act": "gelu", "router": kind + arguments(given)})
+            texts.append((f"{name} no token, {line}", model([line], d=6, before=layers.MASKED_TEXT, **wide), {**how, "targets": nobody("targets"), "segment": nobody("segment")}))
+    for name, wide, how in sizes:
+        texts.append((f"{name} no token, mixing", model(["masked_attention(heads = 1, head_dim = 2)", "masked_gmlp(hidden = 2)", "masked_token_mixer(hidden = 1)"], d=6, before=layers.MASKED_TEXT, **wide),
+                      {**how, "targets": nobody("targets"), "segment": nobody("segment")}))
+    return built("degenerate", texts)
+
+
 # ---- difference quotients --------------------------------------------------------------------------------------------
 
 
@@ -392,5 +450,5 @@ def quotients():
     return out
 
 
-FAMILIES = {"attention": attention, "networks": networks, "norms": norms_wirings, "structure": structure, "edges": edges, "masks": masks, "states": states, "sampled": sampled, "quotients": quotients,
+FAMILIES = {"attention": attention, "networks": networks, "norms": norms_wirings, "structure": structure, "edges": edges, "degenerate": degenerate, "masks": masks, "states": states, "sampled": sampled, "quotients": quotients,
             **{kind: routing(kind) for kind in ROUTER_OPTIONS}}

@@ -53,7 +53,10 @@ static const char *compiled_run(const Case *test, Jit *jit, BfmPool *pool, const
     const Unit *main = program->main;
     const Compiled *compiled = compile_unit(test->arena, jit, program, main, NULL, &way->options, &error);
     BfmInstance *instance = compiled ? bfm_instance_new(compiled->plan, compiled->functions, pool, &error) : NULL;
-    bool ok = instance && bfm_plan_check(compiled->plan, compiled->plan_bytes, &error) && bfm_instance_bind(instance, test->context.env.value, &error);
+    bool ok = instance && bfm_plan_check(compiled->plan, compiled->plan_bytes, &error);
+    if (ok && test->has_unmet && bfm_instance_bind(instance, test->unmet.value, &error))
+        ok = bfm_error_set(&error, BFM_ERROR_BUG, "l = %lld was bound", (long long)test->unmet.value[DIM_L]);
+    ok = ok && bfm_instance_bind(instance, test->context.env.value, &error);
     for (int f = 0; ok && f < main->formal_count; f++)
         bfm_instance_set_formal(instance, f, memory_of(test->arena, &test->inputs[f]));
     for (int run = 0; ok && run < 2; run++) /* the second finds the arena full of the first one's values */

@@ -10,6 +10,8 @@ typedef struct Case {
     Interner *interner;
     const Program *program;
     InterpContext context;
+    bool has_unmet;
+    DimEnv unmet;          /* sizes that every engine must refuse */
     const Value *inputs;   /* by main->formals */
     const Value *expected; /* by main->outputs, from the interpreter in f64 */
     const Value *all;      /* by tensor of main, same run */

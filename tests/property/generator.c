@@ -1,5 +1,7 @@
 #include "generator.h"
 
+#include "ir/needs.h"
+
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
@@ -27,6 +29,19 @@ Symbol gen_name(Generator *gen, const char *stem)
 
 /* ---- dimensions ---- */
 
+/* An extent that only some lengths give, which the program then needs: a part of the length, or all but some. */
+static Dim length_extent(Generator *gen, bool part)
+{
+    Program *program = gen->program;
+    DimTable *dims = program->dims;
+    const Dim length = dim_symbol(dims, DIM_L);
+    const int64_t by = 2 + gen_below(gen, 2);
+    const Dim extent = part ? dim_mul(dims, length, dim_rational(dims, rational(1, by))) : dim_sub(dims, length, dim_int(dims, by));
+    needs_add_whole(program, extent, NULL);
+    needs_add(program, extent, NULL);
+    return extent;
+}
+
 Dim gen_extent(Generator *gen)
 {
     static const int sizes[] = {1, 2, 3, 4, 5, 7, 3, 4};
@@ -40,6 +55,8 @@ Dim gen_extent(Generator *gen)
         return dim_sub(dims, dim_symbol(dims, DIM_L), dim_int(dims, 1)); /* empty where l = 1 */
     if (kind == 10)
         return dim_ceil(dims, dim_mul(dims, dim_rational(dims, rational(1, 2)), dim_mul(dims, dim_symbol(dims, DIM_B), dim_symbol(dims, DIM_L))));
+    if (kind == 11 || kind == 12)
+        return length_extent(gen, kind == 11);
     return dim_int(dims, sizes[gen_below(gen, 8)]);
 }
 

@@ -1,16 +1,40 @@
 #include "random_program.h"
 
+#include "ir/needs.h"
+#include "support/bug.h"
 #include "support/hash.h"
 
-DimEnv random_env(uint64_t seed)
+enum { LENGTHS = 6 };
+
+static DimEnv env_of(int64_t batch, int64_t length)
 {
-    const uint64_t bits = hash_mix(seed, 17);
-    DimEnv env = {.value = {1 + (int64_t)(bits % 3), 1 + (int64_t)(bits >> 8) % 6}};
-    env.value[DIM_P] = env.value[DIM_L] - 1;
+    DimEnv env = {.value = {batch, length, length - 1}};
     for (int s = DIM_S0; s < DIM_SYMBOLS; s++)
         env.value[s] = 1;
     return env;
 }
+
+/* The first length from the one drawn on at which all that the program needs holds, or something does not. */
+static bool env_with(const Program *program, uint64_t seed, bool met, DimEnv *env)
+{
+    const uint64_t bits = hash_mix(seed, 17);
+    for (uint64_t by = 0; by < LENGTHS; by++) {
+        *env = env_of(1 + (int64_t)(bits % 3), 1 + (int64_t)(((bits >> 8) + by) % LENGTHS));
+        if (!needs_unmet(program, env) == met)
+            return true;
+    }
+    return false;
+}
+
+DimEnv random_env(const Program *program, uint64_t seed)
+{
+    DimEnv env;
+    if (!env_with(program, seed, true, &env))
+        BFM_BUG("a random program that no length is good for");
+    return env;
+}
+
+bool random_env_unmet(const Program *program, uint64_t seed, DimEnv *env) { return env_with(program, seed, false, env); }
 
 Value *random_inputs(Arena *arena, const Unit *unit, const DimEnv *env, uint64_t seed)
 {

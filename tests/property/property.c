@@ -25,6 +25,18 @@ typedef struct Options {
     bool print, no_shrink;
 } Options;
 
+/* A length that makes no size of an extent is refused. NULL, or that it was not. */
+static const char *refused(Arena *arena, Case *test, uint64_t seed)
+{
+    const Unit *main = test->program->main;
+    InterpContext context = test->context;
+    context.env = test->unmet;
+    test->has_unmet = true;
+    const Value *inputs = random_inputs(arena, main, &context.env, seed);
+    const char *message = interp_run(arena, main, &context, inputs, ARENA_ARRAY(arena, Value, main->output_count + 1), NULL);
+    return message && strstr(message, "must") ? NULL : arena_printf(arena, "interpreter: l = %lld was not refused", (long long)context.env.value[DIM_L]);
+}
+
 /* Runs the interpreter in f64, then the engine. */
 static Check check_program(Arena *arena, Interner *interner, const Engine *engine, const Program *program, uint64_t seed)
 {
@@ -32,7 +44,9 @@ static Check check_program(Arena *arena, Interner *interner, const Engine *engin
     if (message)
         return (Check){CHECK_FAILED, arena_printf(arena, "malformed: %s", message)};
     const Unit *main = program->main;
-    Case test = {.arena = arena, .interner = interner, .program = program, .context = {.env = random_env(seed), .seed = seed, .step = 3, .point_limit = 20000000}};
+    Case test = {.arena = arena, .interner = interner, .program = program, .context = {.env = random_env(program, seed), .seed = seed, .step = 3, .point_limit = 20000000}};
+    if (random_env_unmet(program, seed, &test.unmet) && (message = refused(arena, &test, seed)))
+        return (Check){CHECK_FAILED, message};
     test.inputs = random_inputs(arena, main, &test.context.env, seed);
     Value *expected = ARENA_ARRAY(arena, Value, main->output_count + 1), *all = ARENA_ARRAY(arena, Value, main->tensor_count + 1);
     if ((message = interp_run(arena, main, &test.context, test.inputs, expected, all)))
@@ -72,7 +86,7 @@ static void report(Arena *arena, Interner *interner, const Engine *engine, Progr
         const Check check = check_program(arena, interner, engine, program, seed);
         printf("shrunk: %s\n", check.message ? check.message : "passes");
     }
-    const DimEnv env = random_env(seed);
+    const DimEnv env = random_env(program, seed);
     Str text = {0};
     program_print(program, &text);
     printf("b = %lld, l = %lld\n%s", (long long)env.value[DIM_B], (long long)env.value[DIM_L], str_text(&text));

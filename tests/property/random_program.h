@@ -10,11 +10,14 @@ typedef struct RandomOptions {
     bool no_calls, no_draws;
 } RandomOptions;
 
-/* Main has inputs, parameters, results, exactly one LOSS, sometimes a METRIC. Values stay of order 1. Nothing reads a place without a value. */
+/* Main has inputs, parameters, results, exactly one LOSS, sometimes a METRIC. Values stay of order 1. Nothing reads a place without a value. Some extents need a
+   length that is a multiple of a number or not too small; a length of 6 is good for any program. */
 Program *random_program(Arena *arena, Interner *interner, uint64_t seed, RandomOptions options);
 
-/* b in 1 … 3, l in 1 … 6. */
-DimEnv random_env(uint64_t seed);
+/* b in 1 … 3, l in 1 … 6, such that what the program needs holds. */
+DimEnv random_env(const Program *program, uint64_t seed);
+/* The same with a length at which something does not hold; false if all lengths are good. */
+bool random_env_unmet(const Program *program, uint64_t seed, DimEnv *env);
 
 /* Values of a unit's formals: numbers within ±1.5, integers with some `none`. Keyed by the formal's name and the element, so that a program from which
    something was removed gets the same values. */
