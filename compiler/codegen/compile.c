@@ -1,7 +1,7 @@
 #include "codegen/compile.h"
 
 #include "opt/flatten.h"
-#include "opt/opt.h"
+#include "opt/passes.h"
 
 #include <time.h>
 
@@ -26,21 +26,31 @@ static const BfmFunction *functions_link(Arena *arena, Jit *jit, const Codegen *
     return functions;
 }
 
-Compiled *compile_unit(Arena *arena, Jit *jit, Program *program, const Unit *unit, const Symbol *formal_names, const CompileOptions *options, BfmError *error)
+static const CompileOptions DEFAULTS = {.codegen = {.level = 2}};
+
+Schedule *compile_schedule(Program *program, const Unit *unit, const CompileOptions *options)
 {
-    static const CompileOptions defaults = {.codegen = {.level = 2}};
-    if (options == NULL)
-        options = &defaults;
-    double start = seconds_now();
-    Compiled *compiled = ARENA_NEW(arena, Compiled);
+    options = options ? options : &DEFAULTS;
     Unit *flat = unit_flatten(program, unit);
+    pass_stage(PASS_flatten, flat);
     if (!options->plain)
         opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = false});
     unit_expect(flat, "flattening");
-    compiled->unit = flat;
-    compiled->schedule = schedule_unit(program, flat, &options->schedule);
+    Schedule *schedule = schedule_unit(program, flat, &options->schedule);
+    pass_stage(PASS_schedule, flat);
+    return schedule;
+}
+
+Compiled *compile_unit(Arena *arena, Jit *jit, Program *program, const Unit *unit, const Symbol *formal_names, const CompileOptions *options, BfmError *error)
+{
+    options = options ? options : &DEFAULTS;
+    double start = seconds_now();
+    Compiled *compiled = ARENA_NEW(arena, Compiled);
+    compiled->schedule = compile_schedule(program, unit, options);
+    compiled->unit = compiled->schedule->unit;
     compiled->codegen = codegen_new(arena, &options->codegen);
     compiled->plan = plan_write(arena, compiled->schedule, compiled->codegen, formal_names, &compiled->plan_bytes);
+    pass_stage(PASS_plan, compiled->unit);
     if (jit != NULL) {
         compiled->functions = functions_link(arena, jit, compiled->codegen, compiled->plan, error);
         if (compiled->functions == NULL)

@@ -27,6 +27,8 @@ typedef struct Compiled {
     double seconds;               /* it took, linking included */
 } Compiled;
 
+/* The unit flat, simplified unless the options say plain, as steps: what compile_unit makes its plan of. */
+Schedule *compile_schedule(Program *program, const Unit *unit, const CompileOptions *options);
 /* The program's main unit; formals are named by program->bindings. options NULL: the defaults. jit NULL: everything but the functions.
    NULL and `error` when LLVM cannot serve this machine or memory is exhausted. */
 Compiled *compile_program(Arena *arena, Jit *jit, Program *program, const CompileOptions *options, BfmError *error);

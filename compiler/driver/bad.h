@@ -3,7 +3,7 @@
 #define BFM_DRIVER_BAD_H
 
 #include "driver/optimize.h"
-#include "driver/runner.h"
+#include "run/runner.h"
 
 /* "`embed_0.table` is nan at [12, 3]": the first parameter or state that holds such a number, in the arena; NULL: none does. `optimizer` may be NULL. */
 const char *bad_tensor(Arena *arena, const Store *store, const Optimizer *optimizer);

@@ -6,7 +6,7 @@
 #include "codegen/compile.h"
 #include "driver/pipeline.h"
 #include "driver/recipe.h"
-#include "driver/store.h"
+#include "run/store.h"
 #include "support/vec.h"
 
 typedef struct BuildEntry {

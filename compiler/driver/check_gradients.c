@@ -1,6 +1,7 @@
 #include "driver/check_gradients.h"
 
-#include "driver/store.h"
+#include "run/inputs.h"
+#include "run/store.h"
 #include "grad/grad.h"
 #include "ir/interp.h"
 #include "rng/rng.h"
@@ -9,7 +10,7 @@
 #include <math.h>
 #include <string.h>
 
-enum { STREAM_VALUES = 1, STREAM_MOVES, STREAM_DIRECTION, STREAM_WEIGHTS, ELEMENTS_TRIED = 64 };
+enum { STREAM_DIRECTION = 3, STREAM_WEIGHTS, ELEMENTS_TRIED = 64 };
 
 static const double AWAY = 0.1;       /* how far parameters are moved from their initial values: zeros and ones hide mistakes */
 static const double TOLERANCE = 1e-5; /* of a difference, relative to the size of the gradient */
@@ -32,46 +33,6 @@ typedef struct Checker {
 /* ---- inputs ---- */
 
 static BfmRng stream_of(const Checker *checker, int kind, int formal) { return bfm_rng_init(checker->settings->seed, (uint64_t)kind << 32 | (uint64_t)formal, 0); }
-
-static void fill_integers(const Checker *checker, int formal, const Tensor *tensor, Value *value)
-{
-    const bool zero = strcmp(checker->program->bindings[formal].path, "segment") == 0;
-    const int64_t bound = tensor->bound ? dim_eval(tensor->bound, &checker->context.env) : 1;
-    const BfmRng rng = stream_of(checker, STREAM_VALUES, formal);
-    for (int64_t i = 0; i < value->count; i++)
-        value->integer[i] = zero || bound < 1 ? 0 : (int32_t)(bfm_rng_u64(rng, (uint64_t)i) % (uint64_t)bound);
-}
-
-static bool fill_reals(const Checker *checker, int formal, const Tensor *tensor, Value *value, BfmError *error)
-{
-    const Binding *binding = &checker->program->bindings[formal];
-    const BfmRng rng = stream_of(checker, STREAM_MOVES, formal);
-    if (binding->role != TENSOR_INPUT && !init_fill(&binding->init, binding->path, checker->settings->seed, &checker->context.env, value->count, true, value->real, error))
-        return false;
-    for (int64_t i = 0; i < value->count; i++) {
-        if (binding->role == TENSOR_INPUT)
-            value->real[i] = tensor->rank == 0 ? (double)checker->context.step : bfm_rng_normal(rng, (uint64_t)i);
-        else if (binding->role == TENSOR_PARAM)
-            value->real[i] += AWAY * bfm_rng_normal(rng, (uint64_t)i);
-    }
-    return true;
-}
-
-static bool fill_formal(Checker *checker, int formal, BfmError *error)
-{
-    const Tensor *tensor = &checker->forward->tensors[checker->forward->formals[formal]];
-    Value *value = &checker->formals[formal];
-    *value = (Value){.count = tensor_elements(tensor, &checker->context.env)};
-    if (value->count < 0)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s is too large", checker->program->bindings[formal].path);
-    if (tensor->type == T_INT) {
-        value->integer = ARENA_ARRAY(checker->driver->arena, int32_t, value->count + 1);
-        fill_integers(checker, formal, tensor, value);
-        return true;
-    }
-    value->real = ARENA_ARRAY(checker->driver->arena, double, value->count + 1);
-    return fill_reals(checker, formal, tensor, value, error);
-}
 
 /* ---- value and derivative ---- */
 
@@ -267,9 +228,10 @@ int check_gradients(Driver *driver, const Lowered *value, const Lowered *derivat
         const int width = (int)strlen(value->program->bindings[f].path);
         if (width > checker.name_width && wanted(checker.forward, checker.program, f))
             checker.name_width = width;
-        if (!fill_formal(&checker, f, &error))
-            return driver_fail(driver, &error);
     }
+    const InputSettings inputs = {.env = checker.context.env, .seed = settings->seed, .step = (double)checker.context.step, .away = AWAY};
+    if (!inputs_fill(driver->arena, checker.program, checker.forward, checker.forward->formal_count, &inputs, checker.formals, checker.forward->formal_count, &error))
+        return driver_fail(driver, &error);
     if (!fill_weights(&checker, unit, &error))
         return driver_fail(driver, &error);
     str_printf(out, "\ngradients of %s at %" PRId64 " × %" PRId64 " tokens, in double precision, against differences of its value\n  %-*s %9s  %10s  %10s\n", name, settings->batch,

@@ -1,10 +1,9 @@
 /* Which kernels an instance runs as: the schedule that `check --explain-schedule` explains, counted by kind. */
 #include "driver/doc.h"
 
-#include "grad/grad.h"
-#include "opt/flatten.h"
+#include "codegen/compile.h"
 #include "opt/opt.h"
-#include "opt/schedule.h"
+#include "run/order.h"
 
 #include <string.h>
 
@@ -81,28 +80,6 @@ static void kernels_print(const Kernels *kernels, Str *out)
     }
 }
 
-/* The program of a step: what is asked for is the losses where there are any, else the result. */
-static bool differentiate(const Subject *subject, const Sample *sample, bool backward)
-{
-    Program *program = sample->lowered->program;
-    const bool model = subject->item->kind == NODE_MODEL;
-    const char *message = NULL;
-    if (model && sample->lowered->cross_entropy >= 0)
-        opt_drop_outputs(program->main, OUTPUT_RESULT);
-    opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-    const Unit *unit = program->main;
-    bool *wanted = ARENA_ARRAY(sample->arena, bool, unit->formal_count + 1);
-    for (int f = 0; f < unit->formal_count; f++) {
-        const Tensor *tensor = &unit->tensors[unit->formals[f]];
-        wanted[f] = tensor->type == T_REAL && (tensor->role == TENSOR_PARAM || tensor->rank == 3);
-    }
-    const bool seeded = !model || sample->lowered->cross_entropy < 0;
-    if (backward && !grad_program(program, &(GradOptions){.wanted = model ? NULL : wanted, .seed_results = seeded}, &message))
-        return false;
-    opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});
-    return true;
-}
-
 /* In a model: the name of the line, which stands before that of all its tensors. */
 static const char *line_name(const Subject *subject, const Sample *sample)
 {
@@ -112,22 +89,16 @@ static const char *line_name(const Subject *subject, const Sample *sample)
     return NULL;
 }
 
-/* As codegen/compile.c does. */
-static const Schedule *schedule_flat(Unit *unit)
-{
-    Unit *flat = unit_flatten(unit->program, unit);
-    opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
-    return schedule_unit(unit->program, flat, &(ScheduleOptions){0});
-}
-
 static bool scheduled(const Subject *subject, bool backward, Kernels *kernels, Str *slow)
 {
     Sample sample;
     if (!sample_new(subject, NULL, MODE_TRAIN, &sample))
         return false;
-    const bool ok = differentiate(subject, &sample, backward);
+    const StepOptions options = {.model = subject->item->kind == NODE_MODEL, .backward = backward, .seeded = true};
+    const char *message = NULL;
+    const bool ok = order_step(sample.lowered, &options, &message);
     if (ok) {
-        const Schedule *schedule = schedule_flat(sample.lowered->program->main);
+        const Schedule *schedule = compile_schedule(sample.lowered->program, sample.lowered->program->main, NULL);
         kernels_count(subject, schedule, line_name(subject, &sample), kernels);
         for (int i = 0; i < kernels->count; i++)
             kernels->word[i] = arena_strdup(subject->arena, kernels->word[i]);
@@ -154,6 +125,6 @@ void unit_kernels(Unit *unit, Str *out)
 {
     Kernels kernels;
     opt_simplify(unit->program, &(OptOptions){.phase = OPT_AFTER_GRAD});
-    kernels_count(NULL, schedule_flat(unit), NULL, &kernels);
+    kernels_count(NULL, compile_schedule(unit->program, unit, NULL), NULL, &kernels);
     kernels_print(&kernels, out);
 }

@@ -19,6 +19,7 @@ struct Driver {
     Interner *interner;
     Diagnostics *diags;
     bool color, json, quiet;
+    struct PassWatch *watch; /* watch.h; NULL: nobody */
 };
 
 /* The folder of the standard library: $BFM_STDLIB, beside an installed binary, or the source tree's. NULL: none has a layers.bfm. */

@@ -4,7 +4,7 @@
 
 #include "data/dataset.h"
 #include "driver/pipeline.h"
-#include "driver/runner.h"
+#include "run/runner.h"
 #include "lower/verdict.h"
 
 #include <jansson.h>
@@ -32,7 +32,7 @@ typedef struct Evaluation {
 Leak evaluate_leak(Arena *arena, const Lowered *lowered);
 /* The first `most` targets of a part, all of them where `most` is 0 or there are fewer. INPUT: it has none. */
 bool evaluate_text(Arena *arena, const BfmDataset *data, BfmPart part, int64_t most, EvalText *text, BfmError *error);
-/* Reads the text in order, windows of `length` tokens, `batch` at a time. The runner's program is one of pipeline_evaluation, bound to (batch, length) here.
+/* Reads the text in order, windows of `length` tokens, `batch` at a time. The runner's program is one of order_evaluation, bound to (batch, length) here.
    Stops early, with evaluation->bad, at a loss that is not finite. */
 bool evaluate_part(Driver *driver, Runner *runner, const EvalText *text, int64_t batch, int64_t length, uint64_t seed, Evaluation *evaluation, BfmError *error);
 json_t *evaluation_json(const Evaluation *evaluation);

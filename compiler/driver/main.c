@@ -2,6 +2,7 @@
 #define _GNU_SOURCE
 #include "codegen/jit.h"
 #include "driver/verbs.h"
+#include "driver/watch.h"
 
 #include <fcntl.h>
 #include <signal.h>
@@ -68,8 +69,11 @@ static int run_verb(const Options *options, Arena *arena)
     driver.diags = diagnostics_new();
     warn_of_cache(&driver);
     const char *replaced = replaced_input(options, arena);
-    const int code = replaced ? driver_error(&driver, BFM_ERROR_INPUT, "the output would replace %s, which the command reads; write it elsewhere with --out", replaced)
-                              : verb_info(options->verb)->run(&driver);
+    const int watched = watch_open(&driver);
+    const int code = watched != CODE_OK ? watched
+                     : replaced         ? driver_error(&driver, BFM_ERROR_INPUT, "the output would replace %s, which the command reads; write it elsewhere with --out", replaced)
+                                        : verb_info(options->verb)->run(&driver);
+    watch_close(&driver);
     diagnostics_free(driver.diags);
     interner_free(driver.interner);
     return code;

@@ -3,7 +3,7 @@
 #ifndef BFM_DRIVER_METRICS_H
 #define BFM_DRIVER_METRICS_H
 
-#include "driver/runner.h"
+#include "run/runner.h"
 
 #include <jansson.h>
 

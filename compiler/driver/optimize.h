@@ -3,7 +3,7 @@
 #define BFM_DRIVER_OPTIMIZE_H
 
 #include "driver/recipe.h"
-#include "driver/runner.h"
+#include "run/runner.h"
 
 typedef struct Optimizer Optimizer;
 

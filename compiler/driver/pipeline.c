@@ -1,20 +1,22 @@
 /* The index of the compiler: what happens to a model, in order. Each line is a folder of compiler/. */
 #include "driver/pipeline.h"
 
-#include "grad/grad.h"
 #include "lower/verdict.h"
-#include "opt/opt.h"
+#include "opt/passes.h"
 
 static bool lower(Driver *driver, ModelProgram *model, Mode mode, int *code)
 {
     const LowerOptions options = {.mode = mode};
     arena_purpose(driver->arena, arena_printf(driver->arena, "model `%s` written out", model->model->name));
+    passes_begin(driver->watch);
     model->lowered = lower_model(model->module, model->model, &options); /* lower/: names, dimensions, shapes, domains; one unit for equal sub-layers */
     *code = driver_diagnostics(driver);
     if (!model->lowered || *code != CODE_OK) {
         *code = driver->json ? report_print(driver, report_new(driver), CODE_INPUT) : CODE_INPUT;
         return false;
     }
+    passes_watch(model->lowered->program, driver->watch);
+    pass_stage(PASS_lower, model->lowered->program->main);
     return true;
 }
 
@@ -45,6 +47,8 @@ bool pipeline_masked(Driver *driver, const ModelProgram *from, Mode mode, ModelP
     const LowerOptions options = {.mode = mode, .masks = true};
     *model = *from;
     model->lowered = lower_model(model->module, model->model, &options);
+    if (model->lowered)
+        passes_watch(model->lowered->program, driver->watch);
     *code = model->lowered ? CODE_OK : driver_diagnostics(driver);
     return model->lowered != NULL;
 }
@@ -76,26 +80,6 @@ bool pipeline_others(Driver *driver, const ModelProgram *from, Mode mode, OtherM
     return true;
 }
 
-void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified)
-{
-    Lowered *lowered = model->lowered;
-    if (lowered->result == lowered->program->main->output_count - 1) /* scores that nobody asks for are never stored */
-        opt_drop_outputs(lowered->program->main, OUTPUT_RESULT), lowered->result = -1;
-    if (forward && simplified)
-        opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD}); /* opt/: as before a derivative that does not come */
-}
-
-void pipeline_evaluation(ModelProgram *model, bool simplified)
-{
-    Lowered *lowered = model->lowered;
-    pipeline_losses_only(model, false, simplified);
-    lowered->terms = lowered->points = -1;
-    if (lowered->cross_entropy >= 0)
-        (void)opt_mean_terms(lowered->program, lowered->cross_entropy, &lowered->terms, &lowered->points); /* opt/: so that documents can be told apart */
-    if (simplified)
-        opt_simplify(lowered->program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-}
-
 bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified, int *code)
 {
     Program *program = model->lowered->program;
@@ -108,14 +92,10 @@ bool pipeline_differentiate(Driver *driver, ModelProgram *model, bool simplified
         *code = driver_error(driver, BFM_ERROR_INPUT, "model `%s` has no loss to differentiate: end it with `head()`", model->model->name);
         return false;
     }
-    if (simplified)
-        opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD}); /* opt/: normal form, groups raised */
-    if (!grad_program(program, NULL, &message)) {                       /* grad/: reverse mode */
+    if (!order_derivative(program, simplified, &message)) {
         *code = driver_error(driver, BFM_ERROR_INPUT, "model `%s`: %s", model->model->name, message);
         return false;
     }
-    if (simplified)
-        opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true}); /* opt/: cse, dce, save or recompute */
     return true;
 }
 
@@ -123,7 +103,10 @@ const Compiled *pipeline_compile(Driver *driver, ModelProgram *model, Mode mode,
 {
     BfmError error;
     const bool train = mode == MODE_TRAIN && model->lowered->cross_entropy >= 0;
-    pipeline_losses_only(model, !train, true);
+    if (train)
+        order_losses(model->lowered);
+    else
+        order_forward(model->lowered, true);
     if (train && !pipeline_differentiate(driver, model, true, code))
         return NULL;
     arena_purpose(driver->arena, arena_printf(driver->arena, "the kernels of model `%s`", model->model->name));

@@ -4,9 +4,10 @@
 
 #include "codegen/compile.h"
 #include "driver/driver.h"
-#include "driver/store.h"
+#include "run/store.h"
 #include "ir/ir.h"
 #include "lower/lower.h"
+#include "run/order.h"
 
 /* A model of a file, lowered. */
 typedef struct ModelProgram {
@@ -14,12 +15,6 @@ typedef struct ModelProgram {
     const Node *model;
     Lowered *lowered;
 } ModelProgram;
-
-/* For training and evaluation: the model's result is not asked for, only its losses, metrics and states. `forward`: no derivative will follow. */
-void pipeline_losses_only(ModelProgram *model, bool forward, bool simplified);
-
-/* For evaluation: as pipeline_losses_only forward, and the cross-entropy of each position is an output, where the cross-entropy is their mean. */
-void pipeline_evaluation(ModelProgram *model, bool simplified);
 
 /* FILE[:MODEL] to a checked program for `mode`. False: *code is the exit code and everything is told. */
 bool pipeline_model(Driver *driver, const char *argument, Mode mode, ModelProgram *model, int *code);

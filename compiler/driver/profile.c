@@ -3,9 +3,8 @@
 #include "driver/profile.h"
 
 #include "driver/progress.h"
-#include "grad/grad.h"
 #include "memory/buffer.h"
-#include "opt/opt.h"
+#include "run/order.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -106,41 +105,17 @@ static bool build_lower(Build *build, int *code)
     return fine(build, code);
 }
 
-/* What training does not ask for is not computed: logits, where there is a loss. */
-static void result_drop(Unit *main)
-{
-    int kept = 0;
-    bool loss = false;
-    for (int o = 0; o < main->output_count; o++)
-        loss = loss || main->outputs[o].kind == OUTPUT_LOSS;
-    for (int o = 0; o < main->output_count && loss; o++)
-        if (main->outputs[o].kind != OUTPUT_RESULT)
-            main->outputs[kept++] = main->outputs[o];
-    if (loss)
-        main->output_count = kept;
-}
-
 /* Losses of a model by its parameters; of a block its losses and its result, weighed by a random adjoint, also by its stream: what follows it in a model
    needs the result, whatever losses the block has of its own. */
 static bool build_differentiate(Build *build, int *code)
 {
-    Program *program = build->profile->lowered->program;
-    const bool model = build->profile->subject->kind == NODE_MODEL;
+    const Profile *profile = build->profile;
+    const StepOptions options = {.model = profile->subject->kind == NODE_MODEL, .backward = !profile->settings.forward};
     const char *message = NULL;
-    if (model)
-        result_drop(program->main);
-    opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-    const Unit *unit = program->main;
-    bool *wanted = ARENA_ARRAY(build->driver.arena, bool, unit->formal_count + 1);
-    for (int f = 0; f < unit->formal_count; f++)
-        wanted[f] = program->bindings[f].role == TENSOR_PARAM || unit->tensors[unit->formals[f]].rank == 3;
-    for (int f = 0; f < unit->formal_count; f++)
-        wanted[f] = wanted[f] && unit->tensors[unit->formals[f]].type == T_REAL;
-    if (!build->profile->settings.forward && !grad_program(program, &(GradOptions){.wanted = model ? NULL : wanted, .seed_results = !model}, &message)) {
-        *code = driver_error(&build->driver, BFM_ERROR_INPUT, "`%s`: %s", build->profile->subject->name, message);
+    if (!order_step(profile->lowered, &options, &message)) {
+        *code = driver_error(&build->driver, BFM_ERROR_INPUT, "`%s`: %s", profile->subject->name, message);
         return false;
     }
-    opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});
     phase_end(build, PHASE_DIFFERENTIATE);
     return true;
 }

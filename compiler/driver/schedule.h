@@ -2,7 +2,7 @@
 #ifndef BFM_DRIVER_SCHEDULE_H
 #define BFM_DRIVER_SCHEDULE_H
 
-#include "driver/engine.h"
+#include "run/engine.h"
 #include "driver/recipe.h"
 
 typedef struct RateSchedule {

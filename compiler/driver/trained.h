@@ -6,7 +6,7 @@
 #include "data/dataset.h"
 #include "driver/pipeline.h"
 #include "driver/run_folder.h"
-#include "driver/store.h"
+#include "run/store.h"
 #include "tokenizer/tokenizer.h"
 
 #include <jansson.h>

@@ -297,7 +297,7 @@ static int build_model(Build *build, unsigned emits)
     code = pick_recipe(build);
     if (code != CODE_OK)
         return code;
-    pipeline_losses_only(&build->model, false, true);
+    order_losses(build->model.lowered);
     if (!pipeline_differentiate(driver, &build->model, true, &code))
         return code;
     if (!add_tensors(build, &error) || !add_forward(build, evaluated.lowered, &error) || !add_backward(build, &error) || !add_decode(build, decoded.lowered, &error))

@@ -6,7 +6,7 @@
 #include "driver/report_check.h"
 #include "driver/report_schedule.h"
 #include "driver/report_space.h"
-#include "driver/unreached.h"
+#include "run/unreached.h"
 #include "driver/verbs.h"
 #include "lower/groups.h"
 

@@ -33,7 +33,7 @@ static bool evaluate(Eval *eval, BfmError *error)
     if (!tokens)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no part `%s`", options->arguments[1], name);
     const Leak leak = evaluate_leak(driver->arena, eval->trained.model.lowered);
-    pipeline_evaluation(&eval->trained.model, engine_kind(option_text(options, OPT_ENGINE))->simplified);
+    order_evaluation(eval->trained.model.lowered, engine_kind(option_text(options, OPT_ENGINE))->simplified);
     if (!trained_load(driver, &eval->trained, error))
         return false;
     eval->engine = engine_new(driver->arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);

@@ -2,7 +2,7 @@
 #include "checkpoint/json_file.h"
 #include "checkpoint/npy.h"
 #include "driver/pipeline.h"
-#include "driver/runner.h"
+#include "run/runner.h"
 #include "driver/verbs.h"
 
 #include <math.h>

@@ -5,6 +5,7 @@
 #include "driver/picture.h"
 #include "driver/pipeline.h"
 #include "driver/verbs.h"
+#include "driver/watch.h"
 #include "checkpoint/atomic_file.h"
 
 #include <stdlib.h>
@@ -93,6 +94,21 @@ static int show_ir(Driver *driver, Str *out)
     return CODE_OK;
 }
 
+/* The program on its way to the kernels, as the pass left it. */
+static int show_after(Driver *driver, Str *out)
+{
+    ModelProgram model;
+    int code;
+    const Mode mode = mode_of(option_text(driver->options, OPT_MODE));
+    if (!pipeline_model(driver, driver->options->arguments[0], mode, &model, &code) || !pipeline_compile(driver, &model, mode, &code))
+        return code;
+    const Str *text = watch_text(driver);
+    if (text->length == 0)
+        return driver_error(driver, BFM_ERROR_INPUT, "`%s` changed nothing in this program", option_text(driver->options, OPT_AFTER));
+    str_append_n(out, str_text(text), text->length);
+    return CODE_OK;
+}
+
 static int show_code(Driver *driver, const Compiled *compiled, CodegenText form, Str *out)
 {
     BfmError error;
@@ -162,13 +178,17 @@ int verb_show(Driver *driver)
     json_t *picture = NULL;
     const char *stage = stage_of(driver);
     int code;
+    if (option_given(driver->options, OPT_AFTER) && strcmp(stage, "ir") != 0)
+        return driver_usage(driver, "--after goes with --emit=ir");
     if (strcmp(stage, "ast") == 0) {
         code = show_ast(driver, &out);
         const int printed = out.length > 0 ? write_out(driver, &out) : CODE_OK;
         code = code == CODE_OK ? printed : code;
     } else {
         const bool drawn = strcmp(stage, "picture") == 0 || strcmp(stage, "svg") == 0;
-        code = drawn ? show_picture(driver, strcmp(stage, "svg") == 0, &out, &picture) : strcmp(stage, "ir") == 0 ? show_ir(driver, &out) : show_compiled(driver, stage, &out);
+        code = drawn                      ? show_picture(driver, strcmp(stage, "svg") == 0, &out, &picture)
+               : strcmp(stage, "ir") == 0 ? (option_given(driver->options, OPT_AFTER) ? show_after : show_ir)(driver, &out)
+                                          : show_compiled(driver, stage, &out);
         code = code == CODE_OK && (!drawn || picture) ? show_text(driver, &out, picture) : code;
     }
     json_decref(picture);

@@ -7,7 +7,7 @@
 #include "driver/run_lock.h"
 #include "driver/stop.h"
 #include "driver/trained.h"
-#include "driver/unreached.h"
+#include "run/unreached.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"
 #include "lower/groups.h"
@@ -101,8 +101,8 @@ static int compile_model(Train *train, BfmError *error)
     train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
     const MetricFormulas *formulas = metrics_formulas(driver->arena, train->model.lowered);
     warn_unreached(train);
-    pipeline_losses_only(&train->model, false, kind->simplified);
-    pipeline_evaluation(&train->eval_model, kind->simplified);
+    order_losses(train->model.lowered);
+    order_evaluation(train->eval_model.lowered, kind->simplified);
     if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
         return code;
     train->store = store_new(driver->arena, train->model.lowered, &train->others, kind->wide, error);

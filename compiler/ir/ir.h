@@ -234,7 +234,8 @@ struct Program {
     int64_t most[DIM_SYMBOLS]; /* what the program takes for granted of a run-time symbol: the largest value it may have; 0: any */
     int need_count, need_capacity;
     SizeNeed *needs;
-    Binding *bindings; /* parallel to main->formals, filled by lowering */
+    Binding *bindings;       /* parallel to main->formals, filled by lowering */
+    struct PassWatch *watch; /* looks on while passes run (opt/passes.h); NULL: nobody */
 };
 
 /* ---- building ------------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 #include "opt/decode.h"
 
 #include "opt/flatten.h"
-#include "opt/opt.h"
+#include "opt/passes.h"
 #include "opt/rewrite.h"
 #include "support/bug.h"
 #include "support/vec.h"
@@ -462,7 +462,7 @@ Unit *decode_forward(Program *program, int output)
     flat->outputs[0] = flat->outputs[output];
     flat->output_count = 1;
     opt_simplify_unit(flat, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-    (void)opt_raise(flat);
+    (void)pass_run(PASS_raise, flat, NULL);
     opt_simplify_unit(flat, &(OptOptions){.phase = OPT_AFTER_GRAD});
     return flat;
 }

@@ -1,6 +1,6 @@
 #include "opt/schedule.h"
 
-#include "opt/opt.h"
+#include "opt/passes.h"
 #include "opt/rewrite.h"
 #include "opt/schedule_internal.h"
 #include "opt/stream.h"
@@ -301,8 +301,8 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
 {
     static const ScheduleOptions plain = {0};
     Schedule *schedule = ARENA_NEW(program->arena, Schedule);
-    (void)opt_split(flat);
-    (void)opt_scalars(flat);
+    (void)pass_run(PASS_split, flat, NULL);
+    (void)pass_run(PASS_scalars, flat, NULL);
     schedule->unit = flat;
     Scheduler scheduler = {.program = program, .arena = program->arena, .unit = flat, .options = options != NULL ? options : &plain, .schedule = schedule};
     bool *done = ARENA_ARRAY(program->arena, bool, flat->op_count + 1);

@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "driver/unreached.h"
+#include "run/unreached.h"
 #include "lower/groups.h"
 #include "lower/verdict.h"
 #include "parse/parse.h"

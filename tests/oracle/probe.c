@@ -15,9 +15,9 @@
 #include <string.h>
 
 #include "checkpoint/safetensors.h"
-#include "driver/engine.h"
-#include "driver/store.h"
-#include "grad/grad.h"
+#include "run/engine.h"
+#include "run/order.h"
+#include "run/store.h"
 #include "opt/opt.h"
 #include "support/vec.h"
 
@@ -81,14 +81,11 @@ static Lowered *lower(Probe *probe, Mode mode)
 
 static bool differentiate(Probe *probe, Program *program, bool wanted)
 {
-    const bool simplified = probe->command->kind->simplified;
     const char *message = NULL;
-    if (simplified)
+    if (wanted)
+        return order_derivative(program, probe->command->kind->simplified, &message) || fail(probe, message);
+    if (probe->command->kind->simplified)
         opt_simplify(program, &(OptOptions){.phase = OPT_BEFORE_GRAD});
-    if (wanted && !grad_program(program, NULL, &message))
-        return fail(probe, message);
-    if (wanted && simplified)
-        opt_simplify(program, &(OptOptions){.phase = OPT_AFTER_GRAD, .prologues = true});
     return true;
 }
 

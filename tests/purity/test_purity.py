@@ -34,10 +34,12 @@ BELOW = {
     "grad": {"support", "ir", "opt"},
     "lower": {"support", "ast", "parse", "sema", "ir"},
     "codegen": {"support", "ir", "opt"},
+    "run": {"support", "ast", "parse", "sema", "ir", "opt", "grad", "lower", "codegen"},
 }
 RUNTIME = {name for name in os.listdir(os.path.join(SOURCE, "runtime")) if os.path.isdir(os.path.join(SOURCE, "runtime", name))} - {"include"}
 # The runtime's headers that compiler folders see: the ABI, and for codegen what runs its plans.
-RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "codegen": {"bfm", "templates", "rng", "gemm", "pool", "memory", "checkpoint"}}
+RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "codegen": {"bfm", "templates", "rng", "gemm", "pool", "memory", "checkpoint"},
+                "run": {"bfm", "templates", "rng", "pool", "memory", "checkpoint"}}
 OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/gemm/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}
 ENDS = {"compiler/driver/main.c", "compiler/support/bug.c"}
 STATE = {"stop.c.o": {"asked"}}  # compiler/driver/stop.c says why

@@ -1,5 +1,5 @@
 /* Engines by their rows, and what does not depend on the row. */
-#include "driver/engine.h"
+#include "run/engine.h"
 
 #include "ir/interp.h"
 #include "support/bug.h"
@@ -24,7 +24,7 @@ const EngineKind *engine_kind(const char *name)
 {
     static const EngineKind *const kinds[] = {
 #define ENGINE(constant) &constant,
-#include "driver/engines.def"
+#include "run/engines.def"
 #undef ENGINE
     };
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)

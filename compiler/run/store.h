@@ -1,6 +1,6 @@
 /* The parameters and states of a model: what checkpoints hold and what every program of the model is bound to. */
-#ifndef BFM_DRIVER_STORE_H
-#define BFM_DRIVER_STORE_H
+#ifndef BFM_RUN_STORE_H
+#define BFM_RUN_STORE_H
 
 #include "bfm/error.h"
 #include "ir/roles.h"

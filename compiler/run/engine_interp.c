@@ -1,10 +1,10 @@
 /* The interpreter as an engine: definitions as they stand but for log-sum-exps, which are in two parts; one point after another. */
-#include "driver/engine.h"
+#include "run/engine.h"
 
 #include "ir/interp.h"
 #include "ir/needs.h"
 #include "opt/flatten.h"
-#include "opt/opt.h"
+#include "opt/passes.h"
 
 #include <math.h>
 #include <string.h>
@@ -34,7 +34,8 @@ static void *compile_interp(void *state, Arena *arena, Program *program, const U
     (void)error;
     program_expect(program, "lowering");
     Unit *flat = unit_flatten(program, unit);
-    (void)opt_split(flat);
+    pass_stage(PASS_flatten, flat);
+    (void)pass_run(PASS_split, flat, NULL);
     *code = (InterpCode){.unit = flat, .wide = wide, .formals = ARENA_ARRAY(arena, void *, unit->formal_count + 1), .outputs = ARENA_ARRAY(arena, void *, unit->output_count + 1)};
     return code;
 }

@@ -1,9 +1,9 @@
 /* A program of a model on an engine, bound to a store of parameters and to batches of tokens. */
-#ifndef BFM_DRIVER_RUNNER_H
-#define BFM_DRIVER_RUNNER_H
+#ifndef BFM_RUN_RUNNER_H
+#define BFM_RUN_RUNNER_H
 
-#include "driver/engine.h"
-#include "driver/store.h"
+#include "run/engine.h"
+#include "run/store.h"
 
 typedef struct Runner {
     const Lowered *lowered;

@@ -1,7 +1,7 @@
 /* What runs programs. Engines are rows of a table (engines.def): the interpreter, which defines what is right, and the compiled one. A caller binds
    sizes, gives memory for formals, runs, and reads outputs; it never asks which engine it has, except for the width of its numbers. */
-#ifndef BFM_DRIVER_ENGINE_H
-#define BFM_DRIVER_ENGINE_H
+#ifndef BFM_RUN_ENGINE_H
+#define BFM_RUN_ENGINE_H
 
 #include "bfm/error.h"
 #include "ir/ir.h"

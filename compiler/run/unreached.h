@@ -1,6 +1,6 @@
 /* Warnings about parameters that no loss reaches. */
-#ifndef BFM_DRIVER_UNREACHED_H
-#define BFM_DRIVER_UNREACHED_H
+#ifndef BFM_RUN_UNREACHED_H
+#define BFM_RUN_UNREACHED_H
 
 #include "lower/lower.h"
 

@@ -1,5 +1,5 @@
 /* The compiled engine: schedule, plan and LLVM's functions from codegen/, carried out by the runtime's executor. */
-#include "driver/engine.h"
+#include "run/engine.h"
 
 #include "codegen/compile.h"
 

@@ -1,5 +1,5 @@
 /* Parameters and states in memory: sizes checked before anything is allocated, initial values, values from files. */
-#include "driver/store.h"
+#include "run/store.h"
 
 #include "ir/interp.h"
 #include "memory/buffer.h"

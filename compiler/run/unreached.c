@@ -1,5 +1,5 @@
 /* One warning a line of the text: all its parameters that no loss reaches, in every repetition. */
-#include "driver/unreached.h"
+#include "run/unreached.h"
 
 #include "grad/reach.h"
 

@@ -1,5 +1,5 @@
 /* Inputs are bound by name, parameters and states by path. */
-#include "driver/runner.h"
+#include "run/runner.h"
 
 #include "memory/buffer.h"
 
