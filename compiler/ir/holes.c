@@ -115,6 +115,7 @@ static bool vanishes_at(Holes *holes, const Op *op, int id, const bool *zero, co
 {
     const Expr *e = &op->exprs[id];
     switch ((int)e->kind) {
+    case EXPR_CONST: return e->value == 0;
     case EXPR_READ: return subscripted_by(&e->access, integer) || reads_zero(holes, &e->access, integer);
     case EXPR_MUL: return zero[e->arg[0]] || zero[e->arg[1]];
     case EXPR_ADD:

@@ -745,6 +745,8 @@ VANISHING = [
     ("tanh({p}) / (1.5 + sin({a}))", lambda a, p: np.tanh(p) / (1.5 + np.sin(a))),
     ("select({a} < 0.25, {p}, 2 * {p})", lambda a, p: np.where(np.real(a) < 0.25, p, 2 * p)),
     ("-{p} * {p}", lambda a, p: -p * p),
+    ("max({p}, 0)", lambda a, p: np.where(np.real(p) >= 0, p, 0)),
+    ("select({a} < 0.25, {p}, 0)", lambda a, p: np.where(np.real(a) < 0.25, p, 0)),
 ]
 # Others lose a term at those points.
 LOSING = ["{a} + {p}", "{p} - {a}", "{a} * (1 + {p})", "select({a} < 0.25, {a}, {p})", "exp({p})", "max({a}, {p})", "{a} * cos({p})", "{p} + {other}"]
