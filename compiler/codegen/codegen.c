@@ -22,8 +22,8 @@ static const KernelEntry *entry_get(Codegen *codegen, const KernelForm *form)
     static const char *const names[] = {[FORM_NEST] = "nest", [FORM_RECUR] = "recur", [FORM_SCORES] = "scores", [FORM_TILE] = "tile", [FORM_RANGE] = "range"};
     Str signature = {0};
     form_signature(form, &signature);
-    uint64_t hash = hash_text(str_text(&signature), 0);
-    int *bucket = &codegen->bucket[hash % BUCKETS];
+    const Hash128 hash = hash_wide(str_text(&signature), signature.length, 0);
+    int *bucket = &codegen->bucket[hash.low % BUCKETS];
     for (int i = *bucket - 1; i >= 0; i = codegen->entries[i].next)
         if (strcmp(codegen->entries[i].signature, str_text(&signature)) == 0) {
             str_free(&signature);
@@ -38,7 +38,7 @@ static const KernelEntry *entry_get(Codegen *codegen, const KernelForm *form)
     }
     KernelEntry *entry = &codegen->entries[codegen->count++];
     *entry = (KernelEntry){.signature = arena_strdup(codegen->arena, str_text(&signature)), .hash = hash, .form = form, .next = *bucket - 1};
-    entry->symbol = arena_printf(codegen->arena, "bfm_%s_%016" PRIx64, names[form->kind], hash);
+    entry->symbol = arena_printf(codegen->arena, "bfm_%s_%016" PRIx64 "%016" PRIx64, names[form->kind], hash.high, hash.low);
     *bucket = codegen->count;
     str_free(&signature);
     return entry;

@@ -3,11 +3,12 @@
 #define BFM_CODEGEN_CODEGEN_INTERNAL_H
 
 #include "codegen/target.h"
+#include "support/hash.h"
 
 typedef struct KernelEntry {
     const char *symbol;
     const char *signature;
-    uint64_t hash; /* of the signature */
+    Hash128 hash; /* of the signature */
     const KernelForm *form;
     int next; /* in its bucket, -1 = last */
 } KernelEntry;

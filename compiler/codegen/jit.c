@@ -14,7 +14,6 @@
 
 typedef struct Linked {
     const char *symbol;
-    uint64_t key;
     void *address;
 } Linked;
 
@@ -25,7 +24,7 @@ struct Jit {
     LLVMOrcLLJITRef orc;
     LLVMOrcJITDylibRef library;
     int count, capacity;
-    Linked *linked; /* open addressing by key */
+    Linked *linked; /* open addressing by symbol */
     JitCounters counters;
 };
 
@@ -90,11 +89,11 @@ void jit_free(Jit *jit)
 
 /* ---- what is linked already ------------------------------------------------------------------------------------------------------ */
 
-static Linked *linked_slot(const Jit *jit, uint64_t key)
+static Linked *linked_slot(const Jit *jit, const char *symbol)
 {
-    for (uint64_t i = key;; i++) {
+    for (uint64_t i = hash_text(symbol, 0);; i++) {
         Linked *slot = &jit->linked[i & (uint64_t)(jit->capacity - 1)];
-        if (!slot->symbol || slot->key == key)
+        if (!slot->symbol || strcmp(slot->symbol, symbol) == 0)
             return slot;
     }
 }
@@ -112,7 +111,7 @@ static void linked_reserve(Jit *jit, int more)
     jit->capacity = capacity;
     for (int i = 0; i < count; i++)
         if (old[i].symbol)
-            *linked_slot(jit, old[i].key) = old[i];
+            *linked_slot(jit, old[i].symbol) = old[i];
 }
 
 /* ---- linking ---------------------------------------------------------------------------------------------------------------------- */
@@ -128,8 +127,8 @@ static bool find_address(Jit *jit, const ObjectJob *job, BfmError *error)
     LLVMOrcExecutorAddress address;
     if (!report(error, LLVMOrcLLJITLookup(jit->orc, &address, job->entry->symbol), "a function cannot be linked"))
         return false;
-    Linked *slot = linked_slot(jit, hash_text(job->entry->symbol, 0));
-    *slot = (Linked){arena_strdup(jit->arena, job->entry->symbol), hash_text(job->entry->symbol, 0), (void *)(uintptr_t)address};
+    Linked *slot = linked_slot(jit, job->entry->symbol);
+    *slot = (Linked){arena_strdup(jit->arena, job->entry->symbol), (void *)(uintptr_t)address};
     jit->count++;
     if (job->cached)
         jit->counters.cached++;
@@ -147,7 +146,7 @@ bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error)
     linked_reserve(jit, codegen->count);
     for (int i = 0; i < codegen->count; i++) {
         const KernelEntry *entry = &codegen->entries[i];
-        if (linked_slot(jit, hash_text(entry->symbol, 0))->symbol)
+        if (linked_slot(jit, entry->symbol)->symbol)
             jit->counters.present++;
         else
             jobs[count++] = (ObjectJob){.entry = entry};
@@ -165,7 +164,7 @@ bool jit_add(Jit *jit, const Codegen *codegen, BfmError *error)
 
 void *jit_symbol(const Jit *jit, const char *symbol, BfmError *error)
 {
-    const Linked *slot = jit->capacity ? linked_slot(jit, hash_text(symbol, 0)) : NULL;
+    const Linked *slot = jit->capacity ? linked_slot(jit, symbol) : NULL;
     if (slot && slot->symbol)
         return slot->address;
     bfm_error_set(error, BFM_ERROR_BUG, "no function %s", symbol);

@@ -11,13 +11,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* In front of each object. */
+/* In front of each object, and before the texts of its key, each with its final 0. */
 typedef struct Header {
     char magic[8];
-    uint64_t key, size, check; /* check: hash of the object */
+    uint64_t size; /* of the object */
+    Hash128 check; /* of the object */
 } Header;
 
-static const char magic[8] = {'b', 'f', 'm', 'o', 'b', 'j', '0', '1'};
+static const char magic[8] = {'b', 'f', 'm', 'o', 'b', 'j', '0', '2'};
 
 /* Creates the directory and its parents. */
 static bool make_directories(const char *path)
@@ -74,53 +75,92 @@ const char *object_cache_directory(Arena *arena, const char *given, const char *
     return NULL;
 }
 
-static void object_path(char *path, size_t size, const char *directory, uint64_t key) { (void)snprintf(path, size, "%s/%016" PRIx64 ".o", directory, key); }
-
-bool object_cache_get(const char *directory, uint64_t key, ObjectCode *object)
+ObjectKey object_key(const char *target, const char *signature)
 {
-    char path[4096];
-    object_path(path, sizeof path, directory, key);
+    const Hash128 of_target = hash_wide(target, strlen(target), 0);
+    return (ObjectKey){target, signature, hash_wide(signature, strlen(signature), of_target.high ^ of_target.low)};
+}
+
+/* `before` and `after` surround the hash. */
+static bool object_path(char *path, size_t size, const char *directory, const char *before, Hash128 hash, const char *after)
+{
+    const int length = snprintf(path, size, "%s/%s%016" PRIx64 "%016" PRIx64 "%s", directory, before, hash.high, hash.low, after);
+    return length > 0 && (size_t)length < size;
+}
+
+/* An object of this user's; NULL: there is none. */
+static FILE *open_object(const char *path)
+{
     struct stat status;
     const int descriptor = open(path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK);
     const bool own = descriptor >= 0 && fstat(descriptor, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == geteuid();
     FILE *file = own ? fdopen(descriptor, "rb") : NULL;
-    if (!file) {
-        if (descriptor >= 0)
-            (void)close(descriptor);
-        return false;
-    }
-    Header header;
-    *object = (ObjectCode){0};
-    bool ok = fread(&header, sizeof header, 1, file) == 1 && memcmp(header.magic, magic, sizeof magic) == 0 && header.key == key && header.size < (1u << 28);
-    if (ok && (object->bytes = malloc(header.size + 1)) != NULL) {
-        object->size = fread(object->bytes, 1, header.size + 1, file);
-        ok = object->size == header.size && hash_bytes(object->bytes, object->size, key) == header.check;
-    }
-    (void)fclose(file);
-    if (!ok || !object->bytes) {
-        free(object->bytes);
-        *object = (ObjectCode){0};
-        return false;
+    if (!file && descriptor >= 0)
+        (void)close(descriptor);
+    return file;
+}
+
+static bool holds_text(FILE *file, const char *text)
+{
+    char block[512];
+    for (size_t left = strlen(text) + 1; left > 0;) {
+        const size_t count = left < sizeof block ? left : sizeof block;
+        if (fread(block, 1, count, file) != count || memcmp(block, text, count) != 0)
+            return false;
+        text += count;
+        left -= count;
     }
     return true;
 }
 
-void object_cache_put(const char *directory, uint64_t key, const ObjectCode *object)
+static bool read_object(FILE *file, const ObjectKey *key, ObjectCode *object)
+{
+    Header header;
+    if (fread(&header, sizeof header, 1, file) != 1 || memcmp(header.magic, magic, sizeof magic) != 0 || header.size >= (1u << 28) || !holds_text(file, key->target) ||
+        !holds_text(file, key->signature) || (object->bytes = malloc(header.size + 1)) == NULL)
+        return false;
+    object->size = fread(object->bytes, 1, header.size + 1, file);
+    const Hash128 check = hash_wide(object->bytes, object->size, key->hash.low);
+    return object->size == header.size && check.high == header.check.high && check.low == header.check.low;
+}
+
+bool object_cache_get(const char *directory, const ObjectKey *key, ObjectCode *object)
+{
+    char path[4096];
+    FILE *file = object_path(path, sizeof path, directory, "", key->hash, ".o") ? open_object(path) : NULL;
+    *object = (ObjectCode){0};
+    if (!file)
+        return false;
+    const bool whole = read_object(file, key, object);
+    (void)fclose(file);
+    if (!whole) {
+        free(object->bytes);
+        *object = (ObjectCode){0};
+    }
+    return whole;
+}
+
+static bool write_object(FILE *file, const ObjectKey *key, const ObjectCode *object)
+{
+    Header header = {.size = object->size, .check = hash_wide(object->bytes, object->size, key->hash.low)};
+    memcpy(header.magic, magic, sizeof magic);
+    return fwrite(&header, sizeof header, 1, file) == 1 && fwrite(key->target, strlen(key->target) + 1, 1, file) == 1 &&
+           fwrite(key->signature, strlen(key->signature) + 1, 1, file) == 1 && fwrite(object->bytes, 1, object->size, file) == object->size;
+}
+
+/* Each writer has a file of its own, which takes the name when it is whole. */
+void object_cache_put(const char *directory, const ObjectKey *key, const ObjectCode *object)
 {
     char path[4096], beside[4096];
-    object_path(path, sizeof path, directory, key);
-    int length = snprintf(beside, sizeof beside, "%s/.%016" PRIx64 "-XXXXXX", directory, key);
-    if (length < 0 || (size_t)length >= sizeof beside)
+    if (!object_path(path, sizeof path, directory, "", key->hash, ".o") || !object_path(beside, sizeof beside, directory, ".", key->hash, "-XXXXXX"))
         return;
-    int fd = mkstemp(beside);
-    if (fd < 0)
+    const int descriptor = mkstemp(beside);
+    if (descriptor < 0)
         return;
-    (void)fchmod(fd, 0600);
-    Header header = {.key = key, .size = object->size, .check = hash_bytes(object->bytes, object->size, key)};
-    memcpy(header.magic, magic, sizeof magic);
-    FILE *file = fdopen(fd, "wb");
-    bool ok = file && fwrite(&header, sizeof header, 1, file) == 1 && fwrite(object->bytes, 1, object->size, file) == object->size;
-    ok = (file ? fclose(file) : close(fd)) == 0 && ok;
+    (void)fchmod(descriptor, 0600);
+    FILE *file = fdopen(descriptor, "wb");
+    bool ok = file && write_object(file, key, object);
+    ok = (file ? fclose(file) : close(descriptor)) == 0 && ok;
     if (!ok || rename(beside, path) != 0)
         (void)unlink(beside);
 }

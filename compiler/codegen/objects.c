@@ -2,7 +2,6 @@
 
 #include "codegen/object_cache.h"
 #include "pool/pool.h"
-#include "support/hash.h"
 
 #include <pthread.h>
 #include <stdlib.h>
@@ -12,7 +11,7 @@ enum { THREADS_MAX = 8 };
 typedef struct Crew {
     const Target *target;
     const char *cache;
-    uint64_t target_key;
+    const char *description; /* what target_describe says */
     ObjectJob *jobs;
     int count;
     pthread_mutex_t lock; /* of next, failed, error */
@@ -45,8 +44,8 @@ static void *crew_work(void *argument)
     BfmError error = {0};
     for (int i; (i = crew_next(crew)) >= 0;) {
         ObjectJob *job = &crew->jobs[i];
-        uint64_t key = hash_mix(job->entry->hash, crew->target_key);
-        if (crew->cache && object_cache_get(crew->cache, key, &job->object)) {
+        const ObjectKey key = object_key(crew->description, job->entry->signature);
+        if (crew->cache && object_cache_get(crew->cache, &key, &job->object)) {
             job->cached = true;
             continue;
         }
@@ -59,7 +58,7 @@ static void *crew_work(void *argument)
             break;
         }
         if (crew->cache)
-            object_cache_put(crew->cache, key, &job->object);
+            object_cache_put(crew->cache, &key, &job->object);
     }
     compiler_free(compiler);
     return NULL;
@@ -75,7 +74,9 @@ bool objects_make(const Codegen *codegen, ObjectJob *jobs, int count, const char
         return true;
     threads = threads > 0 ? threads : bfm_pool_available_cpus();
     threads = threads > THREADS_MAX ? THREADS_MAX : threads;
-    Crew crew = {.target = &codegen->target, .cache = cache, .target_key = target_hash(&codegen->target), .jobs = jobs, .count = count, .lock = PTHREAD_MUTEX_INITIALIZER};
+    Str description = {0};
+    target_describe(&codegen->target, &description);
+    Crew crew = {.target = &codegen->target, .cache = cache, .description = str_text(&description), .jobs = jobs, .count = count, .lock = PTHREAD_MUTEX_INITIALIZER};
     pthread_t helpers[THREADS_MAX];
     int started = 0;
     while (started < threads - 1 && started < count - 1 && pthread_create(&helpers[started], NULL, crew_work, &crew) == 0)
@@ -84,6 +85,7 @@ bool objects_make(const Codegen *codegen, ObjectJob *jobs, int count, const char
     for (int i = 0; i < started; i++)
         pthread_join(helpers[i], NULL);
     pthread_mutex_destroy(&crew.lock);
+    str_free(&description);
     if (crew.failed && error)
         *error = crew.error;
     return !crew.failed;

@@ -4,7 +4,6 @@
 #include "codegen/emit.h"
 #include "codegen/jit.h"
 #include "support/bug.h"
-#include "support/hash.h"
 
 #include <dlfcn.h>
 #include <llvm-c/Analysis.h>
@@ -42,15 +41,12 @@ bool target_init(Target *target, Arena *arena, const CodegenOptions *options)
     return LLVMInitializeNativeTarget() == 0 && LLVMInitializeNativeAsmPrinter() == 0 && LLVMInitializeNativeAsmParser() == 0;
 }
 
-uint64_t target_hash(const Target *target)
+void target_describe(const Target *target, Str *out)
 {
     unsigned major, minor, patch;
     LLVMGetVersion(&major, &minor, &patch);
-    uint64_t hash = hash_text(target->triple, CODEGEN_VERSION);
-    hash = hash_text(target->features, hash_text(target->cpu, hash));
-    hash = hash_mix(hash_mix(hash_mix(hash, major), minor), patch);
-    hash = hash_mix(hash_mix(hash, (uint64_t)target->level), (uint64_t)target->width);
-    return hash_mix(hash, target->masked_loops);
+    str_printf(out, "%d %u.%u.%u %s %s %s %d %d %d\n", CODEGEN_VERSION, major, minor, patch, target->triple, target->cpu, target->features, target->level, target->width,
+               target->masked_loops);
 }
 
 Compiler *compiler_new(const Target *target, BfmError *error)
@@ -99,8 +95,11 @@ static void set_attributes(const Compiler *compiler, LLVMModuleRef module, const
         LLVMAddAttributeAtIndex(
             function, (unsigned)LLVMAttributeFunctionIndex,
             LLVMCreateStringAttribute(compiler->context, attributes[i].key, (unsigned)strlen(attributes[i].key), attributes[i].value, (unsigned)strlen(attributes[i].value)));
-    unsigned nounwind = LLVMGetEnumAttributeKindForName("nounwind", 8);
-    LLVMAddAttributeAtIndex(function, (unsigned)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(compiler->context, nounwind, 0));
+    static const char *const plain[] = {"nounwind", "sspstrong"}; /* as -fstack-protector-strong: kernels with arrays on the stack */
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        const unsigned kind = LLVMGetEnumAttributeKindForName(plain[i], strlen(plain[i]));
+        LLVMAddAttributeAtIndex(function, (unsigned)LLVMAttributeFunctionIndex, LLVMCreateEnumAttribute(compiler->context, kind, 0));
+    }
 }
 
 /* What emission leaves to the passes: accumulators into registers, repeated subexpressions, address arithmetic out of loops. */

@@ -4,12 +4,13 @@
 
 #include "bfm/error.h"
 #include "codegen/form.h"
+#include "support/str.h"
 
 #include <llvm-c/Types.h>
 #include <stdint.h>
 
 /* Raised whenever the same signature gives other code. */
-enum { CODEGEN_VERSION = 2 };
+enum { CODEGEN_VERSION = 3 };
 
 typedef struct Target {
     const char *triple, *cpu, *features;
@@ -20,7 +21,7 @@ typedef struct Target {
 typedef struct Compiler Compiler; /* an LLVM context and target machine; one per thread */
 
 bool target_init(Target *target, Arena *arena, const CodegenOptions *options);
-uint64_t target_hash(const Target *target); /* with the versions of LLVM and of this code generator */
+void target_describe(const Target *target, Str *out); /* with the versions of LLVM and of this code generator: equal texts, equal code */
 
 Compiler *compiler_new(const Target *target, BfmError *error);
 void compiler_free(Compiler *compiler);
