@@ -113,8 +113,9 @@ int check_cost(Driver *driver, const Compiled *compiled, const DimEnv *env, cons
     str_printf(out, "\n  a training step of %lld × %lld tokens, forward and backward\n", (long long)env->value[DIM_B], (long long)env->value[DIM_L]);
     str_printf(out, "    memory   %.1f MB at the peak: %.1f MB of parameters and inputs, %.1f MB planned for gradients and temporaries (%.1f without sharing)\n",
                1e-6 * (double)(sizes.formal_bytes + sizes.peak_bytes), 1e-6 * (double)sizes.formal_bytes, 1e-6 * (double)sizes.peak_bytes, 1e-6 * (double)sizes.total_bytes);
-    str_printf(out, "    time     %.3g s predicted: %d kernels, %.3g Gflop; this machine does %.0f Gflop/s in matrix products and moves %.0f GB/s, %d threads\n", seconds,
-               (int)plan->kernels.count, 1e-9 * flops, 1e-9 * rates->flops, 1e-9 * rates->bytes, rates->threads);
+    str_printf(out, "    time     %.3g s predicted: %d kernel%s, %.3g Gflop; this machine does %.0f Gflop/s in matrix products and moves %.0f GB/s, %d thread%s\n", seconds,
+               (int)plan->kernels.count, bfm_plural((long long)plan->kernels.count), 1e-9 * flops, 1e-9 * rates->flops, 1e-9 * rates->bytes, rates->threads,
+               bfm_plural(rates->threads));
     json_object_set_new(model, "step",
                         json_pack("{s:I, s:I, s:I, s:f, s:f, s:i, s:f, s:f, s:i}", "formals_bytes", (json_int_t)sizes.formal_bytes, "planned_bytes", (json_int_t)sizes.peak_bytes,
                                   "unshared_bytes", (json_int_t)sizes.total_bytes, "predicted_s", seconds, "flops", flops, "kernels", (int)plan->kernels.count,

@@ -81,7 +81,8 @@ static bool window_make(Generator *generator, bool verify, BfmError *error)
     generator->windows = 1;
     generator->window = calloc(context, sizeof *generator->window);
     generator->compared = verify ? bfm_buffer_new(context * (size_t)generator->vocab * sizeof(float)) : NULL;
-    return (generator->window && (generator->compared || !verify)) || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a context of %zu positions", context);
+    return (generator->window && (generator->compared || !verify)) ||
+           bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a context of %zu position%s", context, bfm_plural((long long)context));
 }
 
 static bool compile(Generator *generator, bool verify, BfmError *error)
@@ -213,7 +214,7 @@ bool generator_verify(Generator *generator, Verification *verification, BfmError
         memset(segment, 0, (size_t)generator->known * sizeof *segment);
         memcpy(tokens, generator->window, (size_t)generator->known * sizeof *tokens);
     } else {
-        bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a context of %zu positions", context);
+        bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a context of %zu position%s", context, bfm_plural((long long)context));
     }
     BfmInstance *instance = ok ? forward_instance(generator, &step, segment, tokens, error) : NULL;
     ok = instance && bfm_instance_run(instance, 0, 0, error);

@@ -66,19 +66,17 @@ static BfmLoss total_loss(const BfmDataset *dataset)
 static void pack_notes(const Driver *driver, const BfmPackOptions *pack, const BfmDataset *dataset)
 {
     const BfmLoss lost = total_loss(dataset);
+    char text[BFM_LOSS_TEXT];
     const long long vocab = bfm_tokenizer_vocab(dataset->tokenizer), wanted = strncmp(pack->tokenizer, "train:", 6) == 0 ? strtoll(pack->tokenizer + 6, NULL, 10) : vocab;
     if (vocab < wanted)
         driver_note(driver, "note: the text gives %lld pieces, fewer than the %lld of --tokenizer %s; the tokenizer has %lld ids", vocab, wanted, pack->tokenizer, vocab);
     if (lost.documents > 0)
-        driver_note(driver,
-                    "warning: the tokenizer %s does not keep the text as it is: %lld document%s lost %lld white-space characters, %lld bytes that are no UTF-8 and %lld other "
-                    "characters, and %lld come in their place; --tokenizer byte and train:N keep every byte",
-                    pack->tokenizer, (long long)lost.documents, lost.documents == 1 ? "" : "s", (long long)lost.white_space, (long long)lost.invalid, (long long)lost.characters,
-                    (long long)lost.added);
+        driver_note(driver, "warning: the tokenizer %s does not keep the text as it is: %lld document%s lost %s; --tokenizer byte and train:N keep every byte", pack->tokenizer,
+                    (long long)lost.documents, bfm_plural(lost.documents), bfm_loss_text(&lost, text));
     for (int p = 0; p < BFM_PART_COUNT; p++)
         if (dataset->parts[p] && bfm_tokens_info(dataset->parts[p])->count < 2)
             driver_note(driver, "warning: the part %s has %lld id%s, and a prediction takes two; give more text or another --split", bfm_part_name((BfmPart)p),
-                        (long long)bfm_tokens_info(dataset->parts[p])->count, bfm_tokens_info(dataset->parts[p])->count == 1 ? "" : "s");
+                        (long long)bfm_tokens_info(dataset->parts[p])->count, bfm_plural(bfm_tokens_info(dataset->parts[p])->count));
 }
 
 int verb_data_pack(Driver *driver)

@@ -59,8 +59,8 @@ static int report(Eval *eval)
         return report_print(driver, report, CODE_OK);
     }
     Str out = {0};
-    str_printf(&out, "step %lld on %s, %lld tokens of %lld document%s\nnats per token  %.4f", (long long)eval->trained.checkpoint->meta.step,
-               option_text(driver->options, OPT_PART), (long long)e->tokens, (long long)e->documents, e->documents == 1 ? "" : "s", e->nats);
+    str_printf(&out, "step %lld on %s, %lld token%s of %lld document%s\nnats per token  %.4f", (long long)eval->trained.checkpoint->meta.step,
+               option_text(driver->options, OPT_PART), (long long)e->tokens, bfm_plural(e->tokens), (long long)e->documents, bfm_plural(e->documents), e->nats);
     if (isfinite(e->interval))
         str_printf(&out, " ± %.4f", e->interval);
     else

@@ -93,8 +93,8 @@ static bool feed_prompt(Writing *writing, BfmError *error)
     const int64_t context = generator->context, half = context > 1 ? context / 2 : 1;
     const int64_t count = writing->prompt.count > context ? half : writing->prompt.count;
     if (count < writing->prompt.count)
-        driver_note(writing->driver, "note: the prompt has %lld tokens and the model's context is %lld; its last %lld are read", (long long)writing->prompt.count,
-                    (long long)context, (long long)count);
+        driver_note(writing->driver, "note: the prompt has %lld tokens and the model's context is %lld; its last %lld %s read", (long long)writing->prompt.count,
+                    (long long)context, (long long)count, count == 1 ? "is" : "are");
     return generator_feed(generator, writing->prompt.data + (writing->prompt.count - count), count, error);
 }
 
@@ -199,7 +199,7 @@ static void say_verification(const Writing *writing)
 {
     const Verification *v = &writing->verification;
     if (v->differences == 0)
-        fprintf(stderr, "verified: at %lld positions decoding and the forward pass agree in every bit of %lld logits each\n", (long long)v->positions,
+        fprintf(stderr, "verified: at %lld position%s decoding and the forward pass agree in every bit of %lld logits each\n", (long long)v->positions, bfm_plural(v->positions),
                 (long long)writing->generator.vocab);
     else
         fprintf(stderr, "decoding and the forward pass differ in %lld of %lld logits, by %.3g at most; first at position %lld, token %lld: decoded %.9g, computed %.9g\n",

@@ -35,8 +35,8 @@ static bool read_tokens(Grad *grad, BfmError *error)
         return false;
     if (lowered->context == 0 || grad->tokens.columns - 1 <= lowered->context)
         return true;
-    return bfm_error_set(error, BFM_ERROR_INPUT, "%s has %lld columns, %lld inputs a row; the model's context is %lld", path, (long long)grad->tokens.columns,
-                         (long long)grad->tokens.columns - 1, (long long)lowered->context);
+    return bfm_error_set(error, BFM_ERROR_INPUT, "%s has %lld column%s, %lld input%s a row; the model's context is %lld", path, (long long)grad->tokens.columns,
+                         bfm_plural(grad->tokens.columns), (long long)grad->tokens.columns - 1, bfm_plural(grad->tokens.columns - 1), (long long)lowered->context);
 }
 
 static bool has_padding(const BfmNpyTokens *tokens)
@@ -122,7 +122,7 @@ static int write_results(Grad *grad)
         json_object_set_new(report, "out", json_string(option_text(grad->driver->options, OPT_OUT)));
         return report_print(grad->driver, report, CODE_OK);
     }
-    driver_note(grad->driver, "loss %.6f; %d tensors written to %s", results.loss, results.count, option_text(grad->driver->options, OPT_OUT));
+    driver_note(grad->driver, "loss %.6f; %d tensor%s written to %s", results.loss, results.count, bfm_plural(results.count), option_text(grad->driver->options, OPT_OUT));
     return CODE_OK;
 }
 

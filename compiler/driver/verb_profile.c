@@ -350,13 +350,13 @@ static void report_text(const Report *report, Str *out)
     const Profile *profile = report->profile;
     const Steps *steps = &report->steps;
     const double rate = report->total.flops * 1e-9 / steps->median;
-    str_printf(out, "%s, batch %lld, length %lld, %s, %d threads\n", profile->subject->name, (long long)profile->settings.batch, (long long)profile->settings.length,
+    str_printf(out, "%s, batch %lld, length %lld, %s, %d thread%s\n", profile->subject->name, (long long)profile->settings.batch, (long long)profile->settings.length,
                profile->settings.forward ? "forward"
                : report->update          ? "forward, backward and update"
                                          : "forward and backward",
-               bfm_pool_threads(profile->pool));
-    str_printf(out, "step         %8.4f s  (%d steps, quartiles %.4f … %.4f)  %.2f GFLOP, %.1f GFLOP/s: %.0f %% of sgemm's %.1f in this run\n", steps->median, steps->count,
-               steps->low, steps->high, report->total.flops * 1e-9, rate, report->rate > 0 ? 100 * rate / report->rate : 0.0, report->rate);
+               bfm_pool_threads(profile->pool), bfm_plural(bfm_pool_threads(profile->pool)));
+    str_printf(out, "step         %8.4f s  (%d step%s, quartiles %.4f … %.4f)  %.2f GFLOP, %.1f GFLOP/s: %.0f %% of sgemm's %.1f in this run\n", steps->median, steps->count,
+               bfm_plural(steps->count), steps->low, steps->high, report->total.flops * 1e-9, rate, report->rate > 0 ? 100 * rate / report->rate : 0.0, report->rate);
     str_printf(out, "memory       %8.1f MB of parameters and inputs, %.1f MB planned for the rest (%.1f unshared); %.1f MB resident at the peak\n",
                1e-6 * (double)bfm_instance_formal_bytes(profile->instance), 1e-6 * (double)bfm_instance_peak_bytes(profile->instance),
                1e-6 * (double)bfm_instance_total_bytes(profile->instance), 1e-6 * report->resident);

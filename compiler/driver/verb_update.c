@@ -145,7 +145,7 @@ static int write_results(Update *update)
         json_object_set_new(report, "out", json_string(out));
         return report_print(driver, report, CODE_OK);
     }
-    driver_note(driver, "%lld step%s; %d tensors written to %s", (long long)update->steps, update->steps == 1 ? "" : "s", count, out);
+    driver_note(driver, "%lld step%s; %d tensor%s written to %s", (long long)update->steps, bfm_plural(update->steps), count, bfm_plural(count), out);
     return CODE_OK;
 }
 

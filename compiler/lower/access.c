@@ -337,7 +337,7 @@ bool build_access(Lower *lw, OpCtx *ctx, Scope *scope, LTensor *tensor, const No
     Sub subs[TENSOR_AXES_MAX * 2 + 1];
     int count = 0;
     if (list_count(entries) != tensor->rank) {
-        Diagnostic *diag = diag_add(lw->diags, DIAG_E0404, span, "`%s` has %d ax%s, but %d subscript%s given", tensor->name, tensor->rank, tensor->rank == 1 ? "is" : "es",
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0404, span, "`%s` has %d %s, but %d subscript%s given", tensor->name, tensor->rank, axes_word(tensor->rank),
                                     list_count(entries), list_count(entries) == 1 ? " is" : "s are");
         if (tensor->span.file >= 0)
             diag_label(lw->diags, diag, tensor->span, "defined here");

@@ -330,11 +330,13 @@ static void let_tuple(Body *body, const Node *node)
     }
     if (eval_definition_call(body, body->scope, value, &callee)) {
         if (callee.result_count != list_count(targets))
-            diag_add(lw->diags, DIAG_E0406, node->span, "`%s` has %d results, but %d names are given", value->name, callee.result_count, list_count(targets));
+            diag_add(lw->diags, DIAG_E0406, node->span, "`%s` has %d result%s, but %d name%s given", value->name, callee.result_count, plural(callee.result_count),
+                     list_count(targets), list_count(targets) == 1 ? " is" : "s are");
         for (int i = 0; i < list_count(targets) && i < callee.result_count; i++) {
             const Node *target = list_at(targets, i), *entries = target->kids[TARGET_ENTRIES];
             if (entries && list_count(entries) != callee.results[i]->rank)
-                diag_add(lw->diags, DIAG_E0404, target->span, "`%s` has %d axes here, but the result has %d", target->name, list_count(entries), callee.results[i]->rank);
+                diag_add(lw->diags, DIAG_E0404, target->span, "`%s` has %d %s here, but the result has %d", target->name, list_count(entries), axes_word(list_count(entries)),
+                         callee.results[i]->rank);
             scope_set(body->scope, target->name, tensor_val(callee.results[i]));
         }
     }
@@ -396,8 +398,8 @@ static bool next_fits(Body *body, const Node *node, const LTensor *tensor, const
         diag_fix(lw->diags, diag, "say what the other elements become: `select(condition, new, old)`");
         return false;
     }
-    Diagnostic *diag = tensor->rank != state->rank ? diag_add(lw->diags, DIAG_E0404, node->kids[NEXT_TARGET]->span, "the new value of `%s` has %d axes, the state has %d",
-                                                              state->name, tensor->rank, state->rank)
+    Diagnostic *diag = tensor->rank != state->rank ? diag_add(lw->diags, DIAG_E0404, node->kids[NEXT_TARGET]->span, "the new value of `%s` has %d %s, the state has %d",
+                                                              state->name, tensor->rank, axes_word(tensor->rank), state->rank)
                                                    : diag_add(lw->diags, DIAG_E0404, node->kids[NEXT_TARGET]->span, "axis %d of the new value of `%s` is %s, that of the state %s",
                                                               axis + 1, state->name, axis_text(lw, &tensor->axes[axis]), axis_text(lw, &state->axes[axis]));
     diag_label(lw->diags, diag, state->span, "the state");

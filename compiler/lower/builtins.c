@@ -21,7 +21,7 @@ static bool count_is(Lower *lw, const Node *node, int wanted)
     const int found = list_count(node->kids[CALL_ARGS]);
     if (found == wanted)
         return true;
-    diag_add(lw->diags, DIAG_E0411, node->span, "`%s` takes %d argument%s, not %d", node->name, wanted, wanted == 1 ? "" : "s", found);
+    diag_add(lw->diags, DIAG_E0411, node->span, "`%s` takes %d argument%s, not %d", node->name, wanted, plural(wanted), found);
     return false;
 }
 
@@ -185,7 +185,8 @@ static Val function_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, 
     if (module_malformed(lw->module, function))
         return val_poison();
     if (list_count(inputs) != list_count(node->kids[CALL_ARGS])) {
-        Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, node->span, "`%s` takes %d arguments, not %d", function->name, list_count(inputs), list_count(node->kids[CALL_ARGS]));
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, node->span, "`%s` takes %d argument%s, not %d", function->name, list_count(inputs), plural(list_count(inputs)),
+                                    list_count(node->kids[CALL_ARGS]));
         diag_label(lw->diags, diag, function->name_span, "defined here");
         return val_poison();
     }

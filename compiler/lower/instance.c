@@ -29,7 +29,7 @@ static bool bind_inputs(Lower *lw, const Node *definition, Scope *scope, LTensor
 {
     const Node *inputs = definition->kids[DEFINITION_INPUTS];
     if (list_count(inputs) != count) {
-        Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, span, "`%s` takes %d tensor%s, not %d", definition->name, list_count(inputs), list_count(inputs) == 1 ? "" : "s", count);
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0411, span, "`%s` takes %d tensor%s, not %d", definition->name, list_count(inputs), plural(list_count(inputs)), count);
         diag_label(lw->diags, diag, definition->name_span, "defined here");
         return false;
     }
@@ -37,7 +37,8 @@ static bool bind_inputs(Lower *lw, const Node *definition, Scope *scope, LTensor
         const Node *input = list_at(inputs, i), *axes = input->kids[INPUT_AXES];
         if (!arguments[i] || arguments[i]->rank != list_count(axes)) {
             if (arguments[i])
-                diag_add(lw->diags, DIAG_E0404, span, "`%s` of `%s` has %d axes, the tensor given has %d", input->name, definition->name, list_count(axes), arguments[i]->rank);
+                diag_add(lw->diags, DIAG_E0404, span, "`%s` of `%s` has %d %s, the tensor given has %d", input->name, definition->name, list_count(axes),
+                         axes_word(list_count(axes)), arguments[i]->rank);
             return false;
         }
         for (int k = 0; k < list_count(axes); k++)
@@ -231,7 +232,8 @@ static bool check_result(Lower *lw, Body *body)
         }
     }
     if (!ok) {
-        diag_label(lw->diags, diag_add(lw->diags, DIAG_E0406, tensor->span, "the result has %d axes", tensor->rank), result->span, "declared with %d", list_count(axes));
+        diag_label(lw->diags, diag_add(lw->diags, DIAG_E0406, tensor->span, "the result has %d %s", tensor->rank, axes_word(tensor->rank)), result->span, "declared with %d",
+                   list_count(axes));
         return false;
     }
     if (!exists_everywhere(body, tensor, "the result"))

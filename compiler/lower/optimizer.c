@@ -256,8 +256,8 @@ static bool result_fits(Lower *lw, const Body *body, const Node *definition)
         return false;
     }
     if (body->result_count > 1) {
-        diag_add(lw->diags, DIAG_E0406, definition->name_span, "`%s` returns %d values; an optimizer returns one, the new value of `%s`", definition->name, body->result_count,
-                 list_at(definition->kids[DEFINITION_INPUTS], 0)->name);
+        diag_add(lw->diags, DIAG_E0406, definition->name_span, "`%s` returns %d value%s; an optimizer returns one, the new value of `%s`", definition->name, body->result_count,
+                 plural(body->result_count), list_at(definition->kids[DEFINITION_INPUTS], 0)->name);
         return false;
     }
     if (body->result_count == 0)
@@ -286,7 +286,8 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     if ((first && module_malformed(module, first)) || (definition && module_malformed(module, definition)))
         return NULL;
     if (!definition && first) {
-        Diagnostic *diag = diag_add(lw.diags, DIAG_E0201, expression->span, "the optimiser `%s` has no form for tensors of %d axes", expression->name, tensor_rank);
+        Diagnostic *diag =
+            diag_add(lw.diags, DIAG_E0201, expression->span, "the optimiser `%s` has no form for tensors of %d %s", expression->name, tensor_rank, axes_word(tensor_rank));
         diag_fix(lw.diags, diag, "write one more: `optimizer %s(w[n], g[n]) { … }`, or w[], g[] if each element is updated by itself", expression->name);
     } else if (!definition) {
         not_found(module, expression, AST_DEF_OPTIMIZER);

@@ -93,7 +93,7 @@ static bool same_shape(Lower *lw, const LTensor *a, const LTensor *b, Span span)
         return true;
     Diagnostic *diag;
     if (a->rank != b->rank) {
-        diag = diag_add(lw->diags, DIAG_E0301, span, "a tensor of %d axes cannot be joined with one of %d", a->rank, b->rank);
+        diag = diag_add(lw->diags, DIAG_E0301, span, "a tensor of %d %s cannot be joined with one of %d", a->rank, axes_word(a->rank), b->rank);
     } else {
         diag = diag_add(lw->diags, DIAG_E0301, span, "the stream is %s wide, but what joins it is %s wide", axis_text(lw, &a->axes[axis]), axis_text(lw, &b->axes[axis]));
         diag_fix(lw->diags, diag, "change the width of the stream by `project(d = %s)`, or run the layer on its own width with `at … { }`", axis_text(lw, &b->axes[axis]));

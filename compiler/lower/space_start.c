@@ -254,7 +254,7 @@ const char *start_differs(SpaceLower *sl, const Node *block)
     }
     const int count = start.lines.count;
     if (scope && !start.differs && (count > SPACE_LENGTH_MAX || !sl->lengths[count]))
-        DIFFERS(&start, "it has %d lines, a length that the space does not have", count);
+        DIFFERS(&start, "it has %d line%s, a length that the space does not have", count, plural(count));
     if (scope && !start.differs && assign(&start, 0, let_values))
         start.differs = NULL; /* reasons of entries tried before the one that fits */
     vec_free(&start.lines);

@@ -245,8 +245,9 @@ static void check_duplicates(const Module *module)
             if (module->items[k].file != module->items[i].file || module_malformed(module, a) || !names_clash(a, b))
                 continue;
             Diagnostic *diag = a->kind == NODE_DEFINITION && a->op == AST_DEF_OPTIMIZER && b->kind == NODE_DEFINITION && b->op == AST_DEF_OPTIMIZER
-                                   ? diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` has two forms for tensors of %d axes", b->name,
-                                              list_count(list_at(b->kids[DEFINITION_INPUTS], 0)->kids[INPUT_AXES]))
+                                   ? diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` has two forms for tensors of %d %s", b->name,
+                                              list_count(list_at(b->kids[DEFINITION_INPUTS], 0)->kids[INPUT_AXES]),
+                                              axes_word(list_count(list_at(b->kids[DEFINITION_INPUTS], 0)->kids[INPUT_AXES])))
                                    : diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` is defined twice", b->name);
             diag_label(module->diags, diag, a->name_span, "the first is here");
             break;

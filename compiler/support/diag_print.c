@@ -340,9 +340,9 @@ void diag_print(const Diagnostics *diags, Str *out, bool color)
     free(entries);
     const int errors = diag_errors(diags) - DIAGNOSTICS_MAX, warnings = diag_warnings(diags) - DIAGNOSTICS_MAX;
     if (errors > 0)
-        str_printf(out, "and %d more error%s\n", errors, errors == 1 ? "" : "s");
+        str_printf(out, "and %d more error%s\n", errors, plural(errors));
     if (warnings > 0)
-        str_printf(out, "and %d more warning%s\n", warnings, warnings == 1 ? "" : "s");
+        str_printf(out, "and %d more warning%s\n", warnings, plural(warnings));
 }
 
 /* ---- JSON ---- */

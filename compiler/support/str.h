@@ -19,4 +19,9 @@ const char *str_text(const Str *str);                     /* "" when empty; borr
 char *str_take(Str *str);                                 /* malloc'd, moves out */
 void str_free(Str *str);
 
+/* What ends a noun that follows the count: "%d line%s", as bfm_plural of the runtime. */
+static inline const char *plural(long long count) { return count == 1 ? "" : "s"; }
+/* "1 axis", "2 axes". */
+static inline const char *axes_word(int count) { return count == 1 ? "axis" : "axes"; }
+
 #endif

@@ -161,8 +161,8 @@ static bool check_layout(const BfmMappedFile *file, const char *path, const Head
     *width = i4 ? 4 : 8;
     int64_t count, bytes;
     if (!bfm_shape_count(2, header->shape, &count) || __builtin_mul_overflow(count, (int64_t)*width, &bytes) || (uint64_t)bytes != file->size - start)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: the shape %s needs other than the %zu bytes of data found; the file is truncated or damaged", path,
-                             bfm_shape_text(2, header->shape, shape), file->size - start);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: the shape %s needs other than the %zu byte%s of data found; the file is truncated or damaged", path,
+                             bfm_shape_text(2, header->shape, shape), file->size - start, bfm_plural((long long)(file->size - start)));
     return true;
 }
 

@@ -96,8 +96,9 @@ static bool parse_offsets(const BfmSafetensors *file, const json_t *offsets, Ent
     int64_t bytes;
     char shape[BFM_SHAPE_TEXT];
     if (!bfm_tensor_bytes(&entry->tensor, &bytes) || bytes != entry->end - entry->begin)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": %s %s does not fit the %" PRId64 " bytes the header gives it", file->path, entry->tensor.name,
-                             bfm_dtype_name(entry->tensor.dtype), bfm_shape_text(entry->tensor.rank, entry->tensor.shape, shape), entry->end - entry->begin);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: tensor \"%.200s\": %s %s does not fit the %" PRId64 " byte%s the header gives it", file->path, entry->tensor.name,
+                             bfm_dtype_name(entry->tensor.dtype), bfm_shape_text(entry->tensor.rank, entry->tensor.shape, shape), entry->end - entry->begin,
+                             bfm_plural(entry->end - entry->begin));
     entry->tensor.data = file->data + entry->begin;
     return true;
 }
@@ -148,8 +149,8 @@ static bool check_cover(BfmSafetensors *file, BfmError *error)
                                  entry->tensor.name, covered, entry->begin);
         covered = entry->end;
     }
-    return covered == file->data_bytes ||
-           bfm_error_set(error, BFM_ERROR_INPUT, "%s: the tensors cover %" PRId64 " bytes of data, but %" PRId64 " follow the header", file->path, covered, file->data_bytes);
+    return covered == file->data_bytes || bfm_error_set(error, BFM_ERROR_INPUT, "%s: the tensors cover %" PRId64 " byte%s of data, but %" PRId64 " follow the header", file->path,
+                                                        covered, bfm_plural(covered), file->data_bytes);
 }
 
 static bool parse_entries(BfmSafetensors *file, BfmError *error)

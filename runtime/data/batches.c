@@ -12,8 +12,8 @@ bool bfm_batches_init(BfmBatches *batches, const BfmTokens *tokens, int64_t batc
     if (batch < 1 || context < 1)
         return bfm_error_set(error, BFM_ERROR_INPUT, "batch %" PRId64 " and context %" PRId64 " must both be at least 1", batch, context);
     if (count < 2 || count - 1 < context)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: holds %" PRId64 " ids, fewer than one window of context %" PRId64 " needs; train on more text or with a shorter context",
-                             bfm_tokens_path(tokens), count, context);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: holds %" PRId64 " id%s, fewer than one window of context %" PRId64 " needs; train on more text or with a shorter context",
+                             bfm_tokens_path(tokens), count, bfm_plural(count), context);
     /* Every epoch has the same number of windows wherever it begins; data of less than two windows leaves no choice. */
     int64_t windows = (count - context) / context;
     if (windows < 1)

@@ -194,7 +194,7 @@ bool bfm_dataset_sample(const BfmDataset *dataset, BfmPart part, int64_t index, 
     sample->count = end - sample->start < length ? end - sample->start : length;
     int32_t *ids = malloc(((size_t)sample->count + 1) * sizeof *ids);
     if (!ids)
-        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for a sample of %" PRId64 " tokens", sample->count);
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for a sample of %" PRId64 " token%s", sample->count, bfm_plural(sample->count));
     bfm_tokens_copy(tokens, sample->start, sample->count, ids);
     bool begun = sample->start > start;
     bool decoded = bfm_tokenizer_decode_more(dataset->tokenizer, ids, sample->count, &begun, text, error);
@@ -208,14 +208,13 @@ bool bfm_dataset_show(const BfmDataset *dataset, int64_t count, uint64_t seed, F
         if (!dataset->parts[i])
             continue;
         const BfmTokensInfo *info = bfm_tokens_info(dataset->parts[i]);
-        (void)fprintf(out, "%s: %" PRId64 " tokens, %" PRId64 " documents, %" PRId64 " bytes, %.4g bytes per token\n", PART_NAMES[i], info->count, info->documents,
-                      info->source_bytes, bfm_tokens_bytes_per_token(info));
+        (void)fprintf(out, "%s: %" PRId64 " token%s, %" PRId64 " document%s, %" PRId64 " byte%s, %.4g bytes per token\n", PART_NAMES[i], info->count, bfm_plural(info->count),
+                      info->documents, bfm_plural(info->documents), info->source_bytes, bfm_plural(info->source_bytes), bfm_tokens_bytes_per_token(info));
         const BfmLoss *loss = &dataset->loss[i];
+        char lost[BFM_LOSS_TEXT];
         if (loss->documents > 0)
-            (void)fprintf(out,
-                          "%*s  the ids do not keep, in %" PRId64 " documents: %" PRId64 " white-space characters, %" PRId64 " bytes that are no UTF-8, %" PRId64
-                          " other characters; %" PRId64 " come in their place\n",
-                          (int)strlen(PART_NAMES[i]), "", loss->documents, loss->white_space, loss->invalid, loss->characters, loss->added);
+            (void)fprintf(out, "%*s  the ids do not keep, in %" PRId64 " document%s: %s\n", (int)strlen(PART_NAMES[i]), "", loss->documents, bfm_plural(loss->documents),
+                          bfm_loss_text(loss, lost));
     }
     BfmPart part = BFM_PART_TRAIN;
     while (!dataset->parts[part])

@@ -2,6 +2,8 @@
 
 #include "tokenizer/utf8.h"
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,4 +70,13 @@ void bfm_loss_count(BfmLossCounter *counter, BfmText text, BfmText back, BfmLoss
     add(counter, back, -1);
     take(counter, text, loss);
     take(counter, back, loss);
+}
+
+const char *bfm_loss_text(const BfmLoss *loss, char text[BFM_LOSS_TEXT])
+{
+    (void)snprintf(text, BFM_LOSS_TEXT,
+                   "%" PRId64 " white-space character%s, %" PRId64 " byte%s not UTF-8 and %" PRId64 " other character%s; %" PRId64 " character%s come%s in their place",
+                   loss->white_space, bfm_plural(loss->white_space), loss->invalid, loss->invalid == 1 ? " that is" : "s that are", loss->characters, bfm_plural(loss->characters),
+                   loss->added, bfm_plural(loss->added), loss->added == 1 ? "s" : "");
+    return text;
 }

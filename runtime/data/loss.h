@@ -19,4 +19,8 @@ BfmLossCounter *bfm_loss_counter_new(BfmError *error);
 void bfm_loss_counter_free(BfmLossCounter *counter); /* NULL is fine */
 void bfm_loss_count(BfmLossCounter *counter, BfmText text, BfmText back, BfmLoss *loss);
 
+enum { BFM_LOSS_TEXT = 256 };
+/* "2 white-space characters, 1 byte that is not UTF-8 and …". Returns `text`. */
+const char *bfm_loss_text(const BfmLoss *loss, char text[BFM_LOSS_TEXT]);
+
 #endif

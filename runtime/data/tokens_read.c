@@ -45,8 +45,8 @@ static bool check_extent(const BfmTokens *tokens, const TokensHeader *header, Bf
         uint64_t table = (end + TOKENS_ALIGNMENT - 1) / TOKENS_ALIGNMENT * TOKENS_ALIGNMENT;
         fits = header->table == table && table + (header->documents + 1) * sizeof(uint64_t) == size;
     }
-    return fits || bfm_error_set(error, BFM_ERROR_INPUT, "%s: %" PRIu64 " ids in %" PRIu64 " documents do not fit a file of %" PRIu64 " bytes", tokens->path, header->count,
-                                 header->documents, size);
+    return fits || bfm_error_set(error, BFM_ERROR_INPUT, "%s: %" PRIu64 " id%s in %" PRIu64 " document%s do not fit a file of %" PRIu64 " bytes", tokens->path, header->count,
+                                 bfm_plural((long long)header->count), header->documents, bfm_plural((long long)header->documents), size);
 }
 
 /* Index of the first id >= vocab in a block, or count. The maximum first: that loop runs at the speed of memory. */

@@ -57,8 +57,8 @@ static bool make_states(BfmDecoder *decoder, BfmError *error)
         const int formal = outputs[o].formal;
         decoder->states[formal] = bfm_buffer_new((size_t)bfm_instance_formal_count(decoder->instance, formal) * sizeof(float));
         if (!decoder->states[formal])
-            return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for %s of %lld positions", bfm_plan_text(plan, bfm_plan_formals(plan)[formal].name),
-                                 (long long)decoder->length);
+            return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for %s of %lld position%s", bfm_plan_text(plan, bfm_plan_formals(plan)[formal].name),
+                                 (long long)decoder->length, bfm_plural(decoder->length));
         bfm_instance_set_formal(decoder->instance, formal, decoder->states[formal]);
     }
     return decoder->result >= 0 || bfm_error_set(error, BFM_ERROR_BUG, "a decoder without a result");
@@ -72,7 +72,7 @@ static bool decoder_init(BfmDecoder *decoder, const BfmFunction *functions, BfmP
     decoder->tokens = calloc(elements, sizeof *decoder->tokens);
     decoder->segment = calloc(elements, sizeof *decoder->segment);
     if (!decoder->states || !decoder->tokens || !decoder->segment)
-        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for %zu positions", elements);
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for %zu position%s", elements, bfm_plural((long long)elements));
     decoder->instance = bfm_instance_new(plan, functions, pool, error);
     if (!decoder->instance || !bind(decoder, 1, error) || !make_states(decoder, error))
         return false;
@@ -151,8 +151,8 @@ static void states_commit(BfmDecoder *decoder)
 bool bfm_decoder_feed(BfmDecoder *decoder, const int32_t *tokens, int64_t count, const float **result, BfmError *error)
 {
     if (count <= 0 || count > decoder->length - decoder->position)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%lld more positions after %lld do not fit a context of %lld", (long long)count, (long long)decoder->position,
-                             (long long)decoder->length);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "%lld more position%s after %lld do%s not fit a context of %lld", (long long)count, bfm_plural(count),
+                             (long long)decoder->position, count == 1 ? "es" : "", (long long)decoder->length);
     memcpy(decoder->tokens, tokens, (size_t)decoder->batch * (size_t)count * sizeof *tokens);
     if (!bind(decoder, count, error) || !bfm_instance_run(decoder->instance, 0, 0, error))
         return false;

@@ -24,7 +24,7 @@ struct BfmSampler {
 BfmSampler *bfm_sampler_new(int64_t vocab, double temperature, double top_p, uint64_t seed, BfmError *error)
 {
     if (vocab <= 0 || vocab > INT32_MAX) {
-        bfm_error_set(error, BFM_ERROR_INPUT, "a vocabulary of %lld ids cannot be drawn from", (long long)vocab);
+        bfm_error_set(error, BFM_ERROR_INPUT, "a vocabulary of %lld id%s cannot be drawn from", (long long)vocab, bfm_plural(vocab));
         return NULL;
     }
     if (!(temperature >= 0) || isinf(temperature)) {

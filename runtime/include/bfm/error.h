@@ -12,4 +12,7 @@ typedef struct BfmError {
 /* Fills `error` (may be NULL) and returns 0, so that a failing function can `return bfm_error_set(...)`. */
 __attribute__((format(printf, 3, 4))) int bfm_error_set(BfmError *error, BfmErrorKind kind, const char *format, ...);
 
+/* What ends a noun that follows the count: "%lld byte%s". */
+static inline const char *bfm_plural(long long count) { return count == 1 ? "" : "s"; }
+
 #endif
