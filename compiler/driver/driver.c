@@ -173,6 +173,11 @@ Module *driver_module(Driver *driver, const char *path, int *code)
         *code = driver_error(driver, BFM_ERROR_INPUT, "%s", message ? message : "the file cannot be read");
         return NULL;
     }
+    BfmError error;
+    if (!driver_output(driver, module, option_text(driver->options, OPT_OUT), &error)) {
+        *code = driver_fail(driver, &error);
+        return NULL;
+    }
     const OptionValue *sets = &driver->options->values[OPT_SET];
     for (int i = 0; i < sets->count; i++)
         if ((*code = set_one(driver, module, sets->texts[i])) != CODE_OK)

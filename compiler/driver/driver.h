@@ -54,6 +54,8 @@ typedef struct Target {
 } Target;
 Target target_parse(Arena *arena, const char *argument);
 
+/* Whether `out` may be written: it is no file or folder that the command line names or that the module (NULL: none) holds. */
+bool driver_output(const Driver *driver, const Module *module, const char *out, BfmError *error);
 /* Loads the file and what it uses, and applies --set. NULL: the file cannot be read; *code is the exit code, the error is told. Diagnostics may be there. */
 Module *driver_module(Driver *driver, const char *path, int *code);
 /* The item of the target: by name, else the only one of `kind` in the file. NULL: told, *code is the exit code. */

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 static bool wants_color(const Options *options)
@@ -18,31 +17,6 @@ static bool wants_color(const Options *options)
     if (strcmp(choice, "auto") != 0)
         return strcmp(choice, "always") == 0;
     return !(none && *none) && isatty(STDERR_FILENO);
-}
-
-static bool same_file(const char *path, const struct stat *file)
-{
-    struct stat other;
-    return path && stat(path, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
-}
-
-/* What the command reads and its output would replace: an argument, with or without the name of an item, or the file that another option names. NULL: nothing. */
-static const char *replaced_input(const Options *options, Arena *arena)
-{
-    struct stat output;
-    const char *out = option_text(options, OPT_OUT);
-    if (!out || stat(out, &output) != 0 || !(S_ISREG(output.st_mode) || S_ISDIR(output.st_mode)))
-        return NULL;
-    for (int i = 0; i < options->argument_count; i++) {
-        const char *path = target_parse(arena, options->arguments[i]).path;
-        if (same_file(path, &output))
-            return path;
-    }
-    for (int id = 0; id < OPT_COUNT; id++)
-        for (int i = 0; id != OPT_OUT && i < options->values[id].count; i++)
-            if (same_file(options->values[id].texts[i], &output))
-                return options->values[id].texts[i];
-    return NULL;
 }
 
 /* Verbs that compile would do so again each time. */
@@ -68,11 +42,11 @@ static int run_verb(const Options *options, Arena *arena)
     driver.interner = interner_new();
     driver.diags = diagnostics_new();
     warn_of_cache(&driver);
-    const char *replaced = replaced_input(options, arena);
+    BfmError error;
     const int watched = watch_open(&driver);
-    const int code = watched != CODE_OK ? watched
-                     : replaced         ? driver_error(&driver, BFM_ERROR_INPUT, "the output would replace %s, which the command reads; write it elsewhere with --out", replaced)
-                                        : verb_info(options->verb)->run(&driver);
+    const int code = watched != CODE_OK                                                           ? watched
+                     : driver_output(&driver, NULL, option_text(options, OPT_OUT), &error) ? verb_info(options->verb)->run(&driver)
+                                                                                                  : driver_fail(&driver, &error);
     watch_close(&driver);
     diagnostics_free(driver.diags);
     interner_free(driver.interner);

@@ -40,8 +40,18 @@ static unsigned emit_parse(Driver *driver, int *code)
     return emits;
 }
 
-/* The folder must take files: said before anything is compiled. */
-static bool check_output(Build *build, BfmError *error)
+static const char *file_name(const Build *build, Emit kind) { return arena_printf(build->driver->arena, "%s%s", build->base, EMIT_ENDINGS[kind]); }
+
+static bool check_files(const Build *build, unsigned emits, BfmError *error)
+{
+    for (int kind = 0; kind < EMIT_COUNT; kind++)
+        if (emits >> kind & 1 && !driver_output(build->driver, build->model.module, file_name(build, (Emit)kind), error))
+            return false;
+    return true;
+}
+
+/* The folder must take files, and none of them is read: said before anything is compiled. */
+static bool check_output(Build *build, unsigned emits, BfmError *error)
 {
     Driver *driver = build->driver;
     const char *out = option_text(driver->options, OPT_OUT);
@@ -52,7 +62,7 @@ static bool check_output(Build *build, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_INPUT, "--out %s: the name must end in .so; header and others are written beside it", path);
     build->base = arena_strndup(driver->arena, path, length - 3);
     const char *folder = slash ? arena_strndup(driver->arena, path, (size_t)(slash - path) + 1) : ".";
-    return access(folder, W_OK | X_OK) == 0 || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s cannot be written: %s", path, strerror(errno));
+    return check_files(build, emits, error) && (access(folder, W_OK | X_OK) == 0 || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s cannot be written: %s", path, strerror(errno)));
 }
 
 /* ---- where the runtime library is ---- */
@@ -195,8 +205,6 @@ static int pick_recipe(Build *build)
 
 /* ---- files ---- */
 
-static const char *file_name(const Build *build, Emit kind) { return arena_printf(build->driver->arena, "%s%s", build->base, EMIT_ENDINGS[kind]); }
-
 static bool write_linked(Build *build, Emit kind, BfmError *error)
 {
     Arena *arena = build->driver->arena;
@@ -292,7 +300,7 @@ static int build_model(Build *build, unsigned emits)
         return code;
     build->others = (OtherModes){2, {evaluated.lowered, decoded.lowered}};
     build->prefix = build->model.model->name;
-    if (!check_output(build, &error) || !find_runtime(build, &error))
+    if (!check_output(build, emits, &error) || !find_runtime(build, &error))
         return driver_fail(driver, &error);
     code = pick_recipe(build);
     if (code != CODE_OK)

@@ -34,6 +34,8 @@ static int page_out(Pages *pages, const char *name, const Str *text)
     const char *path = arena_printf(pages->driver->arena, "%s/%s.md", pages->folder, name);
     if (same_as_file(path, text))
         return CODE_OK;
+    if (!pages->check && !driver_output(pages->driver, NULL, path, &error))
+        return driver_fail(pages->driver, &error);
     if (!pages->check)
         return bfm_atomic_write(path, str_text(text), text->length, &error) ? CODE_OK : driver_fail(pages->driver, &error);
     pages->stale++;

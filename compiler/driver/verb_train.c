@@ -65,8 +65,9 @@ static bool read_data(Train *train, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s: its tokenizer has %lld ids and the model's vocab is %lld; a vocab of at least %lld has room for them", path,
                              (long long)bfm_tokens_info(tokens)->vocab, (long long)vocab, (long long)bfm_tokens_info(tokens)->vocab);
     if (vocab > bfm_tokens_info(tokens)->vocab)
-        driver_note(train->driver, "note: the model's vocab is %lld and the data's tokenizer has %lld ids: %lld ids of the model never occur", (long long)vocab,
-                    (long long)bfm_tokens_info(tokens)->vocab, (long long)(vocab - bfm_tokens_info(tokens)->vocab));
+        driver_note(train->driver, "note: the model's vocab is %lld and the data's tokenizer has %lld ids: %lld id%s of the model never occur%s", (long long)vocab,
+                    (long long)bfm_tokens_info(tokens)->vocab, (long long)(vocab - bfm_tokens_info(tokens)->vocab), bfm_plural(vocab - bfm_tokens_info(tokens)->vocab),
+                    vocab - bfm_tokens_info(tokens)->vocab == 1 ? "s" : "");
     const int64_t most = option_whole(train->driver->options, OPT_EVAL_TOKENS, EVAL_TOKENS);
     if (train->data->parts[BFM_PART_VALID] && bfm_tokens_info(train->data->parts[BFM_PART_VALID])->count > 1 &&
         !evaluate_text(train->driver->arena, train->data, BFM_PART_VALID, most, &train->held_out, error))
@@ -191,10 +192,16 @@ static bool lock_folder(Train *train, BfmError *error)
     return train->lock >= 0;
 }
 
+/* A model.bfm that no run wrote may be the very one to train. */
+static bool model_kept(const Train *train, BfmError *error)
+{
+    return bfm_path_exists(train->folder.json) || driver_output(train->driver, train->model.module, train->folder.model, error);
+}
+
 static bool start_new(Train *train, BfmError *error)
 {
     const char *init = option_text(train->driver->options, OPT_INIT);
-    return folder_free(train, error) && store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
+    return folder_free(train, error) && model_kept(train, error) && store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
 }
 
 /* A refused resume says where the model's text differs. */
