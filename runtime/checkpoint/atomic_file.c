@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -146,27 +147,92 @@ bool bfm_atomic_rewrite(const char *path, const void *data, size_t bytes, BfmErr
     return written;
 }
 
+/* ---- folders ---- */
+
+/* A descriptor of the folder, locked; -1: it is gone (`*gone`), or the error is set. A file system without locks has to do without. */
+static int lock_directory(const char *path, bool *gone, BfmError *error)
+{
+    struct stat locked, named;
+    const int descriptor = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    *gone = descriptor < 0 && errno == ENOENT;
+    if (descriptor < 0) {
+        if (!*gone)
+            (void)bfm_error_set(error, bfm_errno_kind(errno), "%s: cannot be opened: %s", path, strerror(errno));
+        return -1;
+    }
+    if (flock(descriptor, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: another process is writing this folder; wait until it ends, or choose another --out", path);
+        (void)close(descriptor);
+        return -1;
+    }
+    *gone = fstat(descriptor, &locked) != 0 || lstat(path, &named) != 0 || locked.st_dev != named.st_dev || locked.st_ino != named.st_ino;
+    if (!*gone)
+        return descriptor;
+    (void)close(descriptor);
+    return -1;
+}
+
+/* Makes PATH.tmp and locks it. It may be gone in between, where another process put its own in place: then once more. */
+static bool take_temporary(BfmAtomicDirectory *directory, BfmError *error)
+{
+    char *temporary = bfm_path_suffix(directory->path, ".tmp", error);
+    bool gone = temporary != NULL;
+    int lock = -1;
+    for (int attempt = 0; gone && attempt < NAME_ATTEMPTS; attempt++) {
+        gone = bfm_directory_make(temporary, error);
+        lock = gone ? lock_directory(temporary, &gone, error) : -1;
+    }
+    if (lock >= 0 && bfm_directory_clear(temporary, error)) {
+        directory->temporary = temporary;
+        directory->lock = lock;
+        return true;
+    }
+    if (lock >= 0)
+        (void)close(lock);
+    if (gone)
+        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: other processes keep writing this folder; choose another --out", directory->path);
+    free(temporary);
+    return false;
+}
+
 bool bfm_atomic_directory_begin(BfmAtomicDirectory *directory, const char *path, BfmError *error)
 {
-    *directory = (BfmAtomicDirectory){bfm_path_suffix(path, "", error), bfm_path_suffix(path, ".tmp", error)};
+    *directory = (BfmAtomicDirectory){.path = bfm_path_suffix(path, "", error)};
     struct stat status;
-    bool begun = directory->path && directory->temporary;
+    bool begun = directory->path != NULL;
     if (begun && stat(directory->path, &status) == 0 && !S_ISDIR(status.st_mode))
         begun = bfm_error_set(error, BFM_ERROR_INPUT, "%s: expected the name of a folder, but a file is in the way", directory->path);
-    begun = begun && bfm_directory_remove(directory->temporary, error) && bfm_directory_make(directory->temporary, error);
+    begun = begun && take_temporary(directory, error);
     if (!begun)
         bfm_atomic_directory_discard(directory);
     return begun;
+}
+
+/* The old folder takes the temporary name: it is locked first, or another process would take it for one that a killed process left. */
+static bool exchange(const BfmAtomicDirectory *directory, bool *exchanged, BfmError *error)
+{
+    const int old = open(directory->path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (old >= 0)
+        (void)flock(old, LOCK_EX | LOCK_NB);
+    *exchanged = renameat2(AT_FDCWD, directory->temporary, AT_FDCWD, directory->path, RENAME_EXCHANGE) == 0;
+    const int code = errno;
+    const bool removed = *exchanged && bfm_directory_remove(directory->temporary, error);
+    if (old >= 0)
+        (void)close(old);
+    errno = code;
+    return removed;
 }
 
 /* A folder cannot be renamed over one that holds files. Exchanging the two names is one step for every reader;
  * where the file system cannot, the old one steps aside first. The loser then stands under the temporary name. */
 static bool replace_directory(const BfmAtomicDirectory *directory, BfmError *error)
 {
+    bool exchanged = false;
     if (rename(directory->temporary, directory->path) == 0)
         return true;
-    if ((errno == ENOTEMPTY || errno == EEXIST) && renameat2(AT_FDCWD, directory->temporary, AT_FDCWD, directory->path, RENAME_EXCHANGE) == 0)
-        return bfm_directory_remove(directory->temporary, error);
+    const bool removed = (errno == ENOTEMPTY || errno == EEXIST) && exchange(directory, &exchanged, error);
+    if (exchanged)
+        return removed;
     char *aside = errno == EINVAL || errno == ENOSYS ? bfm_path_suffix(directory->path, ".old", error) : NULL;
     bool stepped_aside = aside && bfm_directory_remove(aside, error) && rename(directory->path, aside) == 0;
     bool renamed = stepped_aside && rename(directory->temporary, directory->path) == 0;
@@ -183,7 +249,12 @@ static bool replace_directory(const BfmAtomicDirectory *directory, BfmError *err
 
 bool bfm_atomic_directory_commit(BfmAtomicDirectory *directory, BfmError *error)
 {
-    bool committed = bfm_directory_sync(directory->temporary, error) && replace_directory(directory, error) && bfm_directory_sync_parent(directory->path, error);
+    const bool placed = bfm_directory_sync(directory->temporary, error) && replace_directory(directory, error);
+    if (placed) {
+        free(directory->temporary); /* it has its final name: what stands under this one now is another's */
+        directory->temporary = NULL;
+    }
+    const bool committed = placed && bfm_directory_sync_parent(directory->path, error);
     bfm_atomic_directory_discard(directory);
     return committed;
 }
@@ -192,6 +263,8 @@ void bfm_atomic_directory_discard(BfmAtomicDirectory *directory)
 {
     if (directory->temporary)
         (void)bfm_directory_remove(directory->temporary, NULL);
+    if (directory->lock > 0)
+        (void)close(directory->lock);
     free(directory->temporary);
     free(directory->path);
     *directory = (BfmAtomicDirectory){0};

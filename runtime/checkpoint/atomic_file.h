@@ -27,11 +27,12 @@ bool bfm_atomic_write(const char *path, const void *data, size_t bytes, BfmError
  * A file that may not be written is an error. Other hard links keep the old content. */
 bool bfm_atomic_rewrite(const char *path, const void *data, size_t bytes, BfmError *error);
 
-/* One folder being filled under PATH.tmp; commit renames it to PATH, replacing a folder of that name.
- * A PATH.tmp left by a killed process is removed by begin: one writer at a time for one path. */
+/* One folder being filled under PATH.tmp; commit renames it to PATH, replacing a folder of that name. PATH.tmp is locked: begin fails while
+ * another process fills it, and empties what a killed process left. */
 typedef struct BfmAtomicDirectory {
     char *path;
-    char *temporary; /* write here */
+    char *temporary; /* write here; NULL: there is none, or it is another's */
+    int lock;        /* a descriptor of the folder; 0: none */
 } BfmAtomicDirectory;
 
 bool bfm_atomic_directory_begin(BfmAtomicDirectory *directory, const char *path, BfmError *error);

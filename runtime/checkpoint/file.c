@@ -118,6 +118,17 @@ bool bfm_directory_make(const char *path, BfmError *error)
     return made;
 }
 
+static int clear_visit(const char *path, const struct stat *status, int kind, struct FTW *place)
+{
+    (void)status, (void)kind;
+    return place->level == 0 || remove(path) == 0 || errno == ENOENT ? 0 : -1;
+}
+
+bool bfm_directory_clear(const char *path, BfmError *error)
+{
+    return nftw(path, clear_visit, WALK_DESCRIPTORS, FTW_DEPTH | FTW_PHYS) == 0 || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "%s: cannot be emptied: %s", path, strerror(errno));
+}
+
 static int remove_visit(const char *path, const struct stat *status, int kind, struct FTW *place)
 {
     (void)status, (void)kind, (void)place;

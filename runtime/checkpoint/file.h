@@ -26,6 +26,7 @@ char *bfm_path_suffix(const char *path, const char *suffix, BfmError *error); /*
 bool bfm_path_exists(const char *path);                                       /* also true of a dangling link */
 bool bfm_directory_exists(const char *path);                                  /* a folder, or a link to one */
 bool bfm_directory_make(const char *path, BfmError *error);                   /* with parents; an existing one is fine */
+bool bfm_directory_clear(const char *path, BfmError *error);                  /* removes its content, links not followed */
 bool bfm_directory_remove(const char *path, BfmError *error);                 /* with its content, links not followed; a missing one is fine */
 bool bfm_directory_sync(const char *path, BfmError *error);                   /* makes the names in it durable */
 bool bfm_directory_sync_parent(const char *path, BfmError *error);            /* the same for the folder that holds `path` */

@@ -88,7 +88,7 @@ static bool assign_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmErro
     pack->part = calloc((size_t)documents->count, 1); /* BFM_PART_TRAIN is 0 */
     if (!ranked || !pack->part) {
         free(ranked);
-        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for %" PRId64 " documents", documents->count);
+        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for %" PRId64 " document%s", documents->count, bfm_plural(documents->count));
     }
     for (int64_t i = 0; i < documents->count; i++)
         ranked[i] = (Ranked){XXH3_64bits_withSeed(documents->texts[i].data, documents->texts[i].bytes, pack->options->seed), i};
@@ -108,7 +108,7 @@ static bool assign_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmErro
     return filled == wanted || bfm_error_set(error, BFM_ERROR_INPUT,
                                              "the text has %" PRId64 " document%s, %" PRId64 " of them different, and equal documents stay in one part: too few for the %" PRId64
                                              " parts of the split; give more text, a --document-separator, or fewer parts (--split 100: all to train on)",
-                                             documents->count, documents->count == 1 ? "" : "s", different, wanted);
+                                             documents->count, bfm_plural(documents->count), different, wanted);
 }
 
 static bool make_tokenizer(Pack *pack, BfmError *error)
@@ -188,8 +188,8 @@ static bool write_parts(Pack *pack, const double share[BFM_PART_COUNT], BfmError
         bfm_tokens_writer_free(writers[part]);
     }
     if (written && pack->info[BFM_PART_TRAIN].count == 0)
-        written = bfm_error_set(error, BFM_ERROR_INPUT, "the tokenizer %s keeps nothing of the text to train on (%" PRId64 " bytes); pack it with --tokenizer byte or train:N",
-                                pack->options->tokenizer, pack->info[BFM_PART_TRAIN].source_bytes);
+        written = bfm_error_set(error, BFM_ERROR_INPUT, "the tokenizer %s keeps nothing of the text to train on (%" PRId64 " byte%s); pack it with --tokenizer byte or train:N",
+                                pack->options->tokenizer, pack->info[BFM_PART_TRAIN].source_bytes, bfm_plural(pack->info[BFM_PART_TRAIN].source_bytes));
     return written;
 }
 
@@ -248,7 +248,7 @@ static bool check_replaceable(const char *folder, BfmError *error)
         return true; /* new, or a file: begin says so */
     bool ours = true;
     for (const struct dirent *entry; ours && (entry = readdir(stream)) != NULL;)
-        ours = is_ours(entry->d_name) ||
+        ours = is_ours(entry->d_name) || strstr(entry->d_name, ".tmp.") ||
                bfm_error_set(error, BFM_ERROR_INPUT, "%s: exists and holds \"%s\", which no pack wrote; choose another --out or remove the folder", folder, entry->d_name);
     (void)closedir(stream);
     return ours;
@@ -299,12 +299,28 @@ static bool check_inputs(const BfmPackOptions *options, const char *folder, BfmE
     return apart;
 }
 
+/* What a pack that was killed has left is removed, another's folder of that name is not. */
+static bool check_temporary(const char *path, BfmError *error)
+{
+    char *temporary = bfm_path_suffix(path, ".tmp", error);
+    const bool ours = temporary && check_replaceable(temporary, error);
+    free(temporary);
+    return ours;
+}
+
 /* Where the folder goes, links followed; NULL: what is there is not to be replaced. */
 static char *output_path(const BfmPackOptions *options, BfmError *error)
 {
     char *path = realpath(options->out, NULL);
-    if (!path)
-        return bfm_path_suffix(options->out, "", error);
+    const bool there = path != NULL;
+    if (!there)
+        path = bfm_path_suffix(options->out, "", error);
+    if (!path || !check_temporary(path, error)) {
+        free(path);
+        return NULL;
+    }
+    if (!there)
+        return path;
     if (check_inputs(options, path, error) && check_replaceable(path, error) && (options->replace || check_unused(path, error)))
         return path;
     free(path);

@@ -13,6 +13,8 @@ extern "C" {
 
 enum { SENTENCEPIECE_PLUGIN_VERSION = 2, SENTENCEPIECE_REASON = 512 };
 
+#define SENTENCEPIECE_NO_MEMORY "out of memory" /* a reason that is not the input's */
+
 /* Called with a result that lives only during the call; false stops. */
 typedef bool (*SentencepieceSink)(void *context, const void *data, size_t bytes);
 /* The next training text, false at the end. */

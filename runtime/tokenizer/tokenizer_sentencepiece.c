@@ -12,7 +12,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { BYTES = 256, SPACE_BYTES = 3 };
+enum { BYTES = 256, ASCII = 128, SPACE_BYTES = 3, BLOCK_BYTES = 1 << 17 }; /* the library takes 160 bytes for a byte of text */
 
 static const char SPACE[] = "\xE2\x96\x81"; /* U+2581, with which models write a space */
 
@@ -34,6 +34,7 @@ typedef struct Handle {
     int32_t begin, end, word; /* ids of <s>, </s> and the space (else of a piece that begins with one); -1: the model has none */
     Leading leading;
     bool lossless;
+    bool begins[ASCII]; /* the character stands in a piece at its beginning only: text before it is encoded as if it ended there */
 } Handle;
 
 /* Beside the executable (a build tree), one up (its tests), or where an installation puts it. */
@@ -50,6 +51,11 @@ static const SentencepiecePlugin *load_plugin(BfmError *error)
         strcpy(name, PLACES[i]);
         strcat(name, SENTENCEPIECE_PLUGIN_FILE);
         void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: C++ libraries do not unload well */
+        const char *reason = library ? NULL : dlerror();
+        if (reason && access(path, F_OK) == 0) {
+            (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "SentencePiece cannot be loaded: %s", reason);
+            return NULL;
+        }
         const SentencepiecePlugin *plugin = library ? dlsym(library, SENTENCEPIECE_PLUGIN_SYMBOL) : NULL;
         if (plugin && plugin->version == SENTENCEPIECE_PLUGIN_VERSION)
             return plugin;
@@ -84,10 +90,12 @@ static bool take_text(void *context, const void *data, size_t bytes)
     return !sink->failed;
 }
 
+static BfmErrorKind kind_of(const char *reason) { return strcmp(reason, SENTENCEPIECE_NO_MEMORY) == 0 ? BFM_ERROR_ENVIRONMENT : BFM_ERROR_INPUT; }
+
 /* A failing sink has set the error already. */
 static bool finished(bool done, const Sink *sink, const char *verb, const char *reason, BfmError *error)
 {
-    return done || sink->failed ? done : bfm_error_set(error, BFM_ERROR_INPUT, "SentencePiece cannot %s: %s", verb, reason);
+    return done || sink->failed ? done : bfm_error_set(error, kind_of(reason), "SentencePiece cannot %s: %s", verb, reason);
 }
 
 /* ---- what the pieces stand for ---- */
@@ -132,11 +140,15 @@ static bool read_pieces(Handle *opened, BfmError *error)
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for the pieces of the tokenizer");
     for (int b = 0; b < BYTES; b++)
         opened->byte_ids[b] = -1;
+    memset(opened->begins, true, sizeof opened->begins);
     for (int32_t id = 0; id < opened->vocab; id++) {
         const SentencepiecePiece piece = opened->plugin->piece(opened->processor, id);
         const size_t start = opened->surfaces.length;
         if (!append_surface(opened, id, &piece, error))
             return false;
+        for (size_t at = start + 1; piece.type == SENTENCEPIECE_TEXT && at < opened->surfaces.length; at++)
+            if ((unsigned char)opened->surfaces.data[at] < ASCII)
+                opened->begins[(unsigned char)opened->surfaces.data[at]] = false;
         if (opened->surfaces.length > UINT32_MAX)
             return bfm_error_set(error, BFM_ERROR_INPUT, "no SentencePiece model: its pieces are longer than 4 GB together");
         const bool spaced = piece.type == SENTENCEPIECE_TEXT && piece.bytes >= SPACE_BYTES && memcmp(piece.text, SPACE, SPACE_BYTES) == 0;
@@ -187,8 +199,9 @@ static bool sentencepiece_open(BfmText model, void **handle, int64_t *vocab, Bfm
         return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "out of memory for the tokenizer");
     opened->word = -1;
     opened->plugin = load_plugin(error);
-    bool success = opened->plugin && (opened->plugin->open(model.data, model.bytes, &opened->processor, &opened->vocab, reason) ||
-                                      bfm_error_set(error, BFM_ERROR_INPUT, "no SentencePiece model: %s", reason));
+    bool success = opened->plugin &&
+                   (opened->plugin->open(model.data, model.bytes, &opened->processor, &opened->vocab, reason) ||
+                    bfm_error_set(error, kind_of(reason), "%s: %s", kind_of(reason) == BFM_ERROR_INPUT ? "no SentencePiece model" : "SentencePiece cannot open the model", reason));
     success = success && read_pieces(opened, error) && read_leading(opened, error);
     if (success) {
         opened->plugin->ends(opened->processor, &opened->begin, &opened->end);
@@ -236,10 +249,11 @@ static bool sentencepiece_encode(void *handle, BfmText text, BfmIds *ids, BfmErr
     for (size_t at = 0; at < text.bytes;) {
         BfmUtf8 kind;
         const size_t changed = changed_bytes(text.data + at, text.bytes - at);
-        if (changed > 0 && (!library_encode(opened, text.data + from, at - from, ids, error) || !encode_bytes(opened, text.data + at, changed, ids, error)))
+        const bool cut = changed > 0 || (at - from >= BLOCK_BYTES && (unsigned char)text.data[at] < ASCII && opened->begins[(unsigned char)text.data[at]]);
+        if (cut && (!library_encode(opened, text.data + from, at - from, ids, error) || !encode_bytes(opened, text.data + at, changed, ids, error)))
             return false;
+        from = cut ? at + changed : from;
         at += changed > 0 ? changed : bfm_utf8_next(text.data + at, text.bytes - at, &kind);
-        from = changed > 0 ? at : from;
     }
     return library_encode(opened, text.data + from, text.bytes - from, ids, error);
 }
@@ -261,7 +275,7 @@ static bool sentencepiece_sizes(void *handle, int32_t *sizes, BfmError *error)
 {
     const Handle *opened = handle;
     char reason[SENTENCEPIECE_REASON] = "";
-    return opened->plugin->sizes(opened->processor, sizes, reason) || bfm_error_set(error, BFM_ERROR_INPUT, "SentencePiece cannot list its pieces: %s", reason);
+    return opened->plugin->sizes(opened->processor, sizes, reason) || bfm_error_set(error, kind_of(reason), "SentencePiece cannot list its pieces: %s", reason);
 }
 
 static bool all_known(const Handle *opened, const int32_t *ids, int64_t count)

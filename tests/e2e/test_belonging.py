@@ -164,6 +164,51 @@ class Belonging(Case):
         self.fails(1, "would replace", "data", "pack", self.path("new.txt"), "--out", self.path("new.txt"))
         self.fails(1, "new.txt", "data", "pack", self.path("new.txt"), "--out", self.folder)
 
+    def test_packs_at_once_into_one_folder(self):
+        """Each fills a folder of its own, or says that another fills it: what stands there is whole, and of one of them."""
+        texts = [self.write(f"{n}.txt", (self.text + f"\nby {n}\n") * 60) for n in range(4)]
+        whole = []
+        for n, text in enumerate(texts):
+            self.ok("data", "pack", text, "--out", self.path(f"alone{n}"), "-q")
+            whole.append(self.json("data", "show", self.path(f"alone{n}"))["hash"])
+        for _ in range(3):
+            begun = [subprocess.Popen([BFMC, "data", "pack", text, "--out", self.path("one"), "-q"], stderr=subprocess.PIPE, text=True) for text in texts]
+            ended = [(process.communicate(timeout=60)[1], process.returncode) for process in begun]
+            self.assertIn(0, [code for _, code in ended])
+            for said, code in ended:
+                self.assertIn(code, (0, 3), said)
+                if code:
+                    self.assertIn("another process is writing this folder", said)
+            self.assertIn(self.json("data", "show", self.path("one"))["hash"], whole)
+            self.assertEqual([name for name in os.listdir(self.folder) if name.startswith("one.")], [])
+
+    def test_what_a_killed_pack_left(self):
+        text = self.write("t.txt", self.text)
+        os.mkdir(self.path("d.tmp"))
+        self.write("d.tmp/train.tok", b"half")
+        self.write("d.tmp/data.json.tmp.123.0", b"half")
+        self.ok("data", "pack", text, "--out", self.path("d"), "-q")
+        self.assertFalse(os.path.exists(self.path("d.tmp")))
+        self.ok("data", "show", self.path("d"))
+        os.mkdir(self.path("d.tmp"))
+        self.write("d.tmp/letter.txt", "not ours")
+        self.fails(1, "letter.txt", "data", "pack", text, "--out", self.path("d"), "-q")
+        self.assertTrue(os.path.exists(self.path("d.tmp", "letter.txt")))
+
+    def test_memory_of_a_long_document(self):
+        """A document of any length is encoded in blocks: a line end begins no piece but its own."""
+        model = os.path.join(self.pack_with("small", "train:400", self.text[:20000]), "tokenizer.model")
+        for name, text in (("lines", self.text), ("line", self.text.replace("\n", " "))):
+            long = self.write(name, text * 40)
+            done = subprocess.run(["sh", "-c", 'exec /usr/bin/env python3 -c "$0" "$@"',
+                                   "import resource, subprocess, sys; subprocess.run(sys.argv[1:], check=True); print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)",
+                                   BFMC, "data", "pack", long, "--tokenizer", model, "--split", "100", "--document-separator", "@@", "--out", self.path("long." + name), "-q"],
+                                  capture_output=True, text=True)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            if os.environ.get("BFM_SANITIZE") != "ON":
+                self.assertLess(int(done.stdout), 180 << 10)  # 160 bytes for each byte of text would be 256 MB more
+            self.assertEqual(self.json("data", "show", self.path("long." + name))["parts"]["train"]["lost"]["documents"], 0)
+
     def test_a_stopped_pack(self):
         text = self.write("long.txt", self.text * 400)
         with subprocess.Popen([BFMC, "data", "pack", text, "--out", self.path("long")], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -42,10 +42,11 @@ class Installed(harness.Case):
             with self.subTest(file):
                 self.hardened(file)
         self.assertIn("PIE", dynamic(harness.BFMC))
-        if not SANITIZE:
-            symbols = subprocess.run(["readelf", "-s", "-W", "--dyn-syms", harness.BFMC], capture_output=True, text=True, check=True).stdout
-            self.assertIn("__stack_chk_fail", symbols)
-            self.assertRegex(symbols, r"__(memcpy|snprintf|vsnprintf|fprintf)_chk")
+        for file in [] if SANITIZE else [harness.BFMC] + glob.glob(os.path.join(ROOT, "libbfm*.so*")):
+            with self.subTest(file):
+                symbols = subprocess.run(["readelf", "-s", "-W", "--dyn-syms", file], capture_output=True, text=True, check=True).stdout
+                self.assertIn("__stack_chk_fail", symbols)
+                self.assertRegex(symbols, r"__\w+_chk")
 
     @unittest.skipUnless(shutil.which("cc"), "no compiler")
     def test_no_library_of_the_working_folder(self):
@@ -111,6 +112,112 @@ class Cache(harness.Case):
         self.assertEqual([read(path) for path in objects], before)
 
 
+    def test_another_object_under_the_same_name(self):
+        """Whole objects, each under the name of the next: the texts in front of an object say whose it is."""
+        self.assertEqual(self.built(self.path("cache")).returncode, 0)
+        objects = sorted(glob.glob(self.path("cache", "*.o")))
+        before = [read(path) for path in objects]
+        self.assertGreater(len(set(before)), 3)
+        self.assertTrue(all(len(os.path.basename(path)) == 32 + 2 for path in objects))
+        for path, data in zip(objects, before[1:] + before[:1]):
+            with open(path, "wb") as file:
+                file.write(data)
+        self.assertEqual(self.built(self.path("cache")).returncode, 0)
+        self.assertEqual([read(path) for path in objects], before)
+
+    def test_foreign_entries_are_left_alone(self):
+        self.assertEqual(self.built(self.path("cache")).returncode, 0)
+        objects = sorted(glob.glob(self.path("cache", "*.o")))
+        victim = self.write("victim", b"not an object")
+        for i, path in enumerate(objects[:3]):
+            os.remove(path)
+            if i == 0:
+                os.symlink(victim, path)
+            elif i == 1:
+                os.mkfifo(path)
+            else:
+                os.mkdir(path)
+        self.assertEqual(self.built(self.path("cache")).returncode, 0)
+        self.assertEqual(read(victim), b"not an object")
+        self.assertTrue(stat.S_ISREG(os.lstat(objects[0]).st_mode))
+
+    def test_a_folder_that_others_read_is_closed(self):
+        for mode in (0o755, 0o750, 0o711):
+            os.makedirs(self.path("cache"), exist_ok=True)
+            os.chmod(self.path("cache"), mode)
+            done = self.built(self.path("cache"))
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertNotIn("warning", done.stderr)
+            self.assertEqual(stat.S_IMODE(os.stat(self.path("cache")).st_mode), 0o700)
+
+    @unittest.skipIf(os.geteuid() != 0, "only the superuser gives a folder away")
+    def test_a_folder_of_another_user(self):
+        os.mkdir(self.path("cache"), 0o700)
+        os.chown(self.path("cache"), 12345, 12345)
+        done = self.built(self.path("cache"))
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertIn("belongs to another user", done.stderr)
+        self.assertEqual(os.listdir(self.path("cache")), [])
+
+    def test_writers_at_once(self):
+        """Processes that make the same objects in the same empty folder: each entry is whole, and none is left over."""
+        self.write("m.bfm", harness.TINY)
+        env = {**os.environ, "BFM_CACHE_DIR": self.path("cache")}
+        begun = [subprocess.Popen([harness.BFMC, "build", self.path("m.bfm"), "--recipe", "quick", "-q", "-o", self.path(f"m{i}.so")], env=env) for i in range(3)]
+        self.assertEqual([process.wait(120) for process in begun], [0, 0, 0])
+        names = os.listdir(self.path("cache"))
+        self.assertTrue(all(name.endswith(".o") for name in names), names)
+        self.assertEqual(self.built(self.path("alone")).returncode, 0)
+        self.assertEqual(sorted(names), sorted(os.listdir(self.path("alone"))))
+        for name in names:
+            self.assertEqual(read(self.path("cache", name)), read(self.path("alone", name)))
+
+
+@unittest.skipIf(SANITIZE, "the sanitizers need more address space than any limit leaves")
+class Memory(harness.Case):
+    """Under a limit on the address space a command succeeds, or ends with 3 and says what the memory was for. Below 200 MB the loader itself fails (127)."""
+
+    def limited(self, megabytes, *args):
+        size = megabytes << 20
+        return subprocess.run([harness.BFMC, *args], capture_output=True, text=True, timeout=60, preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_AS, (size, size)))
+
+    def check(self, megabytes, *args):
+        done = self.limited(megabytes, *args)
+        self.assertIn(done.returncode, (0, 3, 127), f"{megabytes} MB: {args}\n{done.stderr[-2000:]}")
+        if done.returncode == 3:
+            self.assertRegex(done.stderr.splitlines()[-1], r"^error: .*(memory|mapped|loaded).*", f"{megabytes} MB: {args}")
+            self.assertRegex(done.stderr.splitlines()[-1], r" for |by the|mapped \(|SentencePiece cannot|measure", f"{megabytes} MB: {args}")
+        if done.returncode == 127:
+            self.assertIn("shared object", done.stderr)
+        return done.returncode
+
+    def test_any_limit(self):
+        self.write("m.bfm", harness.TINY)
+        self.write("t.txt", "".join(f"line {i} of a small text to train on\n" for i in range(400)))
+        self.assertEqual(harness.bfmc("data", "pack", self.path("t.txt"), "--out", self.path("d")).returncode, 0)
+        self.assertEqual(harness.bfmc("train", self.path("m.bfm"), self.path("d"), "--out", self.path("run"), "-q").returncode, 0)
+        codes = set()
+        for megabytes in (100, 185, 190, 195, 200, 210, 220, 240):
+            shutil.rmtree(self.path("new"), ignore_errors=True)
+            for args in (["check", self.path("m.bfm"), "--cost"], ["show", self.path("m.bfm"), "--emit=asm"], ["build", self.path("m.bfm"), "-o", self.path("m.so")],
+                         ["train", self.path("m.bfm"), self.path("d"), "--out", self.path("new"), "-q"], ["eval", self.path("run"), self.path("d")],
+                         ["generate", self.path("run"), "-n", "2"], ["data", "pack", self.path("t.txt"), "--tokenizer", "train:320", "--out", self.path("d2")]):
+                codes.add(self.check(megabytes, *args))
+        self.assertIn(3, codes)
+
+    def test_matrix_products_of_openblas(self):
+        """Where OpenBLAS is measured: it starts threads as it is loaded and tries for ever to map its buffers."""
+        self.write("m.bfm", harness.TINY)
+        self.write("t.txt", "".join(f"line {i} of a small text to train on\n" for i in range(400)))
+        self.assertEqual(harness.bfmc("data", "pack", self.path("t.txt"), "--out", self.path("d")).returncode, 0)
+        for megabytes in (300, 700, 1150, 1300, 1700, 3000):
+            with self.subTest(megabytes=megabytes):
+                shutil.rmtree(self.path("run"), ignore_errors=True)
+                done = self.limited(megabytes, "train", self.path("m.bfm"), self.path("d"), "--out", self.path("run"), "--budget", "2step")
+                self.assertEqual(done.returncode, 0, done.stderr)
+                self.assertEqual(self.limited(megabytes, "doctor").returncode, 0)
+
+
 class Streams(harness.Case):
     def test_output_that_does_not_arrive(self):
         self.write("m.bfm", harness.TINY)
@@ -142,6 +249,30 @@ class Streams(harness.Case):
                 self.assertIn("would replace", done.stderr)
                 self.assertEqual(read(self.path("m.bfm")).decode(), harness.TINY)
                 self.assertEqual(read(self.path("w")), b"weights")
+
+    def test_outputs_never_replace_what_a_module_uses(self):
+        os.makedirs(self.path("lib"))
+        self.write("lib/own.bfm", "fn twice(x) = 2 * x\n")
+        self.write("m.bfm", "use lib.own\n" + harness.TINY)
+        os.symlink("lib/own.bfm", self.path("soft"))
+        self.write("w", b"weights")
+        self.write("t.txt", "a small text to pack\n" * 50)
+        self.assertEqual(harness.bfmc("data", "pack", self.path("t.txt"), "--out", self.path("d")).returncode, 0)
+        for name in ("x.h", "x.ll", "x.o", "z.md", "folder/model.bfm"):
+            os.makedirs(self.path(os.path.dirname(name)), exist_ok=True)
+            self.write(name, harness.TINY)
+        for args in (["show", "m.bfm", "-o", "lib/own.bfm"], ["show", "m.bfm:tiny", "--emit=ir", "-o", "./lib/../lib/own.bfm"], ["show", "m.bfm", "-o", "soft"],
+                     ["build", "m.bfm", "-o", "lib/own.bfm"], ["grad", "m.bfm", "--weights", "w", "--tokens", "t", "--out", "lib/own.bfm"],
+                     ["update", "m.bfm", "--recipe", "quick", "--weights", "w", "--gradients", "g", "--out", "lib/own.bfm"],
+                     ["build", "x.h", "-o", "x.so"], ["build", "x.ll", "--emit=llvm", "-o", "x.so"], ["build", "x.o", "--emit=obj", "-o", "x.so"], ["doc", "z.md", "--out", "."],
+                     ["train", "folder/model.bfm", "d", "--out", "folder"], ["train", "m.bfm", "d", "--out", "d"]):
+            with self.subTest(args=args):
+                done = harness.bfmc(*args, cwd=self.folder)
+                self.assertEqual(done.returncode, 1, done.stderr)
+                self.assertIn("would replace", done.stderr)
+        self.assertEqual(read(self.path("lib", "own.bfm")), b"fn twice(x) = 2 * x\n")
+        for name in ("x.h", "x.ll", "x.o", "z.md", "folder/model.bfm"):
+            self.assertEqual(read(self.path(name)).decode(), harness.TINY)
 
     def test_fmt_keeps_mode_and_links(self):
         self.write("m.bfm", "fn  f( x )=x\n")

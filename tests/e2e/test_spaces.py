@@ -212,7 +212,7 @@ class Spaces(Case):
             ("block seed() {\n    attention(heads = 2, kv_heads = 1)\n    ffn(hidden = 64)\n}", "has kv_heads = 1; the space has the default"),
             ("block seed() {\n    ffn(hidden = 64)\n    ffn(hidden = 64)\n}", "it has 0 of `attention`, fewer than 1"),
             ("block seed() {\n    repeat 3 { attention(heads = 2) }\n}", "it has more than 2 of `attention`"),
-            ("block seed() {\n    attention(heads = 2)\n}", "it has 1 lines"),
+            ("block seed() {\n    attention(heads = 2)\n}", "it has 1 line"),
             ("block seed() {\n    attention(heads = 2)\n    low_rank(rank = 8)\n}", "`low_rank`, which the space does not list"),
             ("block seed() {\n    attention(heads = 2)\n    at 1/2 { ffn(hidden = 64) }\n}", "at a width of 1/2"),
             ("block seed() {\n    attention(heads = 2)\n    parallel { ffn(hidden = 64) | ffn(hidden = 64) }\n}", "parallel"),

@@ -12,6 +12,7 @@ extern "C" {
 #include <cstdio>
 #include <exception>
 #include <memory>
+#include <new>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -40,11 +41,24 @@ bool refuse(char *reason, const sentencepiece::util::Status &status)
     return refuse(reason, plain.find_first_not_of(' ') == std::string::npos ? std::string("it does not have the form of one") : plain);
 }
 
+// `new` throws where the command would end: the caller says what was made.
+struct Throwing {
+    std::new_handler before = std::set_new_handler(nullptr);
+    Throwing() = default;
+    Throwing(const Throwing &) = delete;
+    Throwing &operator=(const Throwing &) = delete;
+    ~Throwing() { std::set_new_handler(before); }
+};
+
 // Runs `body`, whose status or exception becomes the reason.
 template <typename Body> bool guarded(char *reason, Body body)
 {
+    const Throwing throwing;
     try {
         return body();
+    } catch (const std::bad_alloc &) {
+        std::snprintf(reason, SENTENCEPIECE_REASON, "%s", SENTENCEPIECE_NO_MEMORY);
+        return false;
     } catch (const std::exception &problem) {
         return refuse(reason, problem.what());
     } catch (...) {
