@@ -130,6 +130,17 @@ bool trained_reads(Driver *driver, const Trained *trained, const BfmDataset *dat
     return same;
 }
 
+bool trained_belongs(Driver *driver, const RunFolder *folder, BfmCheckpoint *checkpoint, BfmError *error)
+{
+    Trained trained = {.folder = *folder, .checkpoint = checkpoint, .run = bfm_json_read(folder->json, error)};
+    bool belongs = trained.run && checkpoint_belongs(&trained, error) && model_belongs(&trained, error);
+    BfmTokenizer *tokenizer = belongs ? trained_tokenizer(driver, &trained, error) : NULL;
+    belongs = tokenizer != NULL;
+    bfm_tokenizer_free(tokenizer);
+    json_decref(trained.run);
+    return belongs;
+}
+
 void trained_close(Trained *trained)
 {
     store_free(trained->store);

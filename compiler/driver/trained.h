@@ -20,6 +20,8 @@ typedef struct Trained {
     Store *store;              /* f32; after trained_load */
 } Trained;
 
+/* Whether a run's run.json, model.bfm, tokenizer.json and this checkpoint are of one training, before it goes on. */
+bool trained_belongs(Driver *driver, const RunFolder *folder, BfmCheckpoint *checkpoint, BfmError *error);
 /* RUN or RUN/ckpt/STEP: run.json and the checkpoint, which belongs to it; the model is not read. */
 bool trained_open_files(Driver *driver, const char *argument, Trained *trained, BfmError *error);
 /* The same and the model, which is the one trained. CODE_OK, or everything is told and it is the exit code; trained_close in any case. */

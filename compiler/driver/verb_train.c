@@ -222,6 +222,45 @@ static void add_difference(const Train *train, BfmError *error)
     str_free(&difference);
 }
 
+static json_t *texts_json(const OptionValue *value)
+{
+    json_t *texts = json_array();
+    for (int i = 0; i < value->count; i++)
+        json_array_append_new(texts, json_string(value->texts[i]));
+    return texts;
+}
+
+static bool holds_all(const json_t *texts, const json_t *others)
+{
+    bool all = true;
+    for (size_t i = 0; i < json_array_size(others); i++) {
+        bool found = false;
+        for (size_t k = 0; k < json_array_size(texts) && !found; k++)
+            found = json_equal(json_array_get(texts, k), json_array_get(others, i));
+        all = all && found;
+    }
+    return all;
+}
+
+/* What is frozen has no states, so that it stays as the run began. A run of an earlier version does not say. */
+static bool same_freeze(const Train *train, BfmError *error)
+{
+    json_t *run = bfm_json_read(train->folder.json, error), *now = texts_json(&train->driver->options->values[OPT_FREEZE]);
+    const json_t *before = json_object_get(run, "freeze");
+    bool same = run && (!before || (holds_all(before, now) && holds_all(now, before)));
+    if (run && !same) {
+        Str text = {0};
+        for (size_t i = 0; i < json_array_size(before); i++)
+            str_printf(&text, "%s--freeze '%s'", i ? " " : "", json_string_value(json_array_get(before, i)));
+        same = bfm_error_set(error, BFM_ERROR_INPUT, "%s: the run began %s%s, and --resume continues it in the same way; give the same, or start a new run with --init %s",
+                             train->folder.path, text.length > 0 ? "with " : "without --freeze", str_text(&text), train->folder.path);
+        str_free(&text);
+    }
+    json_decref(run);
+    json_decref(now);
+    return same;
+}
+
 static bool start_again(Train *train, BfmError *error)
 {
     int64_t skipped = 0;
@@ -231,13 +270,15 @@ static bool start_again(Train *train, BfmError *error)
     bool ok = bfm_checkpoint_same_training(&checkpoint->meta, &train->meta, error);
     if (!ok)
         add_difference(train, error);
-    ok = ok && train_restore(train, checkpoint, error);
+    ok = ok && trained_belongs(train->driver, &train->folder, checkpoint, error) && same_freeze(train, error) && train_restore(train, checkpoint, error);
     if (ok) {
         train->meta = checkpoint->meta;
         train->checkpointed = train->meta.step;
         if (skipped > 0)
             driver_note(train->driver, "warning: %lld damaged checkpoint%s passed over", (long long)skipped, skipped == 1 ? " was" : "s were");
         driver_note(train->driver, "resuming %s at step %lld", train->folder.path, (long long)train->meta.step);
+        if (option_given(train->driver->options, OPT_INIT))
+            driver_note(train->driver, "note: the run goes on from its own checkpoint; --init %s has no part in it", option_text(train->driver->options, OPT_INIT));
     }
     bfm_checkpoint_close(checkpoint);
     return ok;
@@ -260,10 +301,8 @@ static json_t *run_json(const Train *train, const Str *model_text)
                              (json_int_t)train->ledger.parameters, "batch", (json_int_t)train->recipe.batch, "context", (json_int_t)train->recipe.context, "seed",
                              (json_int_t)train->recipe.seed);
     json_object_set_new(json, "hashes", json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", model, "model_text", text, "recipe", recipe, "data", data, "tokenizer", tokenizer));
-    json_t *sets = json_array();
-    for (int i = 0; i < options->values[OPT_SET].count; i++)
-        json_array_append_new(sets, json_string(options->values[OPT_SET].texts[i]));
-    json_object_set_new(json, "set", sets);
+    json_object_set_new(json, "set", texts_json(&options->values[OPT_SET]));
+    json_object_set_new(json, "freeze", texts_json(&options->values[OPT_FREEZE]));
     if (option_given(options, OPT_BUDGET))
         json_object_set_new(json, "budget", json_string(option_text(options, OPT_BUDGET)));
     free(folder);

@@ -7,7 +7,9 @@ import subprocess
 import time
 import unittest
 
-from harness import BFMC, EXAMPLES, TINY, Case, bfmc, sentencepiece, steps
+import numpy as np
+
+from harness import BFMC, EXAMPLES, TINY, Case, bfmc, safetensors, sentencepiece, steps
 
 
 class Belonging(Case):
@@ -135,6 +137,83 @@ class Belonging(Case):
             for name in ("tokenizer.json", "tokenizer.model"):
                 shutil.copy(os.path.join(pieces, name), copy)
         refused(whole, ["tokenizer.json", "run.json"])
+
+    def test_a_resume_goes_on_with_what_belongs(self):
+        """FILE, DATA, --seed, --freeze and the files of the run's folder, one changed at a time; then none."""
+        data, other = self.pack_with("data", "byte"), self.pack_with("other", "byte", self.text.upper())
+        pieces = self.pack_with("pieces", self.write("g.model", sentencepiece([("<unk>", 0, 2)] + [(chr(97 + i), -1, 1) for i in range(26)])))
+        run = self.path("run")
+        self.train(data, "run", "--budget", "4step", "--freeze", "embed_0.*")
+        self.train(other, "foreign", "--budget", "4step", "--seed", 3)
+
+        def resume(path, *more, model=None, data=data, freeze=("--freeze", "embed_0.*")):
+            return ("train", model or self.model, data, "--out", path, "--resume", "--budget", "6step", *freeze, *more)
+
+        for says, args in (("another model", {"model": self.write("relu.bfm", TINY.replace("gelu", "relu"))}), ("another recipe", {"model": self.write("fast.bfm", TINY.replace("0.003", "0.004"))}),
+                           ("another data", {"data": other}), ("another data", {"data": pieces}), (["--freeze 'embed_0.*'", "--init"], {"freeze": ()}),
+                           ("--freeze 'embed_0.*'", {"freeze": ("--freeze", "ffn_0.*", "--freeze", "embed_0.*")})):
+            self.fails(1, says, *resume(run, **args))
+        self.fails(1, "another seed", *resume(run, "--seed", 2))
+
+        def changed(name, change):
+            copy = shutil.copytree(run, self.path("copy"))
+            change(os.path.join(copy, name))
+            self.fails(1, [name, "run.json"], *resume(copy))
+            shutil.rmtree(copy)
+
+        def rewritten(before, after):
+            def change(path):
+                with open(path) as file:
+                    text = file.read()
+                self.assertIn(before, text)
+                with open(path, "w") as file:
+                    file.write(text.replace(before, after))
+            return change
+
+        changed("model.bfm", rewritten("gelu", "relu"))
+        changed("run.json", rewritten('"seed": 1', '"seed": 7'))
+        changed("run.json", lambda path: shutil.copy(self.path("foreign", "run.json"), path))
+        changed("tokenizer.json", lambda path: [shutil.copy(os.path.join(pieces, name), os.path.dirname(path)) for name in ("tokenizer.json", "tokenizer.model")])
+        self.assertIn("has no part", self.ok(*resume(run, "--init", self.path("foreign"))).stderr)
+        self.assertEqual(steps(run)[-1], 6)
+
+    def test_weights_of_another_model(self):
+        """--init and --weights against the model: a parameter that lacks, one too many, another shape."""
+        data = self.pack_with("data", "byte")
+        self.train(data, "run", "--budget", "1step")
+        start = self.path("run", "ckpt", "1", "model.safetensors")
+        np.save(self.path("t.npy"), np.zeros((1, 9), np.int32))
+        for name, before, after, says in (("less", "    ffn(hidden = 32, act = gelu)\n", "", "ffn_0."), ("more", "    rms_norm()\n", "    ffn(hidden = 32, act = gelu)\n    rms_norm()\n", "ffn_1."),
+                                          ("wide", "hidden = 32", "hidden = 48", ["ffn_0.w", "48", "32"]), ("vocab", "vocab   = 256", "vocab   = 300", ["embed_0.table", "300", "256"])):
+            other = self.write(name + ".bfm", TINY.replace(before, after))
+            for source in (self.path("run"), self.path("run", "ckpt", "1"), start):
+                self.fails(1, says, "train", other, data, "--init", source, "--out", self.path("x"))
+            self.fails(1, says, "grad", other, "--weights", start, "--tokens", self.path("t.npy"), "--out", self.path("g"))
+        self.assertFalse(os.path.exists(self.path("x")))
+        self.ok("grad", self.model, "--weights", start, "--tokens", self.path("t.npy"), "--out", self.path("g"))
+
+    def test_tokens_and_recipe_of_another_model(self):
+        data = self.pack_with("data", "byte")
+        self.train(data, "run", "--budget", "1step")
+        start = self.path("run", "ckpt", "1", "model.safetensors")
+        for name, tokens, says in (("large", np.full((1, 9), 256, np.int32), "256"), ("long", np.zeros((1, 18), np.int32), ["17 inputs", "16"])):
+            np.save(self.path(name + ".npy"), tokens)
+            self.fails(1, says, "grad", self.model, "--weights", start, "--tokens", self.path(name + ".npy"), "--out", self.path("g"))
+        self.fails(1, "32", "train", self.model, data, "--out", self.path("x"), "--set", "quick.context=32")
+        for verb in (("train", self.model, data, "--out", self.path("x")), ("build", self.model, "-o", self.path("x.so")), ("profile", self.model)):
+            self.fails(1, "no recipe `absent`", *verb, "--recipe", "absent")
+        self.fails(1, "nothing.*", "train", self.model, data, "--out", self.path("x"), "--freeze", "nothing.*")
+        self.assertFalse(os.path.exists(self.path("x")))
+
+    def test_weights_and_gradients(self):
+        """update: the same names, the same shapes behind the axis of steps."""
+        def tensors(name, **values):
+            return self.write(name, safetensors({key: np.asarray(value, np.float32) for key, value in values.items()}))
+        weights = tensors("w", a=np.ones((2, 3)), b=np.ones(4))
+        for says, gradients in (("b", tensors("g0", a=np.ones((5, 2, 3)))), ("c", tensors("g1", a=np.ones((5, 2, 3)), b=np.ones((5, 4)), c=np.ones((5, 1)))),
+                                (["`b`", "4"], tensors("g2", a=np.ones((5, 2, 3)), b=np.ones((5, 3)))), ("a", tensors("g3", a=np.ones((2, 3)), b=np.ones((5, 4))))):
+            self.fails(1, [gradients] + ([says] if isinstance(says, str) else []), "update", self.model, "--recipe", "quick", "--weights", weights, "--gradients", gradients, "--out", self.path("o"))
+        self.ok("update", self.model, "--recipe", "quick", "--weights", weights, "--gradients", tensors("g", a=np.ones((5, 2, 3)), b=np.ones((5, 4))), "--out", self.path("o"))
 
     def test_a_damaged_checkpoint(self):
         data = self.pack_with("data", "byte")
