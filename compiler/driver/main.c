@@ -44,9 +44,9 @@ static int run_verb(const Options *options, Arena *arena)
     warn_of_cache(&driver);
     BfmError error;
     const int watched = watch_open(&driver);
-    const int code = watched != CODE_OK                                                           ? watched
+    const int code = watched != CODE_OK                                                    ? watched
                      : driver_output(&driver, NULL, option_text(options, OPT_OUT), &error) ? verb_info(options->verb)->run(&driver)
-                                                                                                  : driver_fail(&driver, &error);
+                                                                                           : driver_fail(&driver, &error);
     watch_close(&driver);
     diagnostics_free(driver.diags);
     interner_free(driver.interner);
