@@ -1,11 +1,16 @@
 /* From the lines of a lowered model to a picture: scopes, repetitions and branches become a tree, with the parameters of each part. */
 #include "driver/picture.h"
 
+#include "driver/path_index.h"
 #include "support/vec.h"
 
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
+
+typedef struct Parameters {
+    double total, activated;
+} Parameters;
 
 typedef struct Maker {
     Arena *arena;
@@ -14,7 +19,8 @@ typedef struct Maker {
     const ProgramCost *cost;
     int count; /* lines that are drawn: each first repetition */
     const LineInfo **lines;
-    const char **paths; /* of the calls, repetitions folded */
+    Parameters *parameters; /* [count]: of every call of the line or below it, in all repetitions */
+    PointerMap colors;      /* of layers, by name */
     double total;
 } Maker;
 
@@ -140,24 +146,22 @@ static const char *folded(Arena *arena, const char *path)
     return copy;
 }
 
-static bool inside(const char *path, const char *scope)
+static void sum_parameters(Maker *maker)
 {
-    const size_t length = strlen(scope);
-    return strncmp(path, scope, length) == 0 && (path[length] == '\0' || path[length] == '.');
-}
-
-/* Parameters of every call of the line or below it, in all repetitions. */
-static void add_parameters(const Maker *maker, Picture *picture, const LineInfo *line)
-{
-    const char *path = folded(maker->arena, line->path);
+    PathIndex lines = path_index_new();
+    maker->parameters = ARENA_ARRAY(maker->arena, Parameters, maker->count + 1);
+    for (int i = 0; i < maker->count; i++)
+        (void)path_index_add(&lines, folded(maker->arena, maker->lines[i]->path), i);
     for (int c = 0; c < maker->cost->call_count; c++) {
         const CallCost *call = &maker->cost->calls[c];
-        if (!inside(maker->paths[c], path))
-            continue;
-        picture->total += (double)counts_total(call->first);
-        picture->activated += call->first.activated;
+        const char *path = folded(maker->arena, call->path);
+        size_t at = 0;
+        for (int i; (i = path_index_next(&lines, path, &at)) >= 0;) {
+            maker->parameters[i].total += (double)counts_total(call->first);
+            maker->parameters[i].activated += call->first.activated;
+        }
     }
-    picture->share = maker->total > 0 ? picture->total / maker->total : 0;
+    path_index_free(&lines);
 }
 
 /* 5/4 as 1.25 where that is exact; values come as reduced quotients. */
@@ -191,14 +195,24 @@ static Picture *picture_new(const Maker *maker, PictureKind kind, const char *na
 {
     Picture *picture = ARENA_NEW(maker->arena, Picture);
     *picture = (Picture){.kind = kind, .name = name, .color = PICTURE_GREY};
-    picture->children = ARENA_ARRAY(maker->arena, Picture *, maker->count + 1);
     return picture;
 }
 
-static void add_child(Picture *parent, Picture *child) { parent->children[parent->child_count++] = child; }
+/* The room doubles: it is a power of two, or 0. */
+static void add_child(const Maker *maker, Picture *parent, Picture *child)
+{
+    const int count = parent->child_count;
+    if ((count & (count - 1)) == 0) {
+        Picture **children = ARENA_ARRAY(maker->arena, Picture *, count ? 2 * count : 1);
+        if (count > 0)
+            memcpy(children, parent->children, (size_t)count * sizeof(Picture *));
+        parent->children = children;
+    }
+    parent->children[parent->child_count++] = child;
+}
 
-/* Layers in the order they are declared, those of other files before those of the asking one. Norms are grey. */
-static int color_of(const Maker *maker, Symbol name)
+/* Layers in the order they are declared, those of other files before those of the asking one. */
+static void number_colors(Maker *maker)
 {
     int number = 0;
     for (int pass = 0; pass < 2; pass++)
@@ -206,11 +220,17 @@ static int color_of(const Maker *maker, Symbol name)
             const Node *item = maker->module->items[i].node;
             if ((maker->module->items[i].file == 0) != (pass == 1) || item->kind != NODE_DEFINITION || item->op != AST_DEF_LAYER)
                 continue;
-            if (item->name == name)
-                return number % PICTURE_COLORS;
+            if (pointer_map_find(&maker->colors, item->name) < 0)
+                pointer_map_set(&maker->colors, item->name, number % PICTURE_COLORS);
             number++;
         }
-    return PICTURE_GREY;
+}
+
+/* Norms are grey. */
+static int color_of(const Maker *maker, Symbol name)
+{
+    const int color = pointer_map_find(&maker->colors, name);
+    return color < 0 ? PICTURE_GREY : color;
 }
 
 /* `mix` of "pair_0[2].mix[1]"; NULL where it is the definition's name and a number. */
@@ -221,8 +241,9 @@ static const char *own_label(const Maker *maker, const LineInfo *line)
     return line->node->name && strncmp(label, line->definition, length) == 0 && label[length] == '_' ? NULL : line->node->name;
 }
 
-static Picture *line_picture(const Maker *maker, const LineInfo *line)
+static Picture *line_picture(const Maker *maker, int number)
 {
+    const LineInfo *line = maker->lines[number];
     Arena *arena = maker->arena;
     Picture *picture = picture_new(maker,
                                    line->call >= 0                     ? PICTURE_LINE
@@ -242,7 +263,9 @@ static Picture *line_picture(const Maker *maker, const LineInfo *line)
         picture->details[picture->detail_count++] = arena_printf(arena, "norm %s", with_decimals(arena, line->norm));
     if (line->wiring)
         picture->details[picture->detail_count++] = arena_printf(arena, "wiring %s", line->wiring);
-    add_parameters(maker, picture, line);
+    picture->total = maker->parameters[number].total;
+    picture->activated = maker->parameters[number].activated;
+    picture->share = maker->total > 0 ? picture->total / maker->total : 0;
     return picture;
 }
 
@@ -280,7 +303,7 @@ static void build_lines(const Maker *maker, int *at, int depth, int branch, Pict
             Picture *repeat = picture_new(maker, PICTURE_REPEAT, "repeat");
             repeat->count = chain[opened]->count;
             repeat->shared = chain[opened]->shared;
-            add_child(scopes[opened], repeat);
+            add_child(maker, scopes[opened], repeat);
             scopes[opened + 1] = repeat;
             open[opened] = chain[opened];
         }
@@ -290,14 +313,15 @@ static void build_lines(const Maker *maker, int *at, int depth, int branch, Pict
             scopes[i]->activated += child->activated;
             scopes[i]->share += child->share;
         }
-        add_child(scopes[opened], child);
+        add_child(maker, scopes[opened], child);
     }
 }
 
 static Picture *build_line(const Maker *maker, int *at)
 {
-    const LineInfo *line = maker->lines[(*at)++];
-    Picture *picture = line_picture(maker, line);
+    const int number = (*at)++;
+    const LineInfo *line = maker->lines[number];
+    Picture *picture = line_picture(maker, number);
     if (picture->kind != PICTURE_PARALLEL) {
         build_lines(maker, at, line->depth + 1, -1, picture);
         return picture;
@@ -305,7 +329,7 @@ static Picture *build_line(const Maker *maker, int *at)
     while (*at < maker->count && maker->lines[*at]->depth == line->depth + 1) {
         Picture *branch = picture_new(maker, PICTURE_BRANCH, "branch");
         build_lines(maker, at, line->depth + 1, maker->lines[*at]->branch, branch);
-        add_child(picture, branch);
+        add_child(maker, picture, branch);
     }
     return picture;
 }
@@ -331,9 +355,8 @@ PictureSheet *picture_make(const Module *module, const Lowered *lowered)
         if (first)
             maker.lines[maker.count++] = &lowered->lines[i];
     }
-    maker.paths = ARENA_ARRAY(arena, const char *, maker.cost->call_count + 1);
-    for (int c = 0; c < maker.cost->call_count; c++)
-        maker.paths[c] = folded(arena, maker.cost->calls[c].path);
+    sum_parameters(&maker);
+    number_colors(&maker);
     maker.total = sheet->total = (double)counts_total(maker.cost->counts);
     sheet->activated = maker.cost->counts.activated;
     const bool model = lowered->model->kind == NODE_MODEL;
@@ -343,6 +366,7 @@ PictureSheet *picture_make(const Module *module, const Lowered *lowered)
     sheet->root = picture_new(&maker, PICTURE_BLOCK, lowered->model->name);
     int at = 0;
     build_lines(&maker, &at, 0, -1, sheet->root);
+    pointer_map_free(&maker.colors);
     if (!model && sheet->root->child_count == 1 && sheet->root->children[0]->kind == PICTURE_BLOCK)
         sheet->root = sheet->root->children[0];
     sheet->largest = largest_share(sheet->root);

@@ -1,9 +1,11 @@
 /* The report of `check`: a verdict on what the model reads, then a table of its lines. Repetitions that cost the same share a row. */
 #include "driver/report_check.h"
 
+#include "driver/path_index.h"
 #include "ir/ledger.h"
 #include "lower/verdict.h"
 #include "support/hash.h"
+#include "support/pointer_map.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -19,6 +21,7 @@ typedef struct Row {
     Effect effect;        /* in evaluation; of lines only */
     Str path;             /* repetitions folded: pair_0[0..2].ffn_0 */
     int64_t repeats;
+    int next; /* row with the same key that repeats none, -1 */
 } Row;
 
 typedef struct Report {
@@ -32,12 +35,6 @@ typedef struct Report {
 } Report;
 
 /* ---- rows ---- */
-
-static bool path_inside(const char *path, const char *scope)
-{
-    const size_t length = strlen(scope);
-    return strncmp(path, scope, length) == 0 && (path[length] == '\0' || path[length] == '.');
-}
 
 /* A scope counts what is shared inside it once. */
 static void row_add(Row *row, const CallCost *call)
@@ -79,7 +76,26 @@ static uint64_t key_without_repetition(const char *path)
     return key;
 }
 
-/* A line is its call; a scope all calls below its path: those of `parallel` and `at` have some of their own. */
+/* A scope is all calls below its path: those of `parallel` and `at` have some of their own. */
+static void fill_scopes(Report *report)
+{
+    PathIndex scopes = path_index_new();
+    int *first = ARENA_ARRAY(report->arena, int, report->row_count + 1); /* repetitions of the same weights have one path */
+    for (int i = 0; i < report->row_count; i++)
+        first[i] = report->rows[i].line->call < 0 ? path_index_add(&scopes, report->rows[i].line->path, i) : i;
+    for (int c = 0; c < report->cost->call_count; c++) {
+        size_t at = 0;
+        for (int i; (i = path_index_next(&scopes, report->cost->calls[c].path, &at)) >= 0;)
+            row_add(&report->rows[i], &report->cost->calls[c]);
+    }
+    for (int i = 0; i < report->row_count; i++) {
+        report->rows[i].counts = report->rows[first[i]].counts;
+        report->rows[i].activated = report->rows[first[i]].activated;
+        report->rows[i].work = report->rows[first[i]].work;
+    }
+    path_index_free(&scopes);
+}
+
 static void make_rows(Report *report, const Lowered *evaluated)
 {
     report->rows = ARENA_ARRAY(report->arena, Row, report->lowered->line_count + 1);
@@ -90,18 +106,16 @@ static void make_rows(Report *report, const Lowered *evaluated)
     for (int i = 0; i < report->row_count; i++) {
         Row *row = &report->rows[i];
         const LineInfo *line = &report->lowered->lines[i];
-        *row = (Row){.line = line, .key = key_without_repetition(line->path), .repeats = 1};
+        *row = (Row){.line = line, .key = key_without_repetition(line->path), .repeats = 1, .next = -1};
         if (line->call >= 0 && calls[line->call]) {
             row_add(row, calls[line->call]);
             row->cost = calls[line->call]->cost;
         }
-        for (int c = 0; line->call < 0 && c < report->cost->call_count; c++)
-            if (path_inside(report->cost->calls[c].path, line->path))
-                row_add(row, &report->cost->calls[c]);
         const int other = i < evaluated->line_count ? evaluated->lines[i].call : -1;
         if (line->call >= 0 && other >= 0)
             row->effect = line_effect(&report->verdict, evaluated->program->main->ops[other].callee);
     }
+    fill_scopes(report);
 }
 
 /* ---- repetitions ---- */
@@ -128,25 +142,35 @@ static bool same_cost(const Row *a, const Row *b)
            a->cost == b->cost && a->line->depth == b->line->depth;
 }
 
-/* The row that this one repeats, if any; both cost the same. */
-static Row *first_of(Report *report, int number)
+/* The row that this one repeats, if any; both cost the same. `last`: where the chain of rows with its key ends. */
+static Row *first_of(Report *report, int first, const Row *row, Row **last)
 {
-    for (int i = 0; i < number; i++)
-        if (report->rows[i].key == report->rows[number].key && report->rows[i].repeats > 0 && same_but_repetition(report->rows[i].line->path, report->rows[number].line->path) &&
-            same_cost(&report->rows[i], &report->rows[number]))
-            return &report->rows[i];
+    for (int i = first; i >= 0; i = report->rows[i].next) {
+        *last = &report->rows[i];
+        if ((*last)->key == row->key && same_but_repetition((*last)->line->path, row->line->path) && same_cost(*last, row))
+            return *last;
+    }
     return NULL;
 }
 
 static void fold_rows(Report *report)
 {
+    PointerMap heads = {0};
     for (int i = 0; i < report->row_count; i++) {
-        Row *first = first_of(report, i);
-        if (!first)
-            continue;
-        first->repeats++;
-        report->rows[i].repeats = 0;
+        Row *row = &report->rows[i], *last = NULL;
+        const void *key = (const void *)(uintptr_t)(row->key | 1); /* no key is NULL */
+        const int head = pointer_map_find(&heads, key);
+        Row *first = first_of(report, head, row, &last);
+        if (first) {
+            first->repeats++;
+            row->repeats = 0;
+        } else if (last) {
+            last->next = i;
+        } else {
+            pointer_map_set(&heads, key, i);
+        }
     }
+    pointer_map_free(&heads);
 }
 
 /* ---- numbers ---- */

@@ -63,16 +63,16 @@ static UnitEffects unit_effects(Arena *arena, const ProgramEffects *done, const 
     const UnitReach reach = unit_reach(arena, done, unit);
     UnitEffects result = {.unit = unit,
                           .outputs = ARENA_ARRAY(arena, Effect, unit->output_count + 1),
-                          .on_formal = ARENA_ARRAY(arena, Effect, unit->output_count * unit->formal_count + 1),
+                          .tracked_count = reach.tracked_count,
+                          .tracked = reach.tracked,
+                          .on_tracked = ARENA_ARRAY(arena, Effect, unit->output_count * reach.tracked_count + 1),
                           .own_ext = ARENA_ARRAY(arena, unsigned, unit->output_count + 1)};
     for (int o = 0; o < unit->output_count; o++) {
         const TensorInfo *info = &reach.tensors[unit->outputs[o].tensor];
         result.outputs[o] = tensor_effect(&reach, unit->outputs[o].tensor);
         result.own_ext[o] = info->ext;
-        for (int f = 0; f < unit->formal_count; f++)
-            result.on_formal[o * unit->formal_count + f] = effect_none();
         for (int f = 0; f < reach.tracked_count; f++)
-            result.on_formal[o * unit->formal_count + reach.tracked[f]] = reach_effect(info, &info->reach[f]);
+            result.on_tracked[o * reach.tracked_count + f] = reach_effect(info, &info->reach[f]);
     }
     return result;
 }

@@ -41,9 +41,11 @@ typedef struct EffectStep {
 
 typedef struct UnitEffects {
     const Unit *unit;
-    Effect *outputs;   /* [unit->output_count]: of each output on all inputs together */
-    Effect *on_formal; /* [output][formal] */
-    unsigned *own_ext; /* [output]: sizes read whatever the inputs are */
+    Effect *outputs; /* [unit->output_count]: of each output on all inputs together */
+    int tracked_count;
+    int *tracked;       /* positions in unit->formals, ascending: of the main unit the inputs, of others all */
+    Effect *on_tracked; /* [output][tracked] */
+    unsigned *own_ext;  /* [output]: sizes read whatever the inputs are */
 } UnitEffects;
 
 typedef struct ProgramEffects {

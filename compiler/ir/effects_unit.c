@@ -216,16 +216,15 @@ static void call_effects(const Analysis *an, const Op *op)
 {
     const UnitEffects *callee = effects_of(an->done, op->callee);
     BFM_ASSERT(callee);
-    const int formals = op->callee->formal_count;
     for (int r = 0; r < op->result_count; r++) {
         if (op->results[r] < 0)
             continue;
         TensorInfo *to = &an->reach.tensors[op->results[r]];
         to->ext |= callee->own_ext[r];
-        for (int g = 0; g < formals; g++) {
-            const Effect outer = callee->on_formal[r * formals + g];
+        for (int g = 0; g < callee->tracked_count; g++) {
+            const Effect outer = callee->on_tracked[r * callee->tracked_count + g];
             if (!outer.own.empty || !outer.cross.empty)
-                argument_effects(an, outer, &an->reach.tensors[op->args[g]], to);
+                argument_effects(an, outer, &an->reach.tensors[op->args[callee->tracked[g]]], to);
         }
         to->place_ext = to->ext;
     }

@@ -15,6 +15,11 @@ typedef struct Label {
     int count;
 } Label;
 
+typedef struct Labels {
+    PointerMap counts;  /* by name: how often it was used */
+    VEC(Label) changes; /* what the counts were before, oldest first */
+} Labels;
+
 typedef struct Place {
     struct Model *model;
     Scope *scope;
@@ -24,13 +29,11 @@ typedef struct Place {
     LTensor *stream;           /* NULL before the first line */
     Span width_span;           /* what set its width */
     int depth;
-    VEC(Label) * labels; /* ordinals of the body; a repeat is transparent */
+    Labels *labels; /* ordinals of the body; a repeat is transparent */
     const RepeatInfo *repeat;
     int branch;
     bool unwired; /* the first line of a branch of `parallel`: the branch is wired as a whole */
 } Place;
-
-typedef VEC(Label) Labels;
 
 typedef struct SharedParam {
     Symbol name;
@@ -57,12 +60,26 @@ static bool lines_lower(Place *place, const Node *lines);
 
 static int ordinal(Place *place, Symbol name)
 {
-    Labels *labels = (Labels *)place->labels;
-    for (int i = 0; i < labels->count; i++)
-        if (labels->items[i].name == name)
-            return labels->items[i].count++;
-    vec_push(labels, (Label){name, 1});
-    return 0;
+    Labels *labels = place->labels;
+    const int known = pointer_map_find(&labels->counts, name), count = known < 0 ? 0 : known;
+    vec_push(&labels->changes, (Label){name, count});
+    pointer_map_set(&labels->counts, name, count + 1);
+    return count;
+}
+
+/* As they were when there were so many changes. */
+static void labels_return(Labels *labels, int changes)
+{
+    while (labels->changes.count > changes) {
+        const Label before = vec_pop(&labels->changes);
+        pointer_map_set(&labels->counts, before.name, before.count);
+    }
+}
+
+static void labels_free(Labels *labels)
+{
+    pointer_map_free(&labels->counts);
+    vec_free(&labels->changes);
 }
 
 /* "pair_0[1].moe_1", "mix": the path of a line. Labelled lines count among those of their name too: giving a label renames no other line. */
@@ -361,7 +378,7 @@ static bool block_line(Place *place, const Node *line, const Node *block)
         inner.repetition = "";
         inner.norm = line->kids[LINE_NORM] ? line->kids[LINE_NORM] : block->kids[BLOCK_NORM];
         inner.wiring = line->kids[LINE_WIRING] ? line->kids[LINE_WIRING] : block->kids[BLOCK_WIRING];
-        inner.labels = (void *)&labels;
+        inner.labels = &labels;
         inner.depth++;
         inner.unwired = false;
         ok = lines_lower(&inner, block->kids[BLOCK_BODY]);
@@ -371,7 +388,7 @@ static bool block_line(Place *place, const Node *line, const Node *block)
         place->width_span = inner.width_span;
     }
     lw->depth--;
-    vec_free(&labels);
+    labels_free(&labels);
     return ok;
 }
 
@@ -422,18 +439,13 @@ static bool repeat_line(Place *place, const Node *node)
         diag_add(lw->diags, DIAG_E0303, node->kids[REPEAT_COUNT]->span, "`repeat` takes a whole number from 0 to %d, not %s", BODY_LINES_MAX, val_text(lw, &value));
         return false;
     }
-    Labels *labels = (Labels *)place->labels, before = {0};
-    for (int i = 0; i < labels->count; i++)
-        vec_push(&before, labels->items[i]);
+    const int changes = place->labels->changes.count;
     bool ok = true;
     const char *outer = place->repetition;
     const RepeatInfo *around = place->repeat;
     for (int64_t r = 0; r < count && ok; r++) {
-        if (r > 0) { /* each repetition uses the same labels */
-            labels->count = 0;
-            for (int i = 0; i < before.count; i++)
-                vec_push(labels, before.items[i]);
-        }
+        if (r > 0) /* each repetition uses the same labels */
+            labels_return(place->labels, changes);
         if (!(node->op & AST_SHARED))
             place->repetition = arena_printf(lw->arena, "%s[%lld]", outer, (long long)r);
         RepeatInfo *repeat = ARENA_NEW(lw->arena, RepeatInfo);
@@ -443,7 +455,6 @@ static bool repeat_line(Place *place, const Node *node)
     }
     place->repeat = around;
     place->repetition = outer;
-    vec_free(&before);
     return ok;
 }
 
@@ -478,7 +489,7 @@ static LTensor *apply_branches(void *context, LTensor *argument, Symbol label, S
     (void)label;
     inner.path = branches->path;
     inner.repetition = "";
-    inner.labels = (void *)&labels;
+    inner.labels = &labels;
     inner.depth++;
     const Node *list = branches->node->kids[PARALLEL_BRANCHES];
     for (int i = 0; i < list_count(list) && branches->ok; i++) {
@@ -490,7 +501,7 @@ static LTensor *apply_branches(void *context, LTensor *argument, Symbol label, S
             sum = sum ? sum_streams(inner.model, sum, inner.stream, span) : inner.stream;
         branches->ok = branches->ok && sum;
     }
-    vec_free(&labels);
+    labels_free(&labels);
     return branches->ok ? sum : NULL;
 }
 
@@ -592,7 +603,7 @@ static bool at_line(Place *place, const Node *node)
     Place body = *place;
     body.path = arena_printf(lw->arena, "%s.", path);
     body.repetition = "";
-    body.labels = (void *)&labels;
+    body.labels = &labels;
     body.depth++;
     body.width_span = node->kids[AT_WIDTH]->span;
     body.unwired = false;
@@ -601,7 +612,7 @@ static bool at_line(Place *place, const Node *node)
     scope_set(scope, intern(lw->interner, "d"), val_dim(inner, node->kids[AT_WIDTH]->span));
     body.stream = width_change(place, "enter", "inner", inner, place->stream, path, node->span);
     const bool ok = body.stream && lines_lower(&body, node->kids[AT_BODY]);
-    vec_free(&labels);
+    labels_free(&labels);
     LTensor *back = ok ? width_change(&body, "leave", "outer", outer, body.stream, path, node->span) : NULL;
     LTensor *sum = back ? sum_streams(model, place->stream, back, node->span) : NULL;
     if (sum)
@@ -725,9 +736,9 @@ static bool model_body(Model *model, const Node *node)
                    .norm = node->kids[MODEL_NORM],
                    .wiring = node->kids[MODEL_WIRING],
                    .width_span = span_none(),
-                   .labels = (void *)&labels};
+                   .labels = &labels};
     bool ok = lines_bounded(lw, node->kids[MODEL_BODY]) && lines_lower(&place, node->kids[MODEL_BODY]);
-    vec_free(&labels);
+    labels_free(&labels);
     if (ok && !place.stream) {
         diag_add(lw->diags, DIAG_E0302, node->name_span, "the model `%s` has no lines", node->name);
         ok = false;
@@ -853,11 +864,11 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
                    .repetition = "",
                    .stream = stream_input(&model, width ? width : BLOCK_WIDTH),
                    .width_span = span_none(),
-                   .labels = (void *)&labels};
+                   .labels = &labels};
     bool ok = call_line(&place, line) && diag_raised(module->diags) == errors;
     if (ok)
         result->result = unit_output(model.uc.unit, model.result_name, OUTPUT_RESULT, place.stream->id);
-    vec_free(&labels);
+    labels_free(&labels);
     model_end(&model);
     return ok ? finished(result) : NULL;
 }

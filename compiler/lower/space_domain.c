@@ -3,6 +3,8 @@
 #include "lower/space_internal.h"
 
 #include "support/bug.h"
+#include "support/pointer_map.h"
+#include "support/vec.h"
 
 #include <string.h>
 
@@ -358,24 +360,48 @@ static void counts_take(SpaceLower *sl, LetCounts *counts, const LetCounts *part
                 counts->items[k].count = natural_sub(sl->lw->arena, counts->items[k].count, part->items[i].count);
 }
 
+static bool all_texts(const DomainItem *items, int count)
+{
+    for (int i = 0; i < count; i++)
+        if (!items[i].text)
+            return false;
+    return true;
+}
+
+/* Plain values: those that differ. */
+static LetCounts texts_count(SpaceLower *sl, const DomainItem *items, int count)
+{
+    PointerMap seen = {0};
+    for (int i = 0; i < count; i++)
+        pointer_map_set(&seen, intern(sl->lw->interner, items[i].text), i);
+    const int distinct = seen.count;
+    pointer_map_free(&seen);
+    return distinct > 0 ? counts_of(sl, 0, natural(sl->lw->arena, (uint64_t)distinct)) : (LetCounts){0};
+}
+
 /* Values that some item allows: each item's, less those that earlier ones allow too. Where that is in doubt they count: no value is left out. */
 static LetCounts items_count(SpaceLower *sl, const DomainItem *items, int count)
 {
     LetCounts sum = {0};
+    VEC(DomainItem) shared = {0};
+    if (all_texts(items, count))
+        return texts_count(sl, items, count);
     for (int i = 0; i < count; i++) {
-        DomainItem *shared = ARENA_ARRAY(sl->lw->arena, DomainItem, i + 1);
-        int shared_count = 0;
+        shared.count = 0;
         for (int k = 0; k < i; k++) {
-            const Meet meet = items_meet(sl, &items[i], &items[k], &shared[shared_count]);
-            shared_count += meet == MEET_YES;
+            DomainItem both = {0};
+            const Meet meet = items_meet(sl, &items[i], &items[k], &both);
+            if (meet == MEET_YES)
+                vec_push(&shared, both);
             sl->exact = sl->exact && meet != MEET_MAYBE;
         }
         LetCounts own = items[i].text ? counts_one(sl) : box_count(sl, &items[i].box);
-        const LetCounts before = items_count(sl, shared, shared_count);
+        const LetCounts before = items_count(sl, shared.items, shared.count);
         counts_take(sl, &own, &before);
         for (int k = 0; k < own.count; k++)
             counts_add(sl, &sum, own.items[k].lets, own.items[k].count);
     }
+    vec_free(&shared);
     return sum;
 }
 

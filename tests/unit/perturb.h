@@ -84,7 +84,10 @@ static inline int perturb_compare(Perturb *p, const UnitEffects *effects, int fo
     int changes = 0;
     for (int o = 0; o < p->unit->output_count; o++) {
         const Tensor *tensor = &p->unit->tensors[p->unit->outputs[o].tensor];
-        const Effect effect = effects->on_formal[o * p->unit->formal_count + formal];
+        Effect effect = effect_none();
+        for (int t = 0; t < effects->tracked_count; t++)
+            if (effects->tracked[t] == formal)
+                effect = effects->on_tracked[o * effects->tracked_count + t];
         for (int64_t i = 0; i < before[o].count; i++) {
             int64_t out_row, out_position;
             if (perturb_same(&before[o], i, &after[o], i))
