@@ -3,6 +3,7 @@
 #include "support/bug.h"
 
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -53,25 +54,19 @@ void str_printf(Str *str, const char *format, ...)
     str->length += (size_t)length;
 }
 
-/* Length of the valid UTF-8 sequence at text, 0 if it is not one. */
-static size_t utf8_length(const unsigned char *text, size_t left)
+/* Bytes of the character at text, or of the maximal subpart of one (Unicode, 3.9) where that is no character: at least 1. */
+static size_t utf8_part(const unsigned char *text, size_t left, bool *whole)
 {
-    static const struct {
-        unsigned char mask, lead;
-        size_t length;
-    } FORMS[] = {{0x80, 0x00, 1}, {0xE0, 0xC0, 2}, {0xF0, 0xE0, 3}, {0xF8, 0xF0, 4}};
-    for (size_t i = 0; i < sizeof FORMS / sizeof *FORMS; i++) {
-        if ((text[0] & FORMS[i].mask) != FORMS[i].lead || FORMS[i].length > left)
-            continue;
-        for (size_t k = 1; k < FORMS[i].length; k++)
-            if ((text[k] & 0xC0) != 0x80)
-                return 0;
-        const int overlong = (FORMS[i].length == 2 && text[0] < 0xC2) || (FORMS[i].length == 3 && text[0] == 0xE0 && text[1] < 0xA0) ||
-                             (FORMS[i].length == 3 && text[0] == 0xED && text[1] > 0x9F) || (FORMS[i].length == 4 && text[0] == 0xF0 && text[1] < 0x90) ||
-                             (FORMS[i].length == 4 && (text[0] > 0xF4 || (text[0] == 0xF4 && text[1] > 0x8F)));
-        return overlong ? 0 : FORMS[i].length;
+    const unsigned char lead = text[0];
+    const size_t length = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0;
+    unsigned char low = lead == 0xE0 ? 0xA0 : lead == 0xF0 ? 0x90 : 0x80, high = lead == 0xED ? 0x9F : lead == 0xF4 ? 0x8F : 0xBF; /* of the second byte */
+    size_t at = 1;
+    for (; at < length && at < left && text[at] >= low && text[at] <= high; at++) {
+        low = 0x80;
+        high = 0xBF;
     }
-    return 0;
+    *whole = at == length;
+    return at;
 }
 
 void str_json(Str *str, const char *text, size_t length)
@@ -79,7 +74,8 @@ void str_json(Str *str, const char *text, size_t length)
     str_push(str, '"');
     for (size_t i = 0; i < length;) {
         const unsigned char c = (unsigned char)text[i];
-        const size_t bytes = utf8_length((const unsigned char *)text + i, length - i);
+        bool whole;
+        const size_t bytes = utf8_part((const unsigned char *)text + i, length - i, &whole);
         if (c == '"' || c == '\\')
             str_printf(str, "\\%c", c);
         else if (c == '\n')
@@ -88,11 +84,11 @@ void str_json(Str *str, const char *text, size_t length)
             str_append(str, "\\t");
         else if (c < 0x20 || c == 0x7F)
             str_printf(str, "\\u%04x", c);
-        else if (bytes == 0)
+        else if (!whole)
             str_append(str, "\\ufffd");
         else
             str_append_n(str, text + i, bytes);
-        i += bytes ? bytes : 1;
+        i += bytes;
     }
     str_push(str, '"');
 }

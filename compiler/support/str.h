@@ -14,7 +14,7 @@ void str_append_n(Str *str, const char *text, size_t length);
 void str_push(Str *str, char c);
 void str_repeat(Str *str, char c, int count);
 __attribute__((format(printf, 2, 3))) void str_printf(Str *str, const char *format, ...);
-void str_json(Str *str, const char *text, size_t length); /* a JSON string literal with its quotes; bad UTF-8 becomes U+FFFD */
+void str_json(Str *str, const char *text, size_t length); /* a JSON string literal with its quotes; each maximal subpart that is no UTF-8 becomes U+FFFD */
 const char *str_text(const Str *str);                     /* "" when empty; borrowed */
 char *str_take(Str *str);                                 /* malloc'd, moves out */
 void str_free(Str *str);

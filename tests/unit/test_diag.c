@@ -82,6 +82,28 @@ static void test_edges(void **state)
     diagnostics_free(diags);
 }
 
+/* Unicode 15, 3.9, tables 3-8 to 3-11: one replacement for each maximal subpart. */
+static void test_json_of_bad_text(void **state)
+{
+    static const struct {
+        const char *text, *json;
+    } CASES[] = {
+        {"\xC0\xAF\xE0\x80\xBF\xF0\x81\x82\x41", "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffdA\""},
+        {"\xED\xA0\x80\xED\xBF\xBF\xED\xAF\x41", "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\\ufffdA\""},
+        {"\xF4\x91\x92\x93\xFF\x41\x80\xBF\x42", "\"\\ufffd\\ufffd\\ufffd\\ufffd\\ufffdA\\ufffd\\ufffdB\""},
+        {"\xE1\x80\xE2\xF0\x91\x92\xF1\xBF\x41", "\"\\ufffd\\ufffd\\ufffd\\ufffdA\""},
+        {"\xF0\x9F\x98", "\"\\ufffd\""},
+        {"\xF0\x9F\x98\x80\xC3\xA9", "\"\xF0\x9F\x98\x80\xC3\xA9\""},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof CASES / sizeof *CASES; i++) {
+        Str out = {0};
+        str_json(&out, CASES[i].text, strlen(CASES[i].text));
+        assert_string_equal(str_text(&out), CASES[i].json);
+        str_free(&out);
+    }
+}
+
 static void test_json(void **state)
 {
     (void)state;
@@ -161,7 +183,7 @@ static void test_catalogue(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_text),  cmocka_unit_test(test_order_and_repeats), cmocka_unit_test(test_edges), cmocka_unit_test(test_json),
+        cmocka_unit_test(test_text),  cmocka_unit_test(test_order_and_repeats), cmocka_unit_test(test_edges), cmocka_unit_test(test_json_of_bad_text), cmocka_unit_test(test_json),
         cmocka_unit_test(test_color), cmocka_unit_test(test_catalogue),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
