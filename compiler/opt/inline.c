@@ -12,7 +12,7 @@
 
 #include <string.h>
 
-enum { EXPRS_MAX = 256, CHEAP_FLOPS = 6, CHEAP_NODE = 4 };
+enum { EXPRS_MAX = 256, WRITTEN_OUT_MAX = 1 << 12, CHEAP_FLOPS = 6, CHEAP_NODE = 4 };
 
 typedef struct Use {
     int readers; /* operations that read the tensor */
@@ -99,6 +99,19 @@ static void query_access(void *user, const Access *access, AccessUse use)
     query->count++;
     query->access = access;
     query->subscript = query->subscript || use != ACCESS_VALUE;
+}
+
+/* Operations of one element with everything shared written out: the readers of `tensor` count as `read`. A value that is used twice doubles with each link of a chain. */
+static double written_out(const Op *op, int tensor, double read)
+{
+    double sizes[EXPRS_MAX];
+    for (int id = 0; id <= op->body; id++) { /* operands come before what uses them */
+        const Expr *expr = &op->exprs[id];
+        sizes[id] = expr->kind == EXPR_READ && expr->access.tensor == tensor ? read : 1;
+        for (int i = 0; i < scalar_arity(expr->kind); i++)
+            sizes[id] += sizes[expr->arg[i]];
+    }
+    return op->body >= 0 ? sizes[op->body] : 0;
 }
 
 /* Read once, at bare indices that are all the reader has: evaluated as often inside the reader as it was by itself. */
@@ -383,6 +396,8 @@ static bool worth(const Inliner *in, const Op *producer, const Op *reader, const
         return false;
     if (is_rename(producer))
         return true;
+    if (written_out(reader, tensor, written_out(producer, -1, 1)) > WRITTEN_OUT_MAX)
+        return false;
     if (!in->uses[tensor].pinned && in->uses[tensor].readers == 1 && point_by_point(reader, query))
         return true;
     int others = 0;

@@ -69,6 +69,8 @@ BOMBS = {
     "definitions": ("\n".join(["fn f(x) = x"] * 30000), "E0206"),
 }
 GOOD = {
+    "lines": MODEL % "\n".join(f"    ffn(hidden = {8 + i})" for i in range(2000)),
+    "values": "use std.layers\nspace s {\n    ffn * 0 .. 4 { hidden in { %s } }\n}\n" % ", ".join(str(i + 1) for i in range(20000)),
     "comments": "//\n" * 500000 + "fn f(x) = x\n",
     "definitions": "\n".join(f"fn f{i}(x) = x" for i in range(50000)) + "\n",
     "settings": (MODEL % ("\n".join(f"    s{i} = 1" for i in range(10000)))),
@@ -116,6 +118,22 @@ class Bounds(harness.Case):
         """Below the bound the time grows with the text: shared values are looked at once, not once for each way to them."""
         self.write("m.bfm", LAYER % ("", squaring(11)))
         done = self.soon("show", self.path("m.bfm"), "--emit=schedule")
+        self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+
+    def test_chains_across_lines(self):
+        """Each line reads the stream twice, element by element: written out, the last would take 2^60 operations."""
+        for head in ("norm = none wiring = none", "norm = none"):
+            with self.subTest(head):
+                layer = "layer q(x[b, l, d]) -> [b, l, d] { return y[b, l, o] = x[b, l, o] * x[b, l, o] }\nblock k() %s { repeat 60 { q() } }\nmodel m" % head
+                self.write("m.bfm", MODEL.replace("model m", layer) % "    k()")
+                done = self.soon("show", self.path("m.bfm"), "--emit=schedule")
+                self.assertEqual(done.returncode, 0, done.stderr[-2000:])
+                self.assertLess(len(done.stdout), 200000)
+
+    def test_many_results_and_parameters(self):
+        """Each line has metrics and parameters of its own: what every result reads of every parameter would take gigabytes."""
+        self.write("m.bfm", MODEL.replace("model m", "use std.routers\nmodel m") % "\n".join(f"    moe(experts = 2, hidden = {8 + i}, router = top1())" for i in range(400)))
+        done = self.soon("check", self.path("m.bfm"))
         self.assertEqual(done.returncode, 0, done.stderr[-2000:])
 
     def test_messages_are_counted(self):
