@@ -74,9 +74,7 @@ static Val definition_value(Lower *lw, const Node *type, const Node *node, Scope
             diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
         return val_poison();
     }
-    Val value = {.kind = VAL_DEF, .span = node->span, .expr = -1};
-    value.def = def_value(lw, definition, node->kind == NODE_CALL ? node : NULL, scope);
-    return value.def ? value : val_poison();
+    return val_def(lw, definition, node->kind == NODE_CALL ? node : NULL, scope, node->span);
 }
 
 static bool number_fits(int type, const Val *value)
@@ -209,6 +207,12 @@ DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
         def->bound[def->count++] = (struct Binding_){argument->name, value, argument->span};
     }
     return def;
+}
+
+Val val_def(Lower *lw, const Node *definition, const Node *call, Scope *scope, Span span)
+{
+    DefValue *def = def_value(lw, definition, call, scope);
+    return def ? (Val){.kind = VAL_DEF, .def = def, .span = span, .expr = -1} : val_poison();
 }
 
 Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span)

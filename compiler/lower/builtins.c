@@ -239,7 +239,7 @@ Val eval_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         return function_call(lw, ctx, scope, node, function);
     const Node *definition = module_find(lw->module, node->name, NODE_DEFINITION, -1);
     if (definition && node->kind == NODE_CALL && !ctx)
-        return (Val){.kind = VAL_DEF, .def = def_value(lw, definition, node, scope), .span = node->span, .expr = -1};
+        return val_def(lw, definition, node, scope, node->span);
     Diagnostic *diag = diag_add(lw->diags, definition ? DIAG_E0413 : DIAG_E0201, node->span,
                                 definition ? "`%s` works on whole tensors and cannot stand inside an expression" : "there is no function `%s`", node->name);
     const Symbol similar = module_similar(lw->module, node->name, NODE_DEFINITION, AST_DEF_FN);

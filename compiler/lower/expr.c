@@ -130,7 +130,7 @@ static Val eval_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     if (!known) {
         const Node *definition = module_find(lw->module, node->name, NODE_DEFINITION, -1);
         if (definition)
-            return (Val){.kind = VAL_DEF, .def = def_value(lw, definition, NULL, scope), .span = node->span, .expr = -1};
+            return val_def(lw, definition, NULL, scope, node->span);
         unknown_name(lw, ctx, scope, node);
         return val_poison();
     }

@@ -216,7 +216,9 @@ Val attribute_value(Lower *lw, const Node *type, const Node *node, Scope *scope,
 /* Binds the attributes of a definition, block or model in `scope`: from named arguments evaluated in `outer`, then from a DefValue, then by name
    from `outer` where required, then defaults. Returns whether all is bound. */
 bool attributes_bind(Lower *lw, const Node *definition, const Node *attributes, const Node *call, const DefValue *bound, Scope *outer, Scope *scope, Span span);
-DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope);
+DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope); /* NULL after an error */
+/* The definition as a value; POISON after an error. */
+Val val_def(Lower *lw, const Node *definition, const Node *call, Scope *scope, Span span);
 /* The value of an attribute of a bound definition, `router.group`. */
 Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span);
 

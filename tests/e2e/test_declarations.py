@@ -142,6 +142,26 @@ class Declarations(Case):
                 self.assertNotIn("W0506", done.stderr, name)
                 self.assertNotIn("W0507", done.stderr, name)
 
+    def test_a_definition_where_a_constant_is_needed(self):
+        """Called as a function of numbers, which it is not: an error wherever constants are computed."""
+        own = "norm f(x[n, l, d]) -> [n, l, d] { return y[n, l, o] = x[n, l, o] }\n"
+        places = ['check "a" { %s == 1 }', "block k { ffn(hidden = %s) }", "block k { repeat %s { ffn() } }", "model m { vocab = %s context = 4 embed(d = 8) head() }",
+                  "block k { at %s { ffn() } }", "layer a(x[b, l, d], k: count = %s) -> [b, l, d] { return y[b, l, o] = k * x[b, l, o] }\nblock k { a() }",
+                  "layer a(x[b, l, d]) -> [b, l, d] { param w[%s] = 1\n return y[b, l, o] = w[0] * x[b, l, o] }\nblock k { a() }",
+                  "layer a(x[b, l, d]) -> [b, l, d] { require %s == 1\n return x }\nblock k { a() }", "recipe r { optimizer = adamw(rate = 1) batch = %s }",
+                  "recipe r { optimizer = adamw(rate = %s) }", "space s { length in 1 .. %s\n ffn * 1 .. 2 { hidden in {8} } }", "space s { length in 1 .. 2\n ffn * 1 .. 2 { hidden in { %s } } }",
+                  'fn g(x) = %s\ncheck "a" { g(1) == 1 }']
+        for what in ("ffn(1)", "f(1)", "top2(1)", "pre(1)", "adamw(1)", "cosine(1)", "ffn(width = 1)", "ffn(hidden = nothing)", "ffn", "ffn()"):
+            for place in places:
+                with self.subTest(what=what, place=place):
+                    text = "use std.layers\nuse std.routers\nuse std.recipes\n" + own + place % what + "\n"
+                    path = self.write("a.bfm", text)
+                    names = [":k"] if "block k" in place else [""]
+                    for name in names:
+                        done = bfmc("check", path + name)
+                        self.assertEqual(done.returncode, 1, f"{text}\n{done.stderr[:400]}")
+                        self.assertIn("error[E", done.stderr)
+
     def test_a_model_without_a_loss(self):
         path = self.write("a.bfm", "use std.layers\nuse std.recipes\nmodel m { vocab = 256 context = 32 embed(d = 32) ffn() rms_norm() }\n")
         done = self.ok("check", path)
