@@ -1,6 +1,6 @@
 #include "codegen/compile.h"
 
-#include "opt/flatten.h"
+#include "ir/flatten.h"
 #include "opt/passes.h"
 
 #include <time.h>

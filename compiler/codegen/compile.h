@@ -8,7 +8,7 @@
 #include "codegen/codegen.h"
 #include "codegen/jit.h"
 #include "codegen/plan_write.h"
-#include "opt/schedule.h"
+#include "schedule/schedule.h"
 #include "templates/executor.h"
 
 typedef struct CompileOptions {

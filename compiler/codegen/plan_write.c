@@ -2,7 +2,7 @@
 
 #include "ir/dim_code.h"
 #include "opt/opt.h"
-#include "opt/stream.h"
+#include "schedule/stream.h"
 #include "support/bug.h"
 #include "support/hash.h"
 #include "support/vec.h"

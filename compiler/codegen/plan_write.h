@@ -4,7 +4,7 @@
 
 #include "bfm/plan.h"
 #include "codegen/codegen.h"
-#include "opt/schedule.h"
+#include "schedule/schedule.h"
 
 /* The plan lies in the arena, `size` bytes of it. formal_names[i] names formal i of the unit; NULL: its tensor's name. */
 const BfmPlan *plan_write(Arena *arena, const Schedule *schedule, Codegen *codegen, const Symbol *formal_names, size_t *size);

@@ -1,7 +1,7 @@
 /* What verbs share: the library's place, errors and reports, files and the items picked from them. */
 #include "driver/driver.h"
 
-#include "ast/edit.h"
+#include "tree/edit.h"
 #include "parse/parse.h"
 
 #include <stdarg.h>

@@ -2,10 +2,10 @@
 #ifndef BFM_DRIVER_DRIVER_H
 #define BFM_DRIVER_DRIVER_H
 
-#include "ast/ast.h"
+#include "tree/ast.h"
 #include "bfm/error.h"
 #include "driver/options.h"
-#include "sema/module.h"
+#include "module/module.h"
 
 #include <jansson.h>
 

@@ -1,7 +1,7 @@
 /* Parsing the command line by its table. */
 #include "driver/options.h"
 
-#include "sema/module.h"
+#include "module/module.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,9 +1,9 @@
 /* bfmc build: a model as a shared object, with a header for programs that run it. */
 #include "checkpoint/atomic_file.h"
-#include "driver/build.h"
+#include "build/build.h"
 #include "driver/verbs.h"
 #include "ir/effects.h"
-#include "opt/decode.h"
+#include "decode/decode.h"
 #include "opt/opt.h"
 #include "support/hash.h"
 

@@ -1,5 +1,5 @@
 /* bfmc doc: reference pages of files, made from their comments and from what their definitions cost. */
-#include "driver/doc.h"
+#include "doc/doc.h"
 
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"

@@ -1,7 +1,7 @@
 /* bfmc eval: the loss of a run's model on a part of a dataset. */
 #include "checkpoint/json_file.h"
-#include "driver/evaluate.h"
-#include "driver/trained.h"
+#include "train/evaluate.h"
+#include "train/trained.h"
 #include "driver/verbs.h"
 
 #include <math.h>

@@ -1,5 +1,5 @@
 /* bfmc fmt: the canonical layout. */
-#include "ast/printer.h"
+#include "tree/printer.h"
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"
 #include "driver/verbs.h"

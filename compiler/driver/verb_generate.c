@@ -1,6 +1,6 @@
 /* bfmc generate: text that a trained model writes. */
 #include "checkpoint/json_file.h"
-#include "driver/generate.h"
+#include "train/generate.h"
 #include "driver/progress.h"
 #include "driver/stop.h"
 #include "driver/verbs.h"

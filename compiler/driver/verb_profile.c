@@ -1,6 +1,6 @@
 /* bfmc profile: where the time and the memory of a step go. */
-#include "driver/profile.h"
-#include "driver/profile_update.h"
+#include "report/profile.h"
+#include "report/profile_update.h"
 #include "driver/progress.h"
 #include "driver/verbs.h"
 

@@ -1,8 +1,8 @@
 /* bfmc show: a picture, or a stage of the compilation as text. */
-#include "ast/dump.h"
+#include "tree/dump.h"
 #include "codegen/compile.h"
 #include "driver/item.h"
-#include "driver/picture.h"
+#include "report/picture.h"
 #include "driver/pipeline.h"
 #include "driver/verbs.h"
 #include "driver/watch.h"

@@ -1,12 +1,12 @@
 /* bfmc train: everything that can be wrong is looked at before the run's folder exists; then train.c. */
-#include "driver/train.h"
+#include "train/train.h"
 
 #include "checkpoint/atomic_file.h"
 #include "checkpoint/file.h"
 #include "checkpoint/json_file.h"
-#include "driver/run_lock.h"
+#include "train/run_lock.h"
 #include "driver/stop.h"
-#include "driver/trained.h"
+#include "train/trained.h"
 #include "run/unreached.h"
 #include "driver/verbs.h"
 #include "gemm/gemm.h"

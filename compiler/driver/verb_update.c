@@ -1,6 +1,6 @@
 /* bfmc update: steps of a recipe's optimiser on tensors of a file, from gradients of a file. */
-#include "driver/optimize.h"
-#include "driver/schedule.h"
+#include "train/optimizer.h"
+#include "train/rate.h"
 #include "driver/verbs.h"
 #include "memory/buffer.h"
 

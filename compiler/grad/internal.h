@@ -3,7 +3,7 @@
 #define BFM_GRAD_INTERNAL_H
 
 #include "ir/ir.h"
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 #include "support/vec.h"
 
 /* Where a formal of a backward unit gets its value at a call. */

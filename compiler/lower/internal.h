@@ -3,10 +3,10 @@
 #ifndef BFM_LOWER_INTERNAL_H
 #define BFM_LOWER_INTERNAL_H
 
-#include "ast/ast.h"
+#include "tree/ast.h"
 #include "ir/ir.h"
 #include "lower/lower.h"
-#include "sema/module.h"
+#include "module/module.h"
 #include "support/limits.h"
 #include "support/pointer_map.h"
 #include "support/vec.h"

@@ -4,7 +4,7 @@
 
 #include "ir/ir.h"
 #include "lower/space.h"
-#include "sema/module.h"
+#include "module/module.h"
 
 typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE, MODE_COUNT } Mode;
 

@@ -2,7 +2,7 @@
    taken in the one that is the previous point, and what comes out is searched for any other. */
 #include "lower/internal.h"
 
-#include "ast/printer.h"
+#include "tree/printer.h"
 #include "support/bug.h"
 
 #include <stdlib.h>

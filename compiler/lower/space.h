@@ -7,7 +7,7 @@
 #ifndef BFM_LOWER_SPACE_H
 #define BFM_LOWER_SPACE_H
 
-#include "sema/module.h"
+#include "module/module.h"
 #include "support/limits.h"
 #include "support/natural.h"
 

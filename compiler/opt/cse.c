@@ -5,7 +5,7 @@
    breaks     positions of operations */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
    breaks     ids of tensors (they are numbered anew), positions of operations; a group loses roles whose operation is dead */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 #include <string.h>
 

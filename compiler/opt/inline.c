@@ -8,7 +8,7 @@
    transcendental function evaluated more often than before. */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 #include <string.h>
 

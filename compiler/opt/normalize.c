@@ -5,7 +5,7 @@
    breaks     nothing */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 #include <string.h>
 

@@ -4,7 +4,7 @@
    breaks     positions of operations: the members of a group stand together; readers of single scores read a new `pick` instead */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 #include <string.h>
 

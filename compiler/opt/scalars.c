@@ -7,7 +7,7 @@
    the inputs themselves, through every scalar defined on the way, and rounded to a float once, at its end. */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 typedef struct Scalars {
     Unit *unit;

@@ -8,7 +8,7 @@
    as the scores are. Sums that take L up with other terms are kept in two parts to their end: all that is as large as the scores first, then D. */
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 #include <math.h>
 

@@ -2,7 +2,7 @@
 #ifndef BFM_PARSE_PARSE_H
 #define BFM_PARSE_PARSE_H
 
-#include "ast/ast.h"
+#include "tree/ast.h"
 #include "support/limits.h"
 
 #include <stddef.h>

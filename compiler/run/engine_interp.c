@@ -3,7 +3,7 @@
 
 #include "ir/interp.h"
 #include "ir/needs.h"
-#include "opt/flatten.h"
+#include "ir/flatten.h"
 #include "opt/passes.h"
 
 #include <math.h>

@@ -1,7 +1,7 @@
 /* Candidates a second, run by hand: candidate_bench [count] [FILE:BLOCK]. Each is a copy of the block with one attribute set, checked, lowered and counted
    as a search does it. Prints how many a second one core makes, and the process's memory after a tenth and after all of them. */
 #define _GNU_SOURCE
-#include "ast/edit.h"
+#include "tree/edit.h"
 #include "ir/ledger.h"
 #include "lower/lower.h"
 

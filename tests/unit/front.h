@@ -9,8 +9,8 @@
 
 #include <cmocka.h>
 
-#include "ast/ast.h"
-#include "ast/printer.h"
+#include "tree/ast.h"
+#include "tree/printer.h"
 #include "parse/parse.h"
 
 #include <stdio.h>

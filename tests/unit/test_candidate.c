@@ -1,8 +1,8 @@
 /* Candidates: a second bad one is as bad as the first, nothing is shared that is written to, and what a candidate comes to is what its text would. */
 #include "lowered.h"
 
-#include "ast/edit.h"
-#include "ast/printer.h"
+#include "tree/edit.h"
+#include "tree/printer.h"
 #include "ir/ledger.h"
 #include "parse/parse.h"
 

@@ -10,7 +10,7 @@
 #include "ir/effects.h"
 #include "ir/interp.h"
 #include "memory/buffer.h"
-#include "opt/decode.h"
+#include "decode/decode.h"
 
 #include <math.h>
 

@@ -1,7 +1,7 @@
 /* Editing trees by path. */
 #include "front.h"
 
-#include "ast/edit.h"
+#include "tree/edit.h"
 
 static const char BLOCK[] = "block b(d: width = 8) {\n"
                             "    f(hidden = 3)\n"

@@ -5,7 +5,7 @@
 
 #include "lower/declarations.h"
 #include "lower/lower.h"
-#include "sema/module.h"
+#include "module/module.h"
 #include "support/limits.h"
 #include "support/vec.h"
 

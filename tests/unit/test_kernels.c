@@ -3,7 +3,7 @@
 
 #include "grad/grad.h"
 #include "materialise.h"
-#include "opt/flatten.h"
+#include "ir/flatten.h"
 #include "opt/opt.h"
 
 static uint64_t random_state = 1;

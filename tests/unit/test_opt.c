@@ -4,7 +4,7 @@
 #include "grad/grad.h"
 #include "opt/opt.h"
 
-#include "opt/rewrite.h"
+#include "ir/rewrite.h"
 
 static void same_values(const Unit *unit, int count, const Value *before, const Value *after, double tolerance)
 {

@@ -1,7 +1,7 @@
 /* The formatter: print∘parse is the identity on trees and idempotent on text, over every file of the repository and over random trees. */
 #include "front.h"
 
-#include "ast/dump.h"
+#include "tree/dump.h"
 
 #include <dirent.h>
 

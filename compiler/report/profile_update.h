@@ -1,0 +1,15 @@
+/* The update of a profiled model's parameters by a recipe's optimiser. */
+#ifndef BFM_REPORT_PROFILE_UPDATE_H
+#define BFM_REPORT_PROFILE_UPDATE_H
+
+#include "report/profile.h"
+
+typedef struct ProfileUpdate ProfileUpdate;
+
+/* By the recipe that --recipe names. NULL: told, *code is the exit code. The profile must outlive it. */
+ProfileUpdate *profile_update_new(Profile *profile, int *code);
+void profile_update_free(ProfileUpdate *update); /* NULL is allowed */
+/* Updates every parameter from the gradients of the last step. */
+bool profile_update_run(ProfileUpdate *update, BfmError *error);
+
+#endif

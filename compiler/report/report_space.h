@@ -1,0 +1,11 @@
+/* What `check` says about a space: how many blocks it holds, and from what. */
+#ifndef BFM_REPORT_REPORT_SPACE_H
+#define BFM_REPORT_REPORT_SPACE_H
+
+#include "driver/driver.h"
+#include "lower/space.h"
+
+/* Appends the space to the text and to the array. */
+void report_space(Arena *arena, const Space *space, Str *out, json_t *spaces);
+
+#endif
