@@ -2,7 +2,10 @@
    factors over several reduced indices becomes a chain of contractions where that is less work.
    requires   a verified, normalised unit
    preserves  values but for the order of sums and products (rounding); groups
-   breaks     positions of operations; adds tensors named <out>.sum */
+   breaks     positions of operations; adds tensors named <out>.sum
+
+   Numbers keep the order in which the definition combines them where that decides whether a float can hold what comes between: (x / c) ^ 2 is no x ^ 2 / c ^ 2.
+   What stands outside the rest, (x * y) / c, leaves a sum; what stands inside leaves it only if nothing is multiplied by itself. */
 #include "opt/opt.h"
 
 #include "ir/rewrite.h"
@@ -18,10 +21,12 @@ typedef struct Factor {
     bool inverse;
     IndexSet uses;
     IndexSet plain; /* but for indices that stand only in integers' subscripts */
+    bool outside;   /* no reduced index, applied to the rest as a whole */
 } Factor;
 
 typedef struct Product {
     const Op *op;
+    int expr;
     int count;
     Factor factors[FACTORS_MAX];
     IndexSet out, reduced; /* indices of the output subscripts; the others */
@@ -71,6 +76,8 @@ static void add_factor(Product *product, int expr, bool inverse)
 static void collect(Product *product, int expr, bool inverse)
 {
     const Expr *e = &product->op->exprs[expr];
+    if (product->overflow)
+        return; /* a shared square of squares has more than there is time for */
     if (e->kind == EXPR_MUL || e->kind == EXPR_DIV) {
         collect(product, e->arg[0], inverse);
         collect(product, e->arg[1], e->kind == EXPR_DIV ? !inverse : inverse);
@@ -82,13 +89,87 @@ static void collect(Product *product, int expr, bool inverse)
     }
 }
 
+/* In the order of collect. */
+static int factor_count(const Op *op, int expr)
+{
+    const Expr *e = &op->exprs[expr];
+    if (e->kind == EXPR_MUL || e->kind == EXPR_DIV)
+        return factor_count(op, e->arg[0]) + factor_count(op, e->arg[1]);
+    return e->kind == EXPR_NEG ? 1 + factor_count(op, e->arg[0]) : 1;
+}
+
+static bool varies_inside(const Product *product, int expr) { return expr_indices(product->op, expr) & product->reduced; }
+
+static void mark_range(Product *product, int first, int count)
+{
+    for (int f = first; f < first + count && f < product->count; f++)
+        product->factors[f].outside = true;
+}
+
+/* From the root on: an operand that no reduced index touches is applied to the other one as a whole. `first`: number of the expression's first factor. */
+static void mark_outside(Product *product, int expr, int first)
+{
+    const Expr *e = &product->op->exprs[expr];
+    if (e->kind == EXPR_NEG) {
+        mark_range(product, first, 1);
+        mark_outside(product, e->arg[0], first + 1);
+    } else if (e->kind == EXPR_MUL || e->kind == EXPR_DIV) {
+        const int left = factor_count(product->op, e->arg[0]);
+        if (!varies_inside(product, e->arg[1])) {
+            mark_range(product, first + left, factor_count(product->op, e->arg[1]));
+            mark_outside(product, e->arg[0], first);
+        } else if (e->kind == EXPR_MUL && !varies_inside(product, e->arg[0])) {
+            mark_range(product, first, left);
+            mark_outside(product, e->arg[1], first + left);
+        }
+    }
+}
+
 static Product product_of(const Op *op, int expr)
 {
-    Product product = {.op = op};
+    Product product = {.op = op, .expr = expr};
     for (int i = 0; i < op->index_count; i++)
         *(access_has_index(&op->out, i) ? &product.out : &product.reduced) |= (IndexSet)1 << i;
     collect(&product, expr, false);
+    if (!product.overflow)
+        mark_outside(&product, expr, 0);
     return product;
+}
+
+static bool equal_subs(const Access *a, const Access *b)
+{
+    bool equal = a->count == b->count;
+    for (int k = 0; equal && k < a->count; k++)
+        equal = !a->subs[k].read && !b->subs[k].read ? affine_equal(a->subs[k].affine, b->subs[k].affine) : a->subs[k].read == b->subs[k].read;
+    return equal;
+}
+
+/* But for its sign. */
+static int magnitude(const Op *op, int expr)
+{
+    while (expr >= 0 && op->exprs[expr].kind == EXPR_ABS)
+        expr = op->exprs[expr].arg[0];
+    return expr;
+}
+
+static bool same_magnitude(const Op *op, int a, int b)
+{
+    a = magnitude(op, a);
+    b = magnitude(op, b);
+    if (a < 0 || b < 0 || a == b)
+        return a == b && a >= 0;
+    const Expr *x = &op->exprs[a], *y = &op->exprs[b];
+    return x->kind == EXPR_READ && y->kind == EXPR_READ && x->access.tensor == y->access.tensor && equal_subs(&x->access, &y->access);
+}
+
+/* A number is multiplied by itself, so that the product can be far larger or smaller than what it is divided by. */
+static bool has_square(const Product *p)
+{
+    for (int a = 0; a < p->count; a++)
+        for (int b = 0; b < a; b++)
+            if ((p->factors[a].uses & p->reduced) && p->factors[a].inverse == p->factors[b].inverse && same_magnitude(p->op, p->factors[a].expr, p->factors[b].expr))
+                return true;
+    return false;
 }
 
 /* Two factors share a reduced index and each has an output index that the other lacks, or has through an integer. */
@@ -167,11 +248,11 @@ static bool part_of_operand(const Product *p, const Factor *f)
 static int choose_pulled(const Unit *unit, const Product *p, bool scatter, bool *pulled)
 {
     int count = 0;
-    bool outer = domain_outer(p);
+    bool outer = domain_outer(p), square = has_square(p);
     for (int f = 0; f < p->count; f++) {
         const Factor *factor = &p->factors[f];
         pulled[f] = false;
-        if ((factor->uses & p->reduced) || (!scatter && part_of_operand(p, factor)))
+        if ((factor->uses & p->reduced) || (!scatter && part_of_operand(p, factor)) || (square && !factor->outside))
             continue;
         double value;
         bool constant = factor->expr < 0 || expr_is_const(p->op, factor->expr, &value) || p->op->exprs[factor->expr].kind == EXPR_DIM;
@@ -183,20 +264,71 @@ static int choose_pulled(const Unit *unit, const Product *p, bool scatter, bool 
     return count;
 }
 
+typedef struct Chosen {
+    Rewrite *rewrite;
+    const Product *p;
+    const bool *chosen;
+    bool wanted;
+} Chosen;
+
+static int joined(OpBuilder *to, ExprKind kind, int left, int right)
+{
+    if (right < 0)
+        return left;
+    return kind == EXPR_MUL && left < 0 ? right : expr_op(to, kind, left < 0 ? expr_const(to, 1) : left, right, -1);
+}
+
+/* The expression without the factors that are not wanted, otherwise as it stands; -1: none is. `first`: number of its first factor. */
+static int build_kept(const Chosen *c, int expr, int first)
+{
+    const Op *op = c->p->op;
+    const Expr *e = &op->exprs[expr];
+    if (e->kind == EXPR_MUL || e->kind == EXPR_DIV) {
+        const int left = build_kept(c, e->arg[0], first), right = build_kept(c, e->arg[1], first + factor_count(op, e->arg[0]));
+        return joined(c->rewrite->to, e->kind, left, right);
+    }
+    if (e->kind != EXPR_NEG)
+        return c->chosen[first] == c->wanted ? rewrite_expr(c->rewrite, expr) : -1;
+    const int operand = build_kept(c, e->arg[0], first + 1);
+    if (c->chosen[first] != c->wanted)
+        return operand;
+    return operand < 0 ? expr_const(c->rewrite->to, -1) : expr_op(c->rewrite->to, EXPR_NEG, operand, -1, -1);
+}
+
 /* The product of the factors that are chosen; 1 if there is none. */
 static int build_product(Rewrite *rewrite, const Product *p, const bool *chosen, bool wanted)
 {
-    OpBuilder *to = rewrite->to;
-    int result = expr_const(to, 1);
-    for (int pass = 0; pass < 2; pass++)
-        for (int f = 0; f < p->count; f++) {
-            const Factor *factor = &p->factors[f];
-            if (chosen[f] != wanted || factor->inverse != (pass == 1))
-                continue;
-            int value = factor->expr < 0 ? expr_const(to, -1) : rewrite_expr(rewrite, factor->expr);
-            result = expr_op(to, pass ? EXPR_DIV : EXPR_MUL, result, value, -1);
-        }
-    return result;
+    const Chosen c = {rewrite, p, chosen, wanted};
+    const int product = build_kept(&c, p->expr, 0);
+    return product < 0 ? expr_const(rewrite->to, 1) : product;
+}
+
+/* The factors that are chosen, applied to what stands for the rest in the order in which the definition applies them. */
+static int build_around(const Chosen *c, int expr, int first, int rest)
+{
+    const Op *op = c->p->op;
+    OpBuilder *to = c->rewrite->to;
+    const Expr *e = &op->exprs[expr];
+    if (e->kind == EXPR_NEG) {
+        const int operand = build_around(c, e->arg[0], first + 1, rest);
+        return c->chosen[first] == c->wanted ? expr_op(to, EXPR_NEG, operand, -1, -1) : operand;
+    }
+    const int second = e->kind == EXPR_MUL || e->kind == EXPR_DIV ? first + factor_count(op, e->arg[0]) : first;
+    if (second > first && !varies_inside(c->p, e->arg[1])) {
+        const int inside = build_around(c, e->arg[0], first, rest);
+        return joined(to, e->kind, inside, build_kept(c, e->arg[1], second));
+    }
+    if (second > first && e->kind == EXPR_MUL && !varies_inside(c->p, e->arg[0])) {
+        const int left = build_kept(c, e->arg[0], first), inside = build_around(c, e->arg[1], second, rest);
+        return left < 0 ? inside : expr_op(to, EXPR_MUL, left, inside, -1);
+    }
+    for (int f = first; f < first + factor_count(op, expr); f++) {
+        const Factor *factor = &c->p->factors[f];
+        if (c->chosen[f] != c->wanted)
+            continue;
+        rest = factor->expr < 0 ? expr_op(to, EXPR_NEG, rest, -1, -1) : expr_op(to, factor->inverse ? EXPR_DIV : EXPR_MUL, rest, rewrite_expr(c->rewrite, factor->expr), -1);
+    }
+    return rest;
 }
 
 /* New indices for those in `kept`, those in `lead` before the others; what is not kept becomes 0. Returns how many. */
@@ -280,8 +412,8 @@ static int build_outer(Unit *unit, const Product *p, IndexSet kept, IndexSet out
     (void)keep_indices(&builder, p->op, kept, 0, by, positions, extents);
     Rewrite rewrite = rewrite_begin(&builder, unit, p->op, by, NULL, NULL);
     domain_without(&rewrite, p, ~kept);
-    int factors = build_product(&rewrite, p, chosen, wanted);
-    builder.op.body = expr_op(&builder, EXPR_MUL, factors, read_inner(&rewrite, p, sum, outs), -1);
+    const Chosen c = {&rewrite, p, chosen, wanted};
+    builder.op.body = build_around(&c, p->expr, 0, read_inner(&rewrite, p, sum, outs));
     builder.op.out = rewrite_access(&rewrite, &p->op->out);
     return op_finish(&builder);
 }
@@ -395,7 +527,7 @@ static bool split_chain(Rebuild *rebuild, int old)
 {
     Unit *unit = rebuild->unit;
     Product p = product_of(&rebuild->old[old], rebuild->old[old].body);
-    if (p.overflow || p.count < 2 || p.op->cond_count > 0 || p.op->guard_count > 0 || (p.reduced & (p.reduced - 1)) == 0)
+    if (p.overflow || p.count < 2 || p.op->cond_count > 0 || p.op->guard_count > 0 || (p.reduced & (p.reduced - 1)) == 0 || has_square(&p))
         return false;
     bool chosen[FACTORS_MAX];
     IndexSet rest, best_rest = 0;
