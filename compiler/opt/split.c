@@ -5,7 +5,9 @@
    breaks     positions of operations; no nest reduces by log-sum-exp afterwards
 
    A float of the size of L cannot hold D: of four equal scores of 1e8 all of log 4 is lost. M is one of the scores, so differences to it are as good
-   as the scores are. Sums that take L up with other terms are kept in two parts to their end: all that is as large as the scores first, then D. */
+   as the scores are. Sums that take L up with other terms are kept in two parts to their end: all that is as large as the scores first, then D.
+
+   A row whose scores are all -inf has L = M = -inf and D = 0, and exp(s - L) is 0 there: a softmax over nobody. Kernels of groups do the same. */
 #include "opt/opt.h"
 
 #include "ir/rewrite.h"
@@ -14,6 +16,7 @@
 
 typedef struct Parts {
     int max, log; /* tensors; -1: the tensor is no log-sum-exp */
+    bool grouped; /* a kernel of its group computes it */
 } Parts;
 
 typedef struct Split {
@@ -97,6 +100,25 @@ static Pair selected_pair(SplitOp *s, const Expr *e)
     return pair;
 }
 
+/* exp(s - L) as a row of a softmax has it: 0 where L is -inf. */
+static bool split_exp(SplitOp *s, int id)
+{
+    const Expr *e = &s->op->exprs[id], *difference = e->kind == EXPR_EXP ? &s->op->exprs[e->arg[0]] : NULL;
+    if (!difference || difference->kind != EXPR_SUB || is_pair(s, difference->arg[0]) || !is_pair(s, difference->arg[1]))
+        return false;
+    const Expr *row = &s->op->exprs[difference->arg[1]];
+    if (row->kind != EXPR_READ || s->split->parts[row->access.tensor].grouped)
+        return false;
+    OpBuilder *b = &s->builder;
+    const Pair *parts = &s->pairs[difference->arg[1]];
+    const int empty = expr_op(b, EXPR_EQ, parts->large, expr_const(b, -INFINITY), -1);
+    const int shift = expr_op(b, EXPR_SELECT, empty, expr_const(b, INFINITY), parts->large);
+    const int large = expr_op(b, EXPR_SUB, rewrite_expr(&s->rewrite, difference->arg[0]), shift, -1);
+    s->rewrite.memo[id] = expr_op(b, EXPR_EXP, expr_op(b, EXPR_SUB, large, parts->small, -1), -1, -1);
+    s->changed = true;
+    return true;
+}
+
 static Pair make_pair(SplitOp *s, const Expr *e)
 {
     const Pair none = {-1, -1, false};
@@ -137,6 +159,8 @@ static void copy_op(SplitOp *s, Split *split, const Op *op)
     for (int id = 0; id < op->expr_count; id++) {
         const Expr *e = &op->exprs[id];
         s->pairs[id] = live[id] ? make_pair(s, e) : (Pair){-1, -1, false};
+        if (live[id] && split_exp(s, id))
+            continue;
         if (!is_pair(s, id) || (e->kind != EXPR_ADD && e->kind != EXPR_SUB))
             continue;
         s->rewrite.memo[id] = joined(&s->builder, s->pairs[id].large, s->pairs[id].small);
@@ -197,13 +221,15 @@ static OpBuilder whole(Split *split, const Op *op, int result, int *indices)
 
 static int *indices_for(const Split *split, int tensor) { return ARENA_ARRAY(split->unit->program->arena, int, split->unit->tensors[tensor].rank + 1); }
 
-/* D = log(S) */
+/* D = log(S). S is at least 1, the maximum's own term, except where the maximum is -inf: there D is 0. */
 static int split_log(Split *split, const Op *op, int sum, int log)
 {
     int *indices = indices_for(split, log);
     OpBuilder builder = whole(split, op, log, indices);
     const Access read = access_indices(split->unit->program, sum, split->unit->tensors[sum].rank, indices);
-    builder.op.body = expr_op(&builder, EXPR_LOG, expr_read(&builder, read), -1, -1);
+    const int total = expr_read(&builder, read);
+    const int kept = op->group ? total : expr_op(&builder, EXPR_SELECT, expr_op(&builder, EXPR_EQ, total, expr_const(&builder, 0), -1), expr_const(&builder, 1), total);
+    builder.op.body = expr_op(&builder, EXPR_LOG, kept, -1, -1);
     return finish(split, &builder, op->group);
 }
 
@@ -233,7 +259,7 @@ static void split_lse(Split *split, int position)
     split_max(split, op, max);
     split_sum(split, op, max, sum);
     rebuild_replace(&split->rebuild, position, split_log(split, op, sum, log));
-    split->parts[total] = (Parts){max, log};
+    split->parts[total] = (Parts){max, log, op->group != 0};
     if (op->group == 0)
         split_total(split, op);
     else
@@ -242,13 +268,21 @@ static void split_lse(Split *split, int position)
 
 /* ---- what reads it ------------------------------------------------------------------------------------------------------------ */
 
+static bool reads_grouped(const Split *split, const Op *op)
+{
+    for (int id = 0; id < op->expr_count; id++)
+        if (op->exprs[id].kind == EXPR_READ && split->parts[op->exprs[id].access.tensor].grouped)
+            return true;
+    return false;
+}
+
 /* A tensor that is a log-sum-exp but for constants and factors is one in two parts itself. */
 static void split_definition(Split *split, const Op *op)
 {
     const int tensor = op->out.tensor;
     if (op->kind != OP_NEST || op->reducer != REDUCE_SET || op->group != 0 || op->init.tensor >= 0 || split->unit->tensors[tensor].type != T_REAL)
         return;
-    Parts parts = {-1, -1};
+    Parts parts = {-1, -1, reads_grouped(split, op)};
     for (int low = 0; low < 2; low++) {
         SplitOp s;
         copy_op(&s, split, op);
@@ -295,7 +329,7 @@ bool opt_split(Unit *unit)
     Arena *arena = unit->program->arena;
     Split split = {.unit = unit, .parts = ARENA_ARRAY(arena, Parts, unit->tensor_count + 1), .pending = ARENA_ARRAY(arena, int, unit->op_count + 1)};
     for (int t = 0; t < unit->tensor_count; t++)
-        split.parts[t] = (Parts){-1, -1};
+        split.parts[t] = (Parts){-1, -1, false};
     split.rebuild = rebuild_begin(unit);
     for (int i = 0; i < split.rebuild.old_count; i++) {
         const Op *op = &split.rebuild.old[i];

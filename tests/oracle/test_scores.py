@@ -47,6 +47,23 @@ def softmax(s):
     return e / e.sum(-1, keepdims=True)
 
 
+# Softmaxes some of whose rows have no score above -inf: those of the token 1. Over an axis of the layer's own, and over positions.
+MASKED = {
+    "rows": """
+    param w[d, m in 0 ..< 3] ~ normal(0, 1)
+    param v[m in 0 ..< 3, d] ~ normal(0, 1)
+    let s[b, l, m] = select(tokens[b, l] == 1, log(0), sum[i] x[b, l, i] * w[i, m])
+    return y[b, l, o] = x[b, l, o] / 8 + (sum[m] softmax[m](s[b, l, m]) * v[m, o])""",
+    "positions": """
+    param w[d, e in 0 ..< 3] ~ normal(0, 1)
+    param v[d, e in 0 ..< 3] ~ normal(0, 1)
+    let q[b, l, e] = sum[i] x[b, l, i] * w[i, e]
+    let k[b, l, e] = sum[i] x[b, l, i] * v[i, e]
+    let s[b, i, j] = select(tokens[b, i] == 1, log(0), sum[e] q[b, i, e] * k[b, j, e])   where j <= i
+    return y[b, i, o] = x[b, i, o] / 8 + (sum[j] softmax[j](s[b, i, j]) * x[b, j, o])""",
+}
+
+
 class Scores(unittest.TestCase):
     def grad(self, model, weights, tokens):
         with tempfile.TemporaryDirectory() as folder:
@@ -86,6 +103,36 @@ class Scores(unittest.TestCase):
         name = next(k for k in g if k.endswith("_0.w"))
         self.check(g[name][:, :adjoint.shape[1]], adjoint, what)
         self.check(g[name].sum(0), np.zeros(4), what + ": the gradient of a constant added to all scores")
+
+    def masked_loss(self, form, weights, tokens):
+        inputs, targets = tokens[:-1], tokens[1:]
+        x, w, v = 2 * weights["embed_0.table"][inputs], weights["odd_0.w"], weights["odd_0.v"]
+        scores = x @ w if form == "rows" else np.where(np.tri(len(x)) > 0, (x @ w) @ (x @ v).T, -np.inf)
+        p = np.zeros_like(scores)
+        some = np.array(inputs) != 1
+        p[some] = softmax(scores[some])
+        logits = (x / 8 + p @ (v if form == "rows" else x)) @ weights["head_0.w"].T
+        return np.mean(np.log(np.exp(logits).sum(-1)) - logits[np.arange(len(targets)), targets])
+
+    def test_rows_of_minus_infinity(self):
+        """A softmax over nobody is 0, and so are its derivatives."""
+        rng = np.random.default_rng(4)
+        for form, body in MASKED.items():
+            model = HEAD % (6, "odd()\n    head(tied = false)") + "layer odd(x[b, l, d]; tokens[b, l]: vocab, vocab: count) -> [b, l, d]  wiring = none {" + body + "\n}\n"
+            shapes = {"embed_0.table": (6, 4), "head_0.w": (6, 4), "odd_0.w": (4, 3), "odd_0.v": (3, 4) if form == "rows" else (4, 3)}
+            weights = {name: np.float64(np.float32(0.5 * rng.standard_normal(shape))) for name, shape in shapes.items()}
+            for tokens in ([0, 1, 2, 1, 3, 4, 1, 5], [1, 1, 1, 1]):
+                got = self.grad(model, weights, [tokens])
+                self.check(got["loss"], self.masked_loss(form, weights, tokens), form, 2e-6)
+                for name, value in weights.items():
+                    slope, flat, h = np.zeros(value.size), value.reshape(-1), 1e-5
+                    for i in range(value.size):
+                        flat[i] += h
+                        above = self.masked_loss(form, weights, tokens)
+                        flat[i] -= 2 * h
+                        slope[i] = (above - self.masked_loss(form, weights, tokens)) / (2 * h)
+                        flat[i] += h
+                    self.check(got[name].reshape(-1), slope, f"{form}, {tokens}: {name}", 5e-6)
 
     def test_equal(self):
         for c in SIZES:
