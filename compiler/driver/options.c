@@ -70,28 +70,15 @@ double option_real(const Options *options, OptionId option)
 
 bool option_flag(const Options *options, OptionId option) { return option_given(options, option); }
 
-bool budget_parse(const char *text, Budget *budget)
+/* What was expected; NULL where it is one. */
+static const char *budget_complaint(const char *text, Budget *budget)
 {
-    static const struct {
-        const char *unit;
-        BudgetKind kind;
-        double factor;
-    } units[] = {
-        {"s", BUDGET_SECONDS, 1},  {"m", BUDGET_SECONDS, 60},    {"h", BUDGET_SECONDS, 3600},   {"step", BUDGET_STEPS, 1},    {"steps", BUDGET_STEPS, 1},
-        {"tok", BUDGET_TOKENS, 1}, {"Ktok", BUDGET_TOKENS, 1e3}, {"Mtok", BUDGET_TOKENS, 1e6},  {"Gtok", BUDGET_TOKENS, 1e9}, {"Ttok", BUDGET_TOKENS, 1e12},
-        {"flop", BUDGET_FLOPS, 1}, {"Gflop", BUDGET_FLOPS, 1e9}, {"Tflop", BUDGET_FLOPS, 1e12},
-    };
     char *unit;
     const double amount = strtod(text, &unit);
-    if (unit == text || !(amount > 0) || !isfinite(amount))
-        return false;
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        if (strcmp(unit, units[i].unit) == 0) {
-            *budget = (Budget){units[i].kind, amount * units[i].factor};
-            return true;
-        }
-    return false;
+    return unit == text || *unit == '\0' || !isfinite(amount) ? "a budget such as 30m, 2000step, 50Mtok or 2e15flop" : budget_make(amount, unit, budget);
 }
+
+bool budget_parse(const char *text, Budget *budget) { return !budget_complaint(text, budget); }
 
 static bool choice_has(const char *choices, const char *text)
 {
@@ -115,7 +102,7 @@ static const char *value_complaint(const OptionInfo *info, const char *text)
     case OPTION_LIST: return NULL;
     case OPTION_WHOLE: return whole_parse(text, &whole) ? NULL : "a whole number of at least 0";
     case OPTION_REAL: return real_parse(text, &real) ? NULL : "a number";
-    case OPTION_BUDGET: return budget_parse(text, &budget) ? NULL : "a budget such as 30m, 2000step, 50Mtok or 2e15flop";
+    case OPTION_BUDGET: return budget_complaint(text, &budget);
     case OPTION_CHOICE: return choice_has(info->argument, text) ? NULL : info->argument;
     }
     return NULL;

@@ -3,6 +3,7 @@
 #define BFM_DRIVER_OPTIONS_H
 
 #include "support/arena.h"
+#include "support/budget.h"
 #include "support/str.h"
 
 #include <stdbool.h>
@@ -40,12 +41,7 @@ typedef struct OptionInfo {
     const char *argument, *fallback, *help;
 } OptionInfo;
 
-/* How much to do. */
-typedef enum { BUDGET_NONE, BUDGET_SECONDS, BUDGET_STEPS, BUDGET_TOKENS, BUDGET_FLOPS } BudgetKind;
-typedef struct Budget {
-    BudgetKind kind;
-    double amount;
-} Budget;
+/* How much to do: an amount with its unit. */
 bool budget_parse(const char *text, Budget *budget);
 
 typedef struct OptionValue {

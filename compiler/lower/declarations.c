@@ -2,6 +2,7 @@
 #include "lower/declarations.h"
 
 #include "ir/roles.h"
+#include "support/budget.h"
 #include "support/bug.h"
 
 #include <math.h>
@@ -13,7 +14,7 @@ typedef enum {
     SETTING_SEED,   /* whole number, at least 0 */
     SETTING_NUMBER, /* positive number */
     SETTING_BUDGET, /* 60 s, 2000step, 50Mtok */
-    SETTING_WORD,
+    SETTING_WORD,   /* one of its words */
     SETTING_OPTIMIZER,
     SETTING_SCHEDULE,
     SETTING_SPACE,
@@ -25,17 +26,20 @@ typedef struct KnownSetting {
     const char *name;
     SettingKind kind;
     double most; /* of a number; 0: any finite one */
+    const char *const *words;
 } KnownSetting;
 
+static const char *const RANK_WORDS[] = {"constraint", "absolute", "hard", "soft", NULL}, *const STEP_WORDS[] = {"train", "forward", "decode", NULL};
+
 static const KnownSetting RECIPE_SETTINGS[] = {
-    {"optimizer", SETTING_OPTIMIZER, 0}, {"schedule", SETTING_SCHEDULE, 0},      {"batch", SETTING_COUNT, 1 << 20},
-    {"context", SETTING_COUNT, 1 << 24}, {"steps", SETTING_COUNT, 1e15},         {"seed", SETTING_SEED, 9e15},
-    {"clip_norm", SETTING_NUMBER, 0},    {"accumulate", SETTING_COUNT, 1 << 20}, {NULL, SETTING_COUNT, 0},
+    {"optimizer", SETTING_OPTIMIZER, 0, NULL}, {"schedule", SETTING_SCHEDULE, 0, NULL},      {"batch", SETTING_COUNT, 1 << 20, NULL},
+    {"context", SETTING_COUNT, 1 << 24, NULL}, {"steps", SETTING_COUNT, 1e15, NULL},         {"seed", SETTING_SEED, 9e15, NULL},
+    {"clip_norm", SETTING_NUMBER, 0, NULL},    {"accumulate", SETTING_COUNT, 1 << 20, NULL}, {NULL, SETTING_COUNT, 0, NULL},
 };
 static const KnownSetting SEARCH_SETTINGS[] = {
-    {"space", SETTING_SPACE, 0},    {"baseline", SETTING_MODEL, 0}, {"recipe", SETTING_RECIPE, 0},      {"repeat", SETTING_COUNT, 1e6},
-    {"trials", SETTING_COUNT, 1e9}, {"budget", SETTING_BUDGET, 0},  {"population", SETTING_COUNT, 1e6}, {"sample", SETTING_COUNT, 1e6},
-    {"rank", SETTING_WORD, 0},      {"seed", SETTING_SEED, 9e15},   {"step_time", SETTING_WORD, 0},     {NULL, SETTING_COUNT, 0},
+    {"space", SETTING_SPACE, 0, NULL},     {"baseline", SETTING_MODEL, 0, NULL}, {"recipe", SETTING_RECIPE, 0, NULL},        {"repeat", SETTING_COUNT, 1e6, NULL},
+    {"trials", SETTING_COUNT, 1e9, NULL},  {"budget", SETTING_BUDGET, 0, NULL},  {"population", SETTING_COUNT, 1e6, NULL},   {"sample", SETTING_COUNT, 1e6, NULL},
+    {"rank", SETTING_WORD, 0, RANK_WORDS}, {"seed", SETTING_SEED, 9e15, NULL},   {"step_time", SETTING_WORD, 0, STEP_WORDS}, {NULL, SETTING_COUNT, 0, NULL},
 };
 
 static const KnownSetting *known_setting(Lower *lw, const KnownSetting *table, const Node *setting, const char *what)
@@ -96,6 +100,37 @@ static void check_number(Lower *lw, const Node *value, SettingKind kind, double 
 
 void check_positive(Lower *lw, const Node *value) { check_number(lw, value, SETTING_NUMBER, 0); }
 
+static void check_budget(Lower *lw, const Node *quantity)
+{
+    Budget budget;
+    double amount;
+    const Val found = eval_const(lw, lw->model_scope, quantity->kids[QUANTITY_AMOUNT]);
+    if (found.kind == VAL_POISON)
+        return;
+    const char *expected = val_double(&found, &amount) ? budget_make(amount, quantity->name, &budget) : "an amount with its unit: 60 s, 30m, 2000step, 50Mtok, 2e15flop";
+    if (expected)
+        diag_add(lw->diags, DIAG_E0205, quantity->span, "expected %s, found %s %s", expected, val_text(lw, &found), quantity->name);
+}
+
+static void check_word(Lower *lw, const KnownSetting *known, const Node *value)
+{
+    const char *best = NULL;
+    Str list = {0};
+    bool fits = value->kind == NODE_ERROR;
+    for (const char *const *word = known->words; *word; word++) {
+        fits = fits || (value->kind == NODE_NAME && strcmp(value->name, *word) == 0);
+        if (value->kind == NODE_NAME && name_distance(*word, value->name) <= 1 + (int)strlen(value->name) / 4)
+            best = *word;
+        str_printf(&list, "%s%s", list.length ? ", " : "", *word);
+    }
+    if (!fits) {
+        Diagnostic *diag = diag_add(lw->diags, DIAG_E0205, value->span, "`%s` is one of the words %s", known->name, str_text(&list));
+        if (best)
+            diag_fix(lw->diags, diag, "did you mean `%s`?", best);
+    }
+    str_free(&list);
+}
+
 /* Every form of the optimiser that a model may need: matrices, vectors, scalars. A form that is missing is a matter of the model that lacks it. */
 static void check_forms(Lower *lw, const Node *expression, const Node *overrides)
 {
@@ -119,12 +154,9 @@ static void check_setting(Lower *lw, const KnownSetting *known, const Node *sett
         if (value->kind != NODE_QUANTITY && value->kind != NODE_ERROR)
             diag_add(lw->diags, DIAG_E0205, value->span, "a budget is an amount with its unit: 60 s, 30m, 2000step, 50Mtok, 2e15flop");
         else if (value->kind == NODE_QUANTITY)
-            check_positive(lw, value->kids[QUANTITY_AMOUNT]);
+            check_budget(lw, value);
         break;
-    case SETTING_WORD:
-        if (value->kind != NODE_NAME && value->kind != NODE_ERROR)
-            diag_add(lw->diags, DIAG_E0205, value->span, "`%s` is one word", setting->name);
-        break;
+    case SETTING_WORD: check_word(lw, known, value); break;
     case SETTING_OPTIMIZER:
         if (value->kind == NODE_NAME || value->kind == NODE_CALL)
             check_forms(lw, value, NULL);

@@ -138,6 +138,21 @@ class Spaces(Case):
         self.assertIn("4_291_706_070_725_955_984_963 (4.2e21) blocks", text)
         self.assertNotIn("equation2", text)
 
+    def test_settings_of_a_search(self):
+        """Amounts have bounds, words are of a list; the command line's budgets have the same domain."""
+        text = "space s {\n    length = 1\n    ffn { hidden in { 64, 128 } }\n}\nsearch t {\n    space = s   %s\n}"
+        for setting in ("budget = 60 s", "budget = 1.5 h", "budget = 1e9 s", "budget = 2 Kstep", "budget = 1.1 Ktok", "budget = 1e30 flop", "rank = constraint", "rank = absolute", "rank = hard", "rank = soft",
+                        "step_time = train", "step_time = forward", "step_time = decode"):
+            self.report(text % setting)
+        for setting, says in (("budget = 1e300 s", "at most 1e9 seconds"), ("budget = 0 s", "more than 0"), ("budget = 1/2 step", "an amount"), ("budget = 0.5 step", "a whole number of steps"),
+                              ("budget = 1e16 step", "to 1e15"), ("budget = 1e31 flop", "at most 1e30"), ("budget = 1e19 tok", "to 1e18"), ("budget = 60", "an amount with its unit"),
+                              ("rank = constrained", "constraint, absolute, hard, soft"), ("rank = 3", "one of the words"), ("step_time = trane", "train, forward, decode")):
+            (code, message), = self.messages(text % setting, 1)
+            self.assertEqual(code, "E0205")
+            self.assertIn(says, message)
+        for budget, says in (("1e300s", "at most 1e9 seconds"), ("0s", "more than 0"), ("-1s", "more than 0"), ("nans", "a budget such as"), ("0.5step", "a whole number of steps"), ("5", "a budget such as")):
+            self.fails(2, says, "train", "m.bfm", "data", "--out", "run", "--budget=" + budget)
+
     def test_ranges_need_no_list(self):
         space, = self.report("space s {\n    length = 128\n    ffn { hidden in 1 .. 1_000_000 }\n    attention { heads in { 2, 4 } }\n}")["spaces"]
         self.assertEqual(int(space["size"]), 1000002 ** 128)

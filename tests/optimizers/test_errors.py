@@ -49,6 +49,7 @@ WRONG = [
     ("optimizer = sgd(rate = 0.1)  schedule = cosine(warmup = -1)", ()),
     ("optimizer = sgd(rate = 0.1)  schedule = linear(floor = 2)", ()),
     ("optimizer = sgd(rate = 0.1)  schedule = inverse_sqrt(hold = 0)", ()),
+    ("optimizer = sgd(rate = 0.1)  schedule = linear(warmup = 20)  steps = 12", ()),
     ("optimizer = sgd(rate = 0.1)  clip_norm = 0", ()),
     ("optimizer = sgd(rate = 0.1)  clip_norm = -1", ()),
     ("optimizer = sgd(rate = 0.1)  accumulate = 0", ()),
