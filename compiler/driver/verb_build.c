@@ -5,9 +5,12 @@
 #include "ir/effects.h"
 #include "decode/decode.h"
 #include "opt/opt.h"
+#include "rng/rng.h"
 #include "support/hash.h"
 
 #include <errno.h>
+#include <float.h>
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -143,6 +146,15 @@ static bool add_decode(Build *build, const Lowered *lowered, BfmError *error)
 
 /* ---- tables ---- */
 
+/* Every value that some seed draws is one that f32 holds. */
+static bool draws_fit(const StoreEntry *entry, BfmError *error)
+{
+    const double most = fabs(entry->init->mean) + BFM_RNG_NORMAL_MOST * fabs(entry->init->std);
+    return most <= (double)FLT_MAX ||
+           bfm_error_set(error, BFM_ERROR_INPUT, "the initial values of `%s` are drawn from normal(%g, %g), up to %.3g; the largest number of f32 is %.3g", entry->path,
+                         entry->init->mean, entry->init->std, most, (double)FLT_MAX);
+}
+
 static bool add_tensor(const StoreEntry *entry, BfmModelTensor *tensor, BfmError *error)
 {
     *tensor = (BfmModelTensor){
@@ -152,7 +164,7 @@ static bool add_tensor(const StoreEntry *entry, BfmModelTensor *tensor, BfmError
         tensor->init = BFM_INIT_NORMAL;
         tensor->mean = entry->init->mean;
         tensor->std = entry->init->std;
-        return true;
+        return draws_fit(entry, error);
     }
     const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1}};
     float *values = entry->data;

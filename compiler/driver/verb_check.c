@@ -80,10 +80,12 @@ static void gradients_of(Driver *driver, Module *module, const Node *item, Check
 static const Lowered *check_item(Driver *driver, Module *module, const Node *item, Checked *checked)
 {
     const Lowered *lowered = lower_item(driver, module, item, MODE_TRAIN), *evaluated = lowered ? lower_item(driver, module, item, MODE_EVAL) : NULL;
-    if (!evaluated)
+    const Lowered *decoded = evaluated ? lower_item(driver, module, item, MODE_DECODE) : NULL;
+    if (!decoded)
         return NULL;
+    const OtherModes others = {2, {evaluated, decoded}};
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8), length = option_whole(driver->options, OPT_LENGTH, lowered->context ? lowered->context : CONTEXT_FALLBACK);
-    report_check(module, lowered, evaluated, batch > 0 ? batch : 1, length > 0 ? length : 1, &checked->text, checked->models);
+    report_check(module, lowered, &others, batch > 0 ? batch : 1, length > 0 ? length : 1, &checked->text, checked->models);
     unreached_warn(module, lowered, NULL);
     if (option_flag(driver->options, OPT_EXPLAIN_SCHEDULE))
         explain_schedule(driver, module, item, &checked->text, checked->models);

@@ -5,6 +5,7 @@
 #include "driver/progress.h"
 #include "memory/buffer.h"
 #include "run/order.h"
+#include "run/store.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -179,13 +180,20 @@ static Fill formal_fill(const Profile *profile, int formal, int64_t count)
         fill.bound = one ? 1 : bfm_instance_dim(profile->instance, port->bound);
     else if (binding->role == TENSOR_INPUT)
         fill.spread = step ? 0 : 1.7320508;
-    else if (binding->init.normal) {
+    else {
         fill.mean = binding->init.mean;
         fill.spread = 1.7320508 * binding->init.std;
-    } else {
-        fill.mean = binding->role == TENSOR_PARAM ? 1 : 0;
     }
     return fill;
+}
+
+/* A parameter or state whose initial value is written out, not drawn, has that value. */
+static bool has_value(const Binding *binding) { return binding->role != TENSOR_INPUT && !binding->init.normal; }
+
+static bool value_fill(const Profile *profile, const Binding *binding, const Fill *fill, BfmError *error)
+{
+    const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1}};
+    return init_fill(&binding->init, binding->path, profile->settings.seed, &env, fill->count, false, fill->memory, error);
 }
 
 static bool formals_make(Profile *profile, BfmError *error)
@@ -198,7 +206,11 @@ static bool formals_make(Profile *profile, BfmError *error)
         fill.memory = profile->formals[f] = bfm_buffer_new(4 * (size_t)fill.count);
         if (!fill.memory)
             return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the parameters: a smaller model, batch or length may fit");
-        bfm_pool_run(profile->pool, (fill.count + FILL_PIECE - 1) / FILL_PIECE, fill_piece, &fill);
+        const Binding *binding = &profile->lowered->program->bindings[f];
+        if (!has_value(binding))
+            bfm_pool_run(profile->pool, (fill.count + FILL_PIECE - 1) / FILL_PIECE, fill_piece, &fill);
+        else if (!value_fill(profile, binding, &fill, error))
+            return false;
     }
     profile->fill_s = seconds_now() - start;
     return profile->formals ? true : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");

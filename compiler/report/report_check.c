@@ -6,8 +6,10 @@
 #include "lower/verdict.h"
 #include "support/hash.h"
 #include "support/pointer_map.h"
+#include "support/vec.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* A line of the model, or a scope with all that stands in it. */
@@ -29,6 +31,8 @@ typedef struct Report {
     const Lowered *lowered;
     Arena *arena;
     const ProgramCost *cost;
+    Counts counts; /* of all modes: training's, and what only evaluation or decoding has */
+    int64_t untrained;
     Verdict verdict, training;
     int row_count;
     Row *rows;
@@ -116,6 +120,74 @@ static void make_rows(Report *report, const Lowered *evaluated)
             row->effect = line_effect(&report->verdict, evaluated->program->main->ops[other].callee);
     }
     fill_scopes(report);
+}
+
+/* ---- parameters of other modes ---- */
+
+typedef VEC(Symbol) Paths;
+
+static int by_address(const void *a, const void *b)
+{
+    const uintptr_t x = (uintptr_t) * (const Symbol *)a, y = (uintptr_t) * (const Symbol *)b;
+    return (x > y) - (x < y);
+}
+
+static void add_paths(Paths *paths, const Program *program)
+{
+    for (int f = 0; f < program->main->formal_count; f++)
+        if (program->bindings[f].role == TENSOR_PARAM)
+            vec_push(paths, program->bindings[f].path);
+    qsort(paths->items, (size_t)paths->count, sizeof *paths->items, by_address);
+}
+
+static bool has_path(const Paths *paths, Symbol path) { return paths->count > 0 && bsearch(&path, paths->items, (size_t)paths->count, sizeof *paths->items, by_address); }
+
+static void count_at(Counts *counts, const ParamCost *param)
+{
+    *(param->use == PARAM_PRODUCT ? &counts->products : param->use == PARAM_TABLE ? &counts->tables : &counts->others) += param->elements;
+}
+
+/* Where its line stands first, and in every scope around that. */
+static void count_in_rows(Report *report, const PathIndex *rows, Symbol path, const ParamCost *param)
+{
+    size_t at = 0;
+    for (int i; (i = path_index_next(rows, path, &at)) >= 0;)
+        count_at(&report->rows[i].counts, param);
+}
+
+static void add_mode(Report *report, const PathIndex *rows, const Program *program, const Paths *known)
+{
+    const ProgramCost *cost = NULL;
+    for (int f = 0; f < program->main->formal_count; f++) {
+        const Binding *binding = &program->bindings[f];
+        if (binding->role != TENSOR_PARAM || has_path(known, binding->path))
+            continue;
+        cost = cost ? cost : program_cost(report->arena, program, report->cost->batch, report->cost->length);
+        count_at(&report->counts, &cost->params[f]);
+        count_in_rows(report, rows, binding->path, &cost->params[f]);
+        report->untrained += cost->params[f].elements;
+    }
+}
+
+/* A checkpoint holds what any mode reads: training's parameters, then those that only another mode has, each once. */
+static void add_modes(Report *report, const OtherModes *others)
+{
+    Paths known = {0};
+    PathIndex rows = path_index_new();
+    int *first = ARENA_ARRAY(report->arena, int, report->row_count + 1);
+    for (int i = 0; i < report->row_count; i++)
+        first[i] = path_index_add(&rows, report->rows[i].line->path, i);
+    report->counts = report->cost->counts;
+    add_paths(&known, report->lowered->program);
+    for (int m = 0; m < others->count; m++) {
+        add_mode(report, &rows, others->lowered[m]->program, &known);
+        add_paths(&known, others->lowered[m]->program);
+    }
+    for (int i = 0; i < report->row_count; i++)
+        if (report->rows[i].line->call < 0)
+            report->rows[i].counts = report->rows[first[i]].counts;
+    path_index_free(&rows);
+    vec_free(&known);
 }
 
 /* ---- repetitions ---- */
@@ -224,7 +296,7 @@ static void print_leak(const Report *report, const Verdict *verdict, Str *out)
 static void print_head(const Report *report, Str *out)
 {
     const ProgramCost *cost = report->cost;
-    const Counts *counts = &cost->counts;
+    const Counts *counts = &report->counts;
     const NodeKind kind = report->lowered->model->kind;
     str_printf(out, "%s %s at %" PRId64 " × %" PRId64 " tokens\n  effects    ",
                kind == NODE_MODEL   ? "model"
@@ -240,6 +312,8 @@ static void print_head(const Report *report, Str *out)
     }
     str_printf(out, "\n  parameters %s in products, of which a token meets %s; %s in tables of the vocabulary, %s others\n", count_text(report, (double)counts->products),
                count_text(report, counts->activated), count_text(report, (double)counts->tables), count_text(report, (double)counts->others));
+    if (report->untrained > 0)
+        str_printf(out, "             %s of them only evaluation or decoding reads\n", count_text(report, (double)report->untrained));
     str_printf(out, "  work       %sflop forward, %sflop backward, %s and %s a token\n", size_text(report, cost->work.forward), size_text(report, cost->work.backward),
                size_text(report, cost->work.forward / (double)(cost->batch * cost->length)), size_text(report, cost->work.backward / (double)(cost->batch * cost->length)));
     str_printf(out, "  memory     %sB of parameters, %sB kept for the backward pass\n\n", size_text(report, 4 * (double)counts_total(*counts)),
@@ -305,7 +379,7 @@ static void print_table(const Report *report, Str *out)
         }
         str_push(out, '\n');
     }
-    print_row(report, "total", width, (double)counts_total(report->cost->counts), report->cost->counts.activated, &report->cost->work, 1, out);
+    print_row(report, "total", width, (double)counts_total(report->counts), report->counts.activated, &report->cost->work, 1, out);
     str_push(out, '\n');
 }
 
@@ -446,15 +520,17 @@ static json_t *model_json(const Report *report)
         json_array_append_new(lines, row_json(&report->rows[i]));
     json_t *json = json_pack("{s:s, s:I, s:I, s:I, s:I, s:o, s:o, s:o, s:o, s:o}", "model", report->lowered->model->name, "vocab", (json_int_t)report->lowered->vocab, "context",
                              (json_int_t)report->lowered->context, "batch", (json_int_t)cost->batch, "length", (json_int_t)cost->length, "parameters",
-                             counts_json(&cost->counts, cost->counts.activated), "work", work_json(&cost->work), "effects", effect_json(report->verdict.effect), "training_effects",
-                             effect_json(report->training.effect), "lines", lines);
+                             counts_json(&report->counts, report->counts.activated), "work", work_json(&cost->work), "effects", effect_json(report->verdict.effect),
+                             "training_effects", effect_json(report->training.effect), "lines", lines);
+    json_object_set_new(json_object_get(json, "parameters"), "untrained", json_integer((json_int_t)report->untrained));
     if (report->verdict.step_count > 0)
         json_object_set_new(json, "leak", path_json(report, &report->verdict));
     return json;
 }
 
-void report_check(const Module *module, const Lowered *lowered, const Lowered *evaluated, int64_t batch, int64_t length, Str *out, json_t *models)
+void report_check(const Module *module, const Lowered *lowered, const OtherModes *others, int64_t batch, int64_t length, Str *out, json_t *models)
 {
+    const Lowered *evaluated = others->lowered[0];
     Report report = {.module = module,
                      .lowered = lowered,
                      .arena = module->arena,
@@ -462,6 +538,7 @@ void report_check(const Module *module, const Lowered *lowered, const Lowered *e
                      .verdict = verdict_of(module->arena, evaluated),
                      .training = verdict_of(module->arena, lowered)};
     make_rows(&report, evaluated);
+    add_modes(&report, others);
     verdict_warn(module, evaluated, &report.verdict);
     json_array_append_new(models, model_json(&report));
     fold_rows(&report);

@@ -3,9 +3,11 @@
 #define BFM_REPORT_REPORT_CHECK_H
 
 #include "driver/driver.h"
+#include "run/store.h"
 #include "lower/lower.h"
 
-/* Appends the report of a program lowered for training to the text and to the array; warns about leaks of `evaluated`, the same lowered for evaluation. */
-void report_check(const Module *module, const Lowered *lowered, const Lowered *evaluated, int64_t batch, int64_t length, Str *out, json_t *models);
+/* Appends the report of a program lowered for training to the text and to the array; warns about leaks of the same lowered for evaluation, the first of the other
+   modes. */
+void report_check(const Module *module, const Lowered *lowered, const OtherModes *others, int64_t batch, int64_t length, Str *out, json_t *models);
 
 #endif

@@ -23,6 +23,8 @@ float bfm_rng_uniform_f32(BfmRng rng, uint64_t index); /* [0, 1), multiples of 2
                                                               between f32 and f64 engines that both use this one */
 double bfm_rng_normal(BfmRng rng, uint64_t index);     /* mean 0, variance 1; Box and Muller 1958, the cosine branch */
 
+#define BFM_RNG_NORMAL_MOST 8.5720 /* no normal draw is larger: sqrt(2 ln 2^53) = 8.57167 */
+
 /* out[i] = the draw at first + i, for i < count. */
 void bfm_rng_fill_uniform(BfmRng rng, uint64_t first, int64_t count, float *out);
 void bfm_rng_fill_normal(BfmRng rng, uint64_t first, int64_t count, double mean, double deviation, float *out);

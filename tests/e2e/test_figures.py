@@ -423,6 +423,16 @@ optimizer odd(w[], g[]; rate: real) {
         self.fails(1, ["odd_0.q", "inf at [0]"], "build", model, "-o", self.path("lib.so"))
         self.assertFalse(os.path.exists(self.path("run")))
 
+    def test_initial_values_that_a_build_draws(self):
+        """A linked program draws with any seed: none may give a number that f32 cannot hold."""
+        layer = "layer odd(x[b, l, d]) -> [b, l, d] {\n    param q[d] ~ normal(%s)\n    return y[b, l, o] = x[b, l, o] * q[o]\n}\n"
+        for values, fits in (("0, 1e39", False), ("0, 1e38", False), ("3.4e38, 1e37", False), ("0, 1e36", True), ("1e38, 1", True)):
+            model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "odd()") + layer % values)
+            if fits:
+                self.ok("build", model, "-o", self.path("lib.so"), "--emit", "header")
+            else:
+                self.fails(1, ["odd_0.q", "normal", "f32"], "build", model, "-o", self.path("lib.so"))
+
     def test_a_line_is_named(self):
         layer = "layer root(x[b, l, d]) -> [b, l, d] {\n    return y[b, l, o] = (x[b, l, o] - 1e4) ^ 0.5\n}\n"
         model = self.write("m.bfm", self.TINY.replace("OPTIMIZER", "sgd(rate = 0.1)").replace("ffn(hidden = 32)", "root()") + layer)
