@@ -60,6 +60,21 @@ class Number:
         return np.float64(self.number)
 
 
+# Numbers of the step, of which a float made of its parts would keep few digits: text, value at step 0.
+SCALARS = [("1000 * (1 - 0.999 ^ (step + 1))", 1.0), ("1e5 * (1 - (1 - 1e-5) ^ (step + 1))", 1.0), ("(1 - 0.9 ^ (step + 1)) ^ 0.5", 0.1 ** 0.5), ("2 ^ -(step + 1)", 0.5)]
+
+
+class Scalar:
+    def __init__(self, row):
+        self.row = row
+
+    def text(self):
+        return f"({self.row[0]})"
+
+    def value(self, env):
+        return np.float64(self.row[1])
+
+
 class Index:
     """The number of a position, `i + by`."""
 
@@ -294,8 +309,12 @@ class Layer:
             return Read(self.pick(axis), [Index("b"), Index("l"), self.position(axis)])
         if kind < 0.65 and self.rows:
             return Read(r.choice(self.rows), [Index("b"), Index("l")])
-        if kind < 0.85:
+        if kind < 0.8:
             return Read(self.param("d", self.d), [self.position(axis)])
+        if kind < 0.84:  # a parameter that no loss reaches
+            return Call("stop({})", np.real, Read(self.param("d", self.d), [self.position(axis)]))
+        if kind < 0.88:
+            return Scalar(r.choice(SCALARS))
         return Number(r.choice([0.5, 0.25, -0.75, 1.5]))
 
     def expression(self, axis, depth):
@@ -796,7 +815,37 @@ def losing_loss(layer):
     layer.lines.append(layer.wrong)
 
 
-CONSTRUCTS = [(accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
+def weighted(layer):
+    """A mean under a softmax over the positions up to this one: scores of any size, equal or as near to each other as floats of that size are; of the data; and
+    rows that have no score above -inf, where the weights are 0."""
+    r, name = layer.rng, layer.fresh("y")
+    of, by = layer.pick(layer.axis_i()), r.choice([n for n in layer.known])
+    empty = r.choice([0, 0, 1, layer.l // 2, layer.l])  # so many rows have none
+    size, apart = r.choice([(0, 0.25), (1e8, 0), (-1e8, 8), (1e8, -8), (1e20, 0), (-1e30, 0), (1e4, 0.125), (None, 0)])
+    score = f"{by}[b, l, 0] * {by}[b, t, 1]" if size is None else f"({size}) + {apart} * (l - t)"
+    if empty:
+        score = f"select(l < {empty}, log(0), {score})"
+    scores = layer.fresh("s")
+    if by != "x" and layer.known[by].parts[0][0] != "i" and size is None:
+        score = score.replace(by, "x")
+        by = "x"
+    layer.lines.append(f"let {scores}[b, l, t in 0 ..< size(l)] = {score}   where t <= l")
+    layer.lines.append(f"let {name}[b, l, i in 0 ..< d] = sum[t] softmax[t]({scores}[b, l, t]) * {of}[b, t, i]")
+
+    def step(store):
+        at, to = np.arange(layer.l)[:, None], np.arange(layer.l)[None, :]
+        x = store[by]
+        value = np.broadcast_to(apart * (at - to), (layer.b, layer.l, layer.l)) if size is not None else x[:, :, None, 0] * x[:, None, :, 1]
+        there = (to <= at) & (at >= empty)
+        high = np.where(there, value.real, -1e300).max(axis=2, keepdims=True)
+        e = np.where(there, np.exp(np.where(there, value - high, 0)), 0)
+        total = e.sum(axis=2, keepdims=True)
+        store[name] = np.einsum("blt,bti->bli", e / np.where(total == 0, 1, total), store[of])
+    layer.steps.append(step)
+    layer.known[name] = layer.axis_i()
+
+
+CONSTRUCTS = [(weighted, 2), (accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
               (lookup_condition, 1), (lookup_recurrence, 1), (lookup_accumulate, 1), (lookup_loss, 1)]  # with how often
 WRONG_RESULTS = [losing_result, losing_result, losing_loss]
 
