@@ -52,14 +52,16 @@ class Paced:
         return json.loads(report) if report.strip() else {}
 
 
-def start_bfmc(options, workload):
+def start_bfmc(options, workload, program=None):
     target, batch, length, width, more, _ = WORKLOADS[workload]
     file, _, name = target.partition(":")
-    command = [options.bfmc, "profile", f"{HERE / file}:{name}", "--batch", str(batch), "--length", str(length), "--threads", str(options.threads)]
+    command = [program or options.bfmc, "profile", f"{HERE / file}:{name}", "--batch", str(batch), "--length", str(length), "--threads", str(options.threads)]
     return Paced(command + (["--width", str(width)] if width else []) + more + ["--json", "--quiet", "--steps", "3", "--paced"])
 
 
 def start_peer(options, workload):
+    if options.peer_bfmc:
+        return start_bfmc(options, workload, options.peer_bfmc)
     environment = dict(os.environ, OMP_NUM_THREADS=str(options.threads))
     return Paced([options.peer_python, str(HERE / "peers.py"), WORKLOADS[workload][5], "--engine", options.engine, "--threads", str(options.threads), "--paced"], environment)
 
@@ -71,7 +73,7 @@ def turns(options, own, peer, fma, update_only):
         rates, samples = [fma.sample()["gflops_per_s"]], {own: [], peer: []}
         for side in (own, peer, peer, own):
             samples[side].append(side.sample())
-            if update_only and side is own:
+            if update_only and (side is own or options.peer_bfmc):
                 samples[side][-1]["step_s"] = samples[side][-1]["update_s"]
             rates.append(fma.sample()["gflops_per_s"])
         mean = {side: {key: (first[key] + second[key]) / 2 for key in ("step_s", "cpu_s")} for side, (first, second) in samples.items()}
@@ -97,6 +99,7 @@ def compare(options, workload):
     fma.finish()
     best = max(turn["rate"] for turn in measured)
     calm = [turn for turn in measured if turn["rate"] >= options.calm * best]
+    peer_memory, peer_first = (other["memory"], other["compile"]["cold"]) if options.peer_bfmc else (other, other)
     return {
         "workload": workload, "engine": options.engine, "threads": options.threads, "turns": len(measured), "calm_turns": len(calm),
         "ratio": spread([turn["peer"]["step_s"] / turn["own"]["step_s"] for turn in calm]),
@@ -104,8 +107,8 @@ def compare(options, workload):
         "bfmc_s": statistics.median(turn["own"]["step_s"] for turn in calm), "peer_s": statistics.median(turn["peer"]["step_s"] for turn in calm),
         "loop_gflops_per_s": spread([turn["rate"] for turn in calm]),
         "share_of_sgemm": report["sgemm"]["share"], "bfmc_resident_peak_bytes": report["memory"]["resident_peak_bytes"],
-        "bfmc_planned_bytes": report["memory"]["planned_bytes"] + report["memory"]["formals_bytes"], "peer_resident_peak_bytes": other["resident_peak_bytes"],
-        "bfmc_cold": report["compile"]["cold"], "bfmc_warm": report["compile"]["warm"], "peer_first_step_s": other["first_step_s"],
+        "bfmc_planned_bytes": report["memory"]["planned_bytes"] + report["memory"]["formals_bytes"], "peer_resident_peak_bytes": peer_memory["resident_peak_bytes"],
+        "bfmc_cold": report["compile"]["cold"], "bfmc_warm": report["compile"]["warm"], "peer_first_step_s": peer_first["first_step_s"],
     }
 
 
@@ -115,6 +118,7 @@ def main():
     parser.add_argument("--bfmc", default=HERE / "../../build/release/bfmc")
     parser.add_argument("--fma", default=HERE / "../../build/release/tests/perf/fma_loop")
     parser.add_argument("--peer-python", default=sys.executable)
+    parser.add_argument("--peer-bfmc", help="another bfmc as the peer: what a change of this project costs")
     parser.add_argument("--engine", choices=["eager", "compile"], default="eager")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--turns", type=int, default=5)
