@@ -189,7 +189,7 @@ class Numbers(Case):
         with open(os.path.join(FILES, "gla.bfm")) as file:
             text = file.read()
         self.write("gla.bfm", text.replace("v[b, l, h, f] = sum[i] x[b, l, i]", "v[b, l, h, f] = sum[i, s in 0 ..< 2 | l + s < size(l)] x[b, l + s, i]"))
-        self.ok("train", self.path("mixed.bfm"), self.pack(), "--out", self.path("run"), "--set", "short.steps=2", "-q")
+        self.ok("train", self.path("mixed.bfm"), self.pack(), "--out", self.path("run"), "--set", "short.steps=5", "-q")
         self.fails(1, ["reads the future", "S reads v"], "generate", self.path("run"), "-n", "5")
 
 
