@@ -1,6 +1,6 @@
 /* From a unit of tensor IR to something that runs: flatten, simplify, schedule, write the plan, compile its functions.
    requires   a verified program; derivatives, if any, are already part of the unit
-   gives      plan and functions for bfm_instance_new (templates/executor.h); both live as long as the arena and the Jit */
+   gives      plan and functions for bfm_instance_new (device/cpu/templates/executor.h); both live as long as the arena and the Jit */
 #ifndef BFM_CODEGEN_COMPILE_H
 #define BFM_CODEGEN_COMPILE_H
 
@@ -9,7 +9,7 @@
 #include "codegen/jit.h"
 #include "codegen/plan_write.h"
 #include "schedule/schedule.h"
-#include "templates/executor.h"
+#include "device/cpu/templates/executor.h"
 
 typedef struct CompileOptions {
     ScheduleOptions schedule;

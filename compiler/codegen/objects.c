@@ -1,7 +1,7 @@
 #include "codegen/objects.h"
 
 #include "codegen/object_cache.h"
-#include "pool/pool.h"
+#include "device/cpu/pool/pool.h"
 
 #include <pthread.h>
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* bfmc build: a model as a shared object, with a header for programs that run it. */
-#include "checkpoint/atomic_file.h"
+#include "file/atomic_file.h"
 #include "build/build.h"
 #include "driver/verbs.h"
 #include "ir/effects.h"

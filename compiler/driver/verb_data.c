@@ -2,7 +2,7 @@
 #include "data/pack.h"
 #include "driver/stop.h"
 #include "driver/verbs.h"
-#include "generate/text_stream.h"
+#include "tokenizer/text_stream.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* bfmc doc: reference pages of files, made from their comments and from what their definitions cost. */
 #include "doc/doc.h"
 
-#include "checkpoint/atomic_file.h"
-#include "checkpoint/file.h"
+#include "file/atomic_file.h"
+#include "file/file.h"
 #include "driver/verbs.h"
 
 #include <string.h>

@@ -1,7 +1,7 @@
 /* bfmc doctor: what to paste into a bug report. */
 #include "driver/verbs.h"
-#include "gemm/gemm.h"
-#include "pool/pool.h"
+#include "device/cpu/gemm/gemm.h"
+#include "device/cpu/pool/pool.h"
 
 #include <stdio.h>
 #include <string.h>

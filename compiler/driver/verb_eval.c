@@ -1,5 +1,5 @@
 /* bfmc eval: the loss of a run's model on a part of a dataset. */
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "train/evaluate.h"
 #include "train/trained.h"
 #include "driver/verbs.h"

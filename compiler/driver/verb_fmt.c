@@ -1,7 +1,7 @@
 /* bfmc fmt: the canonical layout. */
 #include "tree/printer.h"
-#include "checkpoint/atomic_file.h"
-#include "checkpoint/file.h"
+#include "file/atomic_file.h"
+#include "file/file.h"
 #include "driver/verbs.h"
 #include "parse/parse.h"
 

@@ -1,11 +1,11 @@
 /* bfmc generate: text that a trained model writes. */
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "train/generate.h"
 #include "driver/progress.h"
 #include "driver/stop.h"
 #include "driver/verbs.h"
 #include "generate/sampler.h"
-#include "generate/text_stream.h"
+#include "tokenizer/text_stream.h"
 
 #include <math.h>
 #include <signal.h>

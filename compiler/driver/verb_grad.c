@@ -1,6 +1,6 @@
 /* bfmc grad: loss, logits and gradients of a model for given weights and tokens. */
-#include "checkpoint/json_file.h"
-#include "checkpoint/npy.h"
+#include "file/json/json_file.h"
+#include "file/npy.h"
 #include "driver/pipeline.h"
 #include "run/runner.h"
 #include "driver/verbs.h"

@@ -6,7 +6,7 @@
 #include "driver/pipeline.h"
 #include "driver/verbs.h"
 #include "driver/watch.h"
-#include "checkpoint/atomic_file.h"
+#include "file/atomic_file.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,15 +1,15 @@
 /* bfmc train: everything that can be wrong is looked at before the run's folder exists; then train.c. */
 #include "train/train.h"
 
-#include "checkpoint/atomic_file.h"
-#include "checkpoint/file.h"
-#include "checkpoint/json_file.h"
+#include "file/atomic_file.h"
+#include "file/file.h"
+#include "file/json/json_file.h"
 #include "train/run_lock.h"
 #include "driver/stop.h"
 #include "train/trained.h"
 #include "run/unreached.h"
 #include "driver/verbs.h"
-#include "gemm/gemm.h"
+#include "device/cpu/gemm/gemm.h"
 #include "lower/groups.h"
 
 #include <math.h>

@@ -4,10 +4,10 @@
 #include "report/check_cost.h"
 
 #include "driver/progress.h"
-#include "gemm/gemm.h"
+#include "device/cpu/gemm/gemm.h"
 #include "memory/buffer.h"
-#include "pool/pool.h"
-#include "templates/plan_sizes.h"
+#include "device/cpu/pool/pool.h"
+#include "device/cpu/templates/plan_sizes.h"
 
 #include <math.h>
 

@@ -5,8 +5,8 @@
 
 #include "bfm/error.h"
 #include "ir/ir.h"
-#include "pool/pool.h"
-#include "templates/update.h"
+#include "device/cpu/pool/pool.h"
+#include "device/cpu/templates/update.h"
 
 typedef struct Engine Engine;         /* one for the command: threads, compiled code */
 typedef struct Executable Executable; /* a unit ready to run */

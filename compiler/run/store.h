@@ -4,7 +4,7 @@
 
 #include "bfm/error.h"
 #include "ir/roles.h"
-#include "checkpoint/safetensors.h"
+#include "file/safetensors.h"
 #include "lower/lower.h"
 
 /* A model as its other modes have it: a checkpoint holds the parameters and states of all. */

@@ -1,4 +1,4 @@
-/* Streams as the scheduler sees them: score tiles made, used and dropped. In the words of the runtime's template (templates/stream.h):
+/* Streams as the scheduler sees them: score tiles made, used and dropped. In the words of the runtime's template (device/cpu/templates/stream.h):
    rows i, columns j, batch axes for the rest. */
 #ifndef BFM_SCHEDULE_STREAM_H
 #define BFM_SCHEDULE_STREAM_H

@@ -2,7 +2,7 @@
    tokens of one are not independent. */
 #include "train/evaluate.h"
 
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "data/batches.h"
 #include "train/bad.h"
 #include "lower/verdict.h"

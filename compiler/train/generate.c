@@ -1,7 +1,7 @@
 /* From a run to a decoder that is ready, and the window of positions that it knows. */
 #include "train/generate.h"
 
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "ir/effects.h"
 #include "memory/buffer.h"
 #include "decode/decode.h"

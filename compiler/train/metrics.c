@@ -1,6 +1,6 @@
 #include "train/metrics.h"
 
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "ir/interp.h"
 #include "opt/opt.h"
 

@@ -2,7 +2,7 @@
 #include "train/run_folder.h"
 
 #include "tree/printer.h"
-#include "checkpoint/file.h"
+#include "file/file.h"
 #include "data/dataset.h"
 #include "run/defaults.h"
 #include "support/hash.h"

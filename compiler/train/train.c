@@ -2,7 +2,7 @@
    resumed run repeats the same bits. */
 #include "train/train.h"
 
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "train/bad.h"
 #include "driver/stop.h"
 
@@ -67,7 +67,7 @@ static bool load_all(const BfmSafetensors *file, const BfmTensor *tensors, int c
     BfmTensorTarget *targets = ARENA_ARRAY(arena, BfmTensorTarget, count + 1);
     for (int i = 0; i < count; i++)
         targets[i] = target_of(&tensors[i]);
-    return bfm_checkpoint_load(file, targets, count, error);
+    return bfm_safetensors_load(file, targets, count, error);
 }
 
 bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *error)

@@ -12,7 +12,7 @@
 #include "driver/progress.h"
 #include "train/run_folder.h"
 #include "train/rate.h"
-#include "train/log.h"
+#include "file/json/log.h"
 
 typedef enum { STOP_STEPS, STOP_BUDGET, STOP_SIGNAL, STOP_BAD_NUMBER, STOP_ERROR } StopReason;
 

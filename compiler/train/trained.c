@@ -1,8 +1,8 @@
 /* Opening what train wrote. */
 #include "train/trained.h"
 
-#include "checkpoint/file.h"
-#include "checkpoint/json_file.h"
+#include "file/file.h"
+#include "file/json/json_file.h"
 
 #include <string.h>
 

@@ -4,8 +4,8 @@
 #define BFM_CHECKPOINT_CHECKPOINT_H
 
 #include "bfm/error.h"
-#include "checkpoint/safetensors.h"
-#include "checkpoint/tensor.h"
+#include "file/safetensors.h"
+#include "file/tensor.h"
 
 typedef struct BfmCheckpointMeta {
     int64_t step;     /* optimiser steps done, >= 0 */
@@ -41,16 +41,5 @@ bool bfm_checkpoint_prune(const char *root, int64_t keep, int64_t protect, BfmEr
 
 /* False (INPUT), naming each of model, recipe, data and seed that differ: such a resume would not continue the same training. */
 bool bfm_checkpoint_same_training(const BfmCheckpointMeta *found, const BfmCheckpointMeta *expected, BfmError *error);
-
-/* Copies tensors out by name. Every target must be in the file with its shape and dtype, all its numbers finite, and the file
- * must hold nothing else. */
-typedef struct BfmTensorTarget {
-    const char *name;
-    BfmDtype dtype; /* F32 and F64 targets take any dtype that converts; others must be equal */
-    int32_t rank;
-    int64_t shape[BFM_TENSOR_MAX_RANK];
-    void *data; /* filled */
-} BfmTensorTarget;
-bool bfm_checkpoint_load(const BfmSafetensors *file, const BfmTensorTarget *targets, int64_t count, BfmError *error);
 
 #endif

@@ -1,6 +1,6 @@
 /* The checkpoints under one root: which are finished, which to open, which to remove. */
 #include "checkpoint/checkpoint.h"
-#include "checkpoint/file.h"
+#include "file/file.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "data/dataset.h"
 
-#include "checkpoint/file.h"
-#include "checkpoint/json_file.h"
+#include "file/file.h"
+#include "file/json/json_file.h"
 
 #include <fcntl.h>
 #include <inttypes.h>

@@ -3,7 +3,7 @@
 #define BFM_DATA_DOCUMENTS_H
 
 #include "bfm/error.h"
-#include "checkpoint/file.h"
+#include "file/file.h"
 #include "tokenizer/buffers.h"
 
 #include <stdint.h>

@@ -1,9 +1,9 @@
 #define _GNU_SOURCE
 #include "data/pack.h"
 
-#include "checkpoint/atomic_file.h"
-#include "checkpoint/file.h"
-#include "checkpoint/json_file.h"
+#include "file/atomic_file.h"
+#include "file/file.h"
+#include "file/json/json_file.h"
 #include "data/documents.h"
 
 #include <dirent.h>

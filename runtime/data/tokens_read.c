@@ -1,4 +1,4 @@
-#include "checkpoint/file.h"
+#include "file/file.h"
 #include "data/tokens.h"
 #include "data/tokens_format.h"
 

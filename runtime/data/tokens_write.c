@@ -1,4 +1,4 @@
-#include "checkpoint/atomic_file.h"
+#include "file/atomic_file.h"
 #include "data/tokens.h"
 #include "data/tokens_format.h"
 

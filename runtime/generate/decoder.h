@@ -3,7 +3,7 @@
 #ifndef BFM_GENERATE_DECODER_H
 #define BFM_GENERATE_DECODER_H
 
-#include "templates/executor.h"
+#include "device/cpu/templates/executor.h"
 
 typedef struct BfmDecoder BfmDecoder;
 

@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/safetensors.h"
+#include "file/safetensors.h"
 #include "memory/buffer.h"
 #include "rng/rng.h"
 

@@ -6,7 +6,7 @@
 #include "bfm/error.h"
 #include "bfm/model.h"
 #include "generate/decoder.h"
-#include "templates/executor.h"
+#include "device/cpu/templates/executor.h"
 
 /* Checks that this library can run the model and its plans are whole. */
 bool bfm_model_check(const BfmModel *model, BfmError *error);

@@ -4,10 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/checkpoint.h"
+#include "file/safetensors.h"
 #include "memory/buffer.h"
 #include "model/model.h"
-#include "templates/update.h"
+#include "device/cpu/templates/update.h"
 
 enum { SYMBOL_S0 = 4 }; /* bfm/plan.h: b, l, p, n, then s0 … */
 enum { FORMAL_W, FORMAL_G, FORMAL_RATE, FORMAL_STEP, FORMAL_STATES };
@@ -311,7 +311,7 @@ bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error)
         const BfmTensor *tensor = bfm_safetensors_expect(file, names[i], states.targets[i].rank, states.targets[i].shape, error);
         ok = tensor && bfm_tensor_finite(tensor, path, error);
     }
-    ok = ok && bfm_safetensors_expect_only(file, names, states.count, error) && bfm_checkpoint_load(file, states.targets, states.count, error);
+    ok = ok && bfm_safetensors_expect_only(file, names, states.count, error) && bfm_safetensors_load(file, states.targets, states.count, error);
     free(names);
     states_free(&states);
     bfm_safetensors_close(file);

@@ -1,8 +1,8 @@
 #include "tokenizer/tokenizer.h"
 
-#include "checkpoint/atomic_file.h"
-#include "checkpoint/file.h"
-#include "checkpoint/json_file.h"
+#include "file/atomic_file.h"
+#include "file/file.h"
+#include "file/json/json_file.h"
 #include "tokenizer/tokenizer_kinds.h"
 
 #include <inttypes.h>

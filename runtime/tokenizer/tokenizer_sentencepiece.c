@@ -1,7 +1,7 @@
 /* SentencePiece models, through the plug-in. Its library decodes to UTF-8 and so replaces bytes that are none; here ids become the bytes that they stand
  * for. A model that neither adds nor removes white space and has a piece for every byte is also encoded so that nothing is lost. */
 #define _GNU_SOURCE
-#include "checkpoint/file.h"
+#include "file/file.h"
 #include "tokenizer/sentencepiece_plugin.h"
 #include "tokenizer/tokenizer_kinds.h"
 #include "tokenizer/utf8.h"

@@ -3,7 +3,7 @@
     test_updates.py BFMC interp|jit [unittest arguments]
 
 Differences are relative to the largest value of a tensor: 1e-10 with the interpreter (f64), 1e-5 with the compiled engine (f32). The compiled
-engine is also given tensors that it cuts into pieces (runtime/templates/update.c).
+engine is also given tensors that it cuts into pieces (runtime/device/cpu/templates/update.c).
 """
 import os
 import subprocess

@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "checkpoint/safetensors.h"
+#include "file/safetensors.h"
 #include "run/engine.h"
 #include "run/order.h"
 #include "run/store.h"

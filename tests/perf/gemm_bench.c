@@ -6,7 +6,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "gemm/gemm.h"
+#include "device/cpu/gemm/gemm.h"
 #include "memory/buffer.h"
 #include "rng/rng.h"
 

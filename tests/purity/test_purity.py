@@ -42,14 +42,31 @@ BELOW["train"] = BELOW["run"] | {"run"}
 BELOW["report"] = BELOW["train"] | {"train"}
 BELOW["doc"] = BELOW["report"] | {"report"}
 BELOW["build"] = BELOW["train"] | {"train"}
-RUNTIME = {name for name in os.listdir(os.path.join(SOURCE, "runtime")) if os.path.isdir(os.path.join(SOURCE, "runtime", name))} - {"include"}
+# What a folder of runtime/ may include besides itself and the ABI (include/bfm, which stands on nothing but for runtime.h, the header of programs).
+RUNTIME_BELOW = {
+    "include": set(),
+    "memory": set(),
+    "rng": set(),
+    "file": set(),
+    "file/json": {"file"},
+    "device/cpu/pool": {"memory"},
+    "device/cpu/gemm": {"memory", "device/cpu/pool"},
+    "device/cpu/templates": {"memory", "rng", "device/cpu/pool", "device/cpu/gemm"},
+    "generate": {"memory", "rng", "device/cpu/templates"},
+    "model": {"memory", "rng", "file", "device/cpu/templates", "generate"},
+    "tokenizer": {"file", "file/json"},
+    "data": {"file", "file/json", "tokenizer"},
+    "checkpoint": {"file", "file/json"},
+}
+PUBLIC = "runtime/include/bfm/runtime.h"
+PLUGINS = {"runtime/tokenizer/plugin/": "tokenizer"}
 # The runtime's headers that compiler folders see: the ABI, and for codegen what runs its plans.
 STILL_DRIVEN = {"train", "report", "doc", "build"}  # these still speak through the driver
-RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "templates", "rng", "gemm", "pool", "memory", "checkpoint"},
-                "run": {"bfm", "templates", "rng", "pool", "memory", "checkpoint"},
-                "train": {"bfm", "rng", "pool", "memory", "checkpoint", "data", "train", "tokenizer", "generate", "templates"},
-                "report": {"bfm", "templates", "gemm", "pool", "memory", "rng", "checkpoint"}, "doc": {"bfm"}, "build": {"bfm"}}
-OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/gemm/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}
+KERNELS = {"device/cpu/templates", "device/cpu/gemm", "device/cpu/pool", "memory", "rng"}
+RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "file"} | KERNELS, "run": {"bfm", "file"} | KERNELS,
+                "train": {"bfm", "file", "file/json", "checkpoint", "data", "tokenizer", "generate"} | KERNELS, "report": {"bfm", "file", "file/json"} | KERNELS,
+                "doc": {"bfm"}, "build": {"bfm"}}
+OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/device/cpu/gemm/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}
 ENDS = {"compiler/driver/main.c", "compiler/support/bug.c"}
 STATE = {"stop.c.o": {"asked"}}  # compiler/driver/stop.c says why
 
@@ -62,6 +79,17 @@ def files(*folders, endings=(".c", ".h", ".re", ".y", ".def")):
                     path = os.path.join(where, name)
                     with open(path, encoding="utf-8") as file:
                         yield os.path.relpath(path, SOURCE), file.read()
+
+
+def room(path):
+    """The folder as the tables name it."""
+    top, folder = path.split("/", 1)
+    if top == "compiler":
+        return folder.split("/")[0]
+    for plugin, owner in PLUGINS.items():
+        if path.startswith(plugin):
+            return owner
+    return os.path.dirname(folder).removesuffix("/bfm") if top == "runtime" else folder
 
 
 def code(text):
@@ -96,25 +124,43 @@ class Purity(unittest.TestCase):
 
     def test_direction_of_includes(self):
         found = []
-        for path, text in files("compiler", "runtime"):
-            top, folder = path.split("/")[:2]
+        for path, text in files("compiler", "runtime", endings=(".c", ".cc", ".h", ".re", ".y", ".def")):
+            top, folder = path.split("/")[0], room(path)
             for name in re.findall(r'^\s*#\s*include\s+["<]([^">]+)[">]', text, re.MULTILINE):
                 for header, owner in OWNERS.items():
                     if name.startswith(header) and not path.startswith(owner):
                         found.append(f"{path}: {name} belongs to {owner}")
-                target = name.split("/")[0]
-                if "/" not in name or target == folder:
+                target = os.path.dirname(name)
+                if not target or target == folder:
                     continue
-                if top == "runtime" and target in BELOW and target not in RUNTIME:
+                if top == "runtime" and os.path.exists(os.path.join(SOURCE, "runtime", name)) and path != PUBLIC and target not in RUNTIME_BELOW[folder]:
+                    found.append(f"{path}: {folder} may not include {name}")
+                if top == "runtime" and not os.path.exists(os.path.join(SOURCE, "runtime", name)) and os.path.exists(os.path.join(SOURCE, "compiler", name)):
                     found.append(f"{path}: the runtime contains no compiler, and this includes {name}")
                 if top == "compiler" and folder in BELOW:
                     if target in BELOW and target not in BELOW[folder]:
                         found.append(f"{path}: {folder} may not include {name}")
-                    if target in RUNTIME - set(BELOW) | {"bfm"} and target not in RUNTIME_SEEN.get(folder, set()):
+                    if target in set(RUNTIME_BELOW) - set(BELOW) | {"bfm"} and target not in RUNTIME_SEEN.get(folder, set()):
                         found.append(f"{path}: {folder} does not see the runtime's {name}")
                     if target == "driver" and folder not in STILL_DRIVEN:
                         found.append(f"{path}: nothing includes the driver")
         self.assertEqual(found, [])
+
+    def test_every_folder_of_the_runtime_has_a_row(self):
+        rows = set(RUNTIME_BELOW) | {path.rstrip("/").removeprefix("runtime/") for path in PLUGINS}
+        folders = {os.path.dirname(path).removeprefix("runtime/") for path, _ in files("runtime", endings=(".c", ".cc", ".h", ".def"))}
+        self.assertEqual({folder.removesuffix("/bfm") for folder in folders}, rows)
+
+    def test_rows_of_the_runtime_have_an_order(self):
+        """No circle: each folder's rows, followed down, end."""
+        above = {}
+        for folder in RUNTIME_BELOW:
+            seen, open_ = set(), set(RUNTIME_BELOW[folder])
+            while open_:
+                seen |= open_
+                open_ = {below for at in open_ for below in RUNTIME_BELOW[at]} - seen
+            above[folder] = seen
+        self.assertEqual([folder for folder in above if folder in above[folder]], [])
 
     def test_only_main_ends_the_process(self):
         found = [f"{path}: {call}" for path, text in files("compiler", "runtime", endings=(".c", ".h")) if path not in ENDS

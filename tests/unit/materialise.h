@@ -10,7 +10,7 @@
 #include "support/bug.h"
 #include "support/hash.h"
 #include "support/vec.h"
-#include "templates/order.h"
+#include "device/cpu/templates/order.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -2,8 +2,8 @@
 #ifndef BFM_TESTS_SCRATCH_H
 #define BFM_TESTS_SCRATCH_H
 
-#include "checkpoint/atomic_file.h"
-#include "checkpoint/file.h"
+#include "file/atomic_file.h"
+#include "file/file.h"
 
 #include <stdio.h>
 #include <stdlib.h>

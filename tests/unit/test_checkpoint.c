@@ -55,7 +55,7 @@ static void assert_is_step(const BfmCheckpoint *checkpoint, int64_t step)
     const BfmTensorTarget model = {"layer_0.w", BFM_DTYPE_F32, 2, {WIDTH / 10, 10}, w};
     const BfmTensorTarget state[] = {{"steps", BFM_DTYPE_I64, 0, {0}, &counter}, {"layer_0.w.m", BFM_DTYPE_F64, 2, {WIDTH / 10, 10}, m}};
     BfmError error = {0};
-    if (!bfm_checkpoint_load(checkpoint->model, &model, 1, &error) || !bfm_checkpoint_load(checkpoint->state, state, 2, &error))
+    if (!bfm_safetensors_load(checkpoint->model, &model, 1, &error) || !bfm_safetensors_load(checkpoint->state, state, 2, &error))
         fail_msg("%s", error.message);
     assert_int_equal(checkpoint->meta.step, step);
     assert_int_equal(counter, step);
@@ -183,13 +183,13 @@ static void loading_names_the_tensor(void **state)
     static float w[WIDTH];
     int32_t steps;
     BfmTensorTarget targets[] = {{"layer_0.w", BFM_DTYPE_F32, 2, {10, WIDTH / 10}, w}, {"layer_0.b", BFM_DTYPE_F32, 1, {1}, w}, {"steps", BFM_DTYPE_I32, 0, {0}, &steps}};
-    assert_false(bfm_checkpoint_load(checkpoint->model, targets, 1, &error));
+    assert_false(bfm_safetensors_load(checkpoint->model, targets, 1, &error));
     assert_non_null(strstr(error.message, "\"layer_0.w\": expected shape [10, 500], found [500, 10]"));
-    assert_false(bfm_checkpoint_load(checkpoint->model, targets + 1, 1, &error));
+    assert_false(bfm_safetensors_load(checkpoint->model, targets + 1, 1, &error));
     assert_non_null(strstr(error.message, "\"layer_0.b\" [1] is missing"));
-    assert_false(bfm_checkpoint_load(checkpoint->model, targets, 0, &error));
+    assert_false(bfm_safetensors_load(checkpoint->model, targets, 0, &error));
     assert_non_null(strstr(error.message, "\"layer_0.w\" is in the file"));
-    assert_false(bfm_checkpoint_load(checkpoint->state, targets + 2, 1, &error));
+    assert_false(bfm_safetensors_load(checkpoint->state, targets + 2, 1, &error));
     assert_non_null(strstr(error.message, "\"steps\": expected dtype I32, found I64"));
     bfm_checkpoint_close(checkpoint);
 }

@@ -2,8 +2,8 @@
    the derived program is right, the compiled ones that bits agree. Models that cannot decode are refused by tensor and reason. */
 #include "lowered.h"
 
-#include "checkpoint/npy.h"
-#include "checkpoint/safetensors.h"
+#include "file/npy.h"
+#include "file/safetensors.h"
 #include "codegen/compile.h"
 #include "generate/decoder.h"
 #include "ir/effects.h"

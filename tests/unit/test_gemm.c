@@ -9,7 +9,7 @@
 
 #include <cmocka.h>
 
-#include "gemm/gemm.h"
+#include "device/cpu/gemm/gemm.h"
 #include "memory/buffer.h"
 #include "rng/rng.h"
 

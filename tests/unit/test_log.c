@@ -6,9 +6,9 @@
 /* after the headers it needs */
 #include <cmocka.h>
 
-#include "checkpoint/json_file.h"
+#include "file/json/json_file.h"
 #include "scratch.h"
-#include "train/log.h"
+#include "file/json/log.h"
 
 #include <math.h>
 

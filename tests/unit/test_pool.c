@@ -8,7 +8,7 @@
 #include <cmocka.h>
 
 #include "memory/buffer.h"
-#include "pool/pool.h"
+#include "device/cpu/pool/pool.h"
 
 enum { TASKS = 5000 };
 

@@ -9,7 +9,7 @@
 #include <cmocka.h>
 
 #include "rng/rng.h"
-#include "templates/order.h"
+#include "device/cpu/templates/order.h"
 
 /* Vectors of Random123's known-answer file for philox4x32, 10 rounds. */
 static void known_answers(void **state)

@@ -6,8 +6,8 @@
 /* after the headers it needs */
 #include <cmocka.h>
 
-#include "checkpoint/npy.h"
-#include "checkpoint/safetensors.h"
+#include "file/npy.h"
+#include "file/safetensors.h"
 #include "scratch.h"
 
 #include <float.h>

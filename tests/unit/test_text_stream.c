@@ -8,7 +8,7 @@
 
 #include <cmocka.h>
 
-#include "generate/text_stream.h"
+#include "tokenizer/text_stream.h"
 
 static BfmTokenizer *bytes_tokenizer(void)
 {

@@ -1,5 +1,5 @@
 /* What a compiled model's shared object exports: PREFIX_model, a BfmModel, and for each entry point NAME the function
-   BfmInstance *PREFIX_NAME(BfmPool *pool, BfmError *error), which is bfm_instance_new of that entry (templates/executor.h). */
+   BfmInstance *PREFIX_NAME(BfmPool *pool, BfmError *error), which is bfm_instance_new of that entry (device/cpu/templates/executor.h). */
 #ifndef BFM_MODEL_H
 #define BFM_MODEL_H
 

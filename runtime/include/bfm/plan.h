@@ -168,7 +168,7 @@ typedef struct BfmPlanTop {
     int32_t outer, n, k; /* dim slots */
 } BfmPlanTop;
 
-/* Scalars (templates/scalar.c): one number from scalar inputs, in double precision. */
+/* Scalars (device/cpu/templates/scalar.c): one number from scalar inputs, in double precision. */
 typedef enum {
     BFM_SCALAR_CONST,
     BFM_SCALAR_READ,
@@ -217,7 +217,7 @@ typedef struct BfmPlanScalar {
     int32_t count; /* nodes, which follow */
 } BfmPlanScalar;
 
-/* Streams (templates/stream.h): rows i, columns j, batch axes for the rest. */
+/* Streams (device/cpu/templates/stream.h): rows i, columns j, batch axes for the rest. */
 enum { BFM_STREAM_BATCHES = 6, BFM_STREAM_USES = 4, BFM_STREAM_SINKS = 12, BFM_STREAM_TOTALS = 6, BFM_STREAM_TILES = 6 };
 
 /* element = base + batch + row-or-column * step + (place in depth or width) * inner: dim slots, -1 = 0 */

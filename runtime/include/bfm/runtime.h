@@ -14,12 +14,12 @@ extern "C" {
 #include "bfm/error.h"
 #include "bfm/model.h"
 #include "bfm/plan.h"
-#include "checkpoint/safetensors.h"
+#include "file/safetensors.h"
 #include "generate/decoder.h"
 #include "memory/buffer.h"
 #include "model/model.h"
-#include "pool/pool.h"
-#include "templates/executor.h"
+#include "device/cpu/pool/pool.h"
+#include "device/cpu/templates/executor.h"
 
 #ifdef __cplusplus
 }
