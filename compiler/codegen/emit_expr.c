@@ -73,6 +73,14 @@ static V emit_mod(Emit *e, V a, V b)
     return LLVMBuildFSub(e->builder, a, LLVMBuildFMul(e->builder, b, quotient, ""), "");
 }
 
+/* The nearest whole number, no number where that is outside 0 … bound - 1. */
+static V emit_point(Emit *e, V number, V bound)
+{
+    V rounded = vec_intrinsic(&e->vm, "llvm.rint", 1, &number), none = vec_const(number, __builtin_nan(""));
+    V inside = LLVMBuildAnd(e->builder, compare(e, LLVMRealOGE, rounded, vec_const(number, 0.0)), compare(e, LLVMRealOLT, rounded, bound), "");
+    return choose(e, inside, vec_abs(&e->vm, rounded), none);
+}
+
 /* Logical results; false if the kind has none. */
 static bool emit_logical(Emit *e, const FormExpr *expr, bool vector, V *result)
 {
@@ -148,6 +156,7 @@ static V emit_number(Emit *e, const FormExpr *expr, bool vector)
     case EXPR_POW: return emit_pow(e, a, b, &exprs[expr->arg[1]]);
     case EXPR_FLOOR: return vec_floor(vm, a);
     case EXPR_MOD: return emit_mod(e, a, b);
+    case EXPR_POINT: return emit_point(e, a, b);
     case EXPR_FMA: return vec_fma(vm, a, b, c);
     case EXPR_CONST:
     case EXPR_DIM:

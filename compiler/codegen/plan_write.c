@@ -308,6 +308,7 @@ static BfmScalarKind scalar_kind(ExprKind kind)
     case EXPR_OR: return BFM_SCALAR_OR;
     case EXPR_NOT: return BFM_SCALAR_NOT;
     case EXPR_EXISTS: return BFM_SCALAR_EXISTS;
+    case EXPR_POINT: return BFM_SCALAR_POINT;
     case EXPR_EXP: return BFM_SCALAR_EXP;
     case EXPR_LOG: return BFM_SCALAR_LOG;
     case EXPR_SQRT: return BFM_SCALAR_SQRT;

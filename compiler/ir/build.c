@@ -383,6 +383,7 @@ static int simplify(OpBuilder *builder, ExprKind kind, int a, int b, int c)
             return expr_op(builder, EXPR_ADD, is(op, a, 1) ? b : a, c, -1);
         return is(op, c, 0) ? expr_op(builder, EXPR_MUL, a, b, -1) : -1;
     case EXPR_STOP: return kind_a == EXPR_STOP || kind_a == EXPR_CONST || kind_a == EXPR_DIM || kind_a == EXPR_POS || kind_a == EXPR_DRAW ? a : -1;
+    case EXPR_POINT: return kind_a == EXPR_POINT && op->exprs[a].arg[1] == b ? a : -1;
     case EXPR_FLOOR: return kind_a == EXPR_FLOOR || kind_a == EXPR_POS || kind_a == EXPR_DIM ? a : -1;
     case EXPR_CONST:
     case EXPR_DIM:

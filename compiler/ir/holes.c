@@ -1,6 +1,8 @@
 /* Points that an operation lacks because an integer is none there, and what its expression would be at them. */
 #include "ir/holes.h"
 
+#include "ir/effects_internal.h"
+
 #include "support/bug.h"
 
 #include <stdlib.h>
@@ -16,19 +18,51 @@ static const Op *partial_op(const Unit *unit, int tensor)
     return NULL;
 }
 
-/* Whether the integer is never none: the model provides it, or it chooses among enough points. */
-static bool always_exists(const Unit *unit, const Access *integer)
+/* Whether none of the integers that subscript it is ever none. */
+static bool subscripts_exist(const Unit *unit, const Access *access)
 {
-    if (unit->tensors[integer->tensor].role != TENSOR_LOCAL)
+    bool exist = true;
+    for (int s = 0; s < access->count && exist; s++)
+        exist = !access->subs[s].read || (integer_always_exists(unit, access->subs[s].read->tensor) && subscripts_exist(unit, access->subs[s].read));
+    return exist;
+}
+
+/* 0 <= value over the box of the operation's indices. */
+static bool nonnegative(const Op *op, DimTable *dims, Affine value)
+{
+    Dim least = value.base;
+    for (int i = 0; i < value.count; i++)
+        if (!dim_proves_nonnegative(value.terms[i].coef))
+            least = dim_add(dims, least, dim_mul(dims, value.terms[i].coef, dim_sub(dims, op->indices[value.terms[i].index].extent, dim_int(dims, 1))));
+    return dim_proves_nonnegative(least);
+}
+
+/* Whether what the operation computes is inside the bound of its integers: positions that are, or other integers that always exist and are. */
+static bool body_inside(const Unit *unit, const Op *op)
+{
+    Program *program = unit->program;
+    const Dim bound = unit->tensors[op->out.tensor].bound;
+    const Expr *body = &op->exprs[op->body];
+    Affine value;
+    if (body->kind == EXPR_READ)
+        return unit->tensors[body->access.tensor].type == T_INT && dim_proves_nonnegative(dim_sub(program->dims, bound, unit->tensors[body->access.tensor].bound)) &&
+               subscripts_exist(unit, &body->access) && integer_always_exists(unit, body->access.tensor);
+    const Affine last = affine_const(program, dim_sub(program->dims, bound, dim_int(program->dims, 1)));
+    return body_affine(unit, op, op->body, false, &value) && nonnegative(op, program->dims, value) && nonnegative(op, program->dims, affine_sub(program, last, value));
+}
+
+bool integer_always_exists(const Unit *unit, int tensor)
+{
+    if (unit->tensors[tensor].role != TENSOR_LOCAL)
         return true;
     for (int i = 0; i < unit->op_count; i++) {
         const Op *op = &unit->ops[i];
-        if (op->out.tensor != integer->tensor || op->kind == OP_CALL)
+        if (op->out.tensor != tensor || op->kind == OP_CALL)
             continue;
         if (op->cond_count > 0 || op->guard_count > 0)
             return false;
         if (op->kind == OP_NEST)
-            return op->exprs[op->body].kind == EXPR_POS || (op->exprs[op->body].kind == EXPR_READ && always_exists(unit, &op->exprs[op->body].access));
+            return body_inside(unit, op);
         DimTable *dims = unit->program->dims;
         Dim points = dim_int(dims, 1);
         for (int k = op->index_count - op->reduced; k < op->index_count; k++)
@@ -132,7 +166,8 @@ static bool vanishes_at(Holes *holes, const Op *op, int id, const bool *zero, co
     case EXPR_TANH:
     case EXPR_ERF:
     case EXPR_SIN:
-    case EXPR_FLOOR: return zero[e->arg[0]];
+    case EXPR_FLOOR:
+    case EXPR_POINT: return zero[e->arg[0]];
     default: return false;
     }
 }
@@ -154,7 +189,7 @@ static bool zero_in_holes(Holes *holes, const Op *op)
 {
     for (int i = 0; i < op->guard_count; i++) {
         const Access *integer = guard_integer(op, op->guards[i]);
-        if (!integer || (!always_exists(holes->unit, integer) && !vanishes(holes, op, integer)))
+        if (!integer || (!integer_always_exists(holes->unit, integer->tensor) && !vanishes(holes, op, integer)))
             return false;
     }
     return op->cond_count == 0;
@@ -171,22 +206,8 @@ bool op_zero_in_holes(const Unit *unit, const Op *op)
 
 /* ---- whole programs -------------------------------------------------------------------------------------------------------- */
 
-/* A sum over nothing at each point: it is 0 where an integer is none, whatever its body is there. */
-static bool is_total_by_sum(const Op *op)
-{
-    bool bare = op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->init.tensor < 0 && op->guard_count > 0 && op->out.count == op->index_count;
-    for (int s = 0, index; s < op->out.count && bare; s++)
-        bare = !op->out.subs[s].read && affine_is_index(op->out.subs[s].affine, &index);
-    return bare;
-}
-
 static const char *unit_holes(const Unit *unit)
 {
-    for (int i = 0; i < unit->op_count; i++) {
-        const Op *op = &unit->ops[i];
-        if (is_total_by_sum(op) && !op_zero_in_holes(unit, op))
-            return arena_printf(unit->program->arena, "%s: operation %d is 0 where an integer is none, which drops other terms of its expression", unit->name, i);
-    }
     for (int i = 0; i < unit->output_count; i++) {
         const Tensor *tensor = &unit->tensors[unit->outputs[i].tensor];
         const Op *op = tensor->type == T_REAL && tensor->def >= 0 ? &unit->ops[tensor->def] : NULL;

@@ -393,7 +393,7 @@ static bool next_fits(Body *body, const Node *node, const LTensor *tensor, const
     int axis;
     if (fits_shape(lw, tensor, state, &axis)) {
         if (tensor->domain_op < 0)
-            return true;
+            return integer_exists(body, tensor, symbol_printf(lw, "the new value of `%s`", state->name));
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, node->span, "the new value of `%s` does not exist everywhere", state->name);
         diag_fix(lw->diags, diag, "say what the other elements become: `select(condition, new, old)`");
         return false;
@@ -437,8 +437,7 @@ static void next_statement(Body *body, const Node *node)
 static void loss_statement(Body *body, const Node *node)
 {
     LTensor *tensor = define_target(body, node->name, NULL, node->span, node->kids[LOSS_VALUE], NULL, NULL, 0);
-    if (tensor && !exists_everywhere(body, tensor, symbol_printf(body->lw, "the loss `%s`", node->name)))
-        tensor = NULL;
+    tensor = tensor ? numbers_everywhere(body, tensor, symbol_printf(body->lw, "the loss `%s`", node->name)) : NULL;
     if (bind_name(body, symbol_printf(body->lw, "loss %s", node->name), tensor_val(tensor), node->name_span) && tensor)
         unit_output(body->uc->unit, symbol_printf(body->lw, "%s%s", body->prefix, node->name), OUTPUT_LOSS, tensor->id);
 }
@@ -448,8 +447,7 @@ static void metric_statement(Body *body, const Node *node)
     static const Merge MERGES[AST_REDUCTIONS] = {[AST_SUM] = MERGE_SUM, [AST_MEAN] = MERGE_MEAN, [AST_MAX] = MERGE_MAX};
     const Node *target = node->kids[METRIC_TARGET];
     LTensor *tensor = define_target(body, target->name, target->kids[TARGET_ENTRIES], node->span, node->kids[METRIC_VALUE], NULL, NULL, 0);
-    if (tensor && !exists_everywhere(body, tensor, symbol_printf(body->lw, "the metric `%s`", target->name)))
-        tensor = NULL;
+    tensor = tensor ? numbers_everywhere(body, tensor, symbol_printf(body->lw, "the metric `%s`", target->name)) : NULL;
     bind_name(body, target->name, tensor_val(tensor), target->span);
     if (!tensor)
         return;

@@ -179,10 +179,12 @@ LTensor *define_target(Body *body, Symbol name, const Node *entries, Span span, 
     if (where)
         apply_condition(lw, &ctx, body->scope, where);
     const Val result = eval(lw, &ctx, body->scope, value);
-    const int expr = val_expr(lw, &ctx, &result, value->span);
+    int expr = val_expr(lw, &ctx, &result, value->span);
     if (expr < 0)
         return fail(&ctx);
     const bool integer = (result.kind == VAL_INDEX || result.integer) && result.axis.parts > 0 && !result.axis.low;
+    if (integer && ctx.ob.op.exprs[expr].kind == EXPR_POINT) /* what the tensor holds is rounded and kept inside by its type */
+        expr = ctx.ob.op.exprs[expr].arg[0];
     LTensor *tensor = ctx_finish(lw, &ctx, name, expr, &axes, integer, &result.axis, span);
     ctx_free(&ctx);
     return tensor;

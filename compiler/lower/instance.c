@@ -192,6 +192,26 @@ bool exists_everywhere(Body *body, LTensor *tensor, const char *what)
     return false;
 }
 
+bool integer_exists(Body *body, const LTensor *tensor, const char *what)
+{
+    Lower *lw = body->lw;
+    if (!tensor->integer || integer_always_exists(body->uc->unit, tensor->id))
+        return true;
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, tensor->span, "%s is a number, but this integer may be none", what);
+    diag_note(lw->diags, diag, "`index[n](…)` is none outside 0 … n - 1, an integer definition outside its `where`");
+    diag_fix(lw->diags, diag, "say what it is there: `select(exists(k), k, 0)`");
+    return false;
+}
+
+LTensor *numbers_everywhere(Body *body, LTensor *tensor, const char *what)
+{
+    if (!integer_exists(body, tensor, what) || !exists_everywhere(body, tensor, what))
+        return NULL;
+    LTensor real = *tensor;
+    real.integer = false;
+    return tensor_like(body, tensor, &real);
+}
+
 /* In training a state gets a new value; evaluation may only read it. Of the states of this definition, not of those that it calls. */
 static void check_states(Lower *lw, const Body *body)
 {

@@ -327,6 +327,10 @@ bool instance_body(Lower *lw, UnitCtx *uc, const Node *definition, const Node *c
                    Body *body);
 /* A result, loss or metric exists at every point; what only lacks points at which it would be 0 is made 0 there, anything else is an error about `what`. */
 bool exists_everywhere(Body *body, LTensor *tensor, const char *what);
+/* Where a number is needed, an integer is never none: E0408 about `what` if it may be. */
+bool integer_exists(Body *body, const LTensor *tensor, const char *what);
+/* Both, and the tensor as numbers; NULL after an error. */
+LTensor *numbers_everywhere(Body *body, LTensor *tensor, const char *what);
 const Node *chosen_arm(Lower *lw, Scope *scope, const Node *node); /* a conditional expression on constants: the arm taken */
 LTensor *define_next(Body *body, const Node *node);
 LTensor *define_free(Body *body, const Node *value); /* an expression whose indices are those it uses, in order: an optimiser's result */

@@ -71,7 +71,8 @@ static LTensor *apply_norm(void *context, LTensor *argument, Symbol label, Span 
     if (apply->label_count < 8)
         apply->labels[apply->label_count++] = label;
     Body body;
-    const bool ok = instantiate(lw, apply->uc, apply->def, NULL, apply->caller, &argument, 1, arena_printf(lw->arena, "%s.", label), apply->span, &body);
+    const bool ok = instantiate(lw, apply->uc, apply->def, NULL, apply->caller, &argument, 1, arena_printf(lw->arena, "%s.", label), apply->span, &body) &&
+                    integer_exists(&body, body.results[0], "the result");
     body_free(&body);
     return ok ? body.results[0] : NULL;
 }
@@ -88,7 +89,8 @@ static LTensor *apply_layer(void *context, LTensor *argument, Symbol label, Span
         if (value)
             value->tensor = argument;
     }
-    const bool ok = instance_body(apply->lw, apply->uc, apply->def->node, apply->call, apply->caller, apply->scope, &argument, argument ? 1 : 0, "", &body);
+    const bool ok = instance_body(apply->lw, apply->uc, apply->def->node, apply->call, apply->caller, apply->scope, &argument, argument ? 1 : 0, "", &body) &&
+                    integer_exists(&body, body.results[0], "the result");
     body_free(&body);
     apply->result_name = ok ? body.result_names[0] : NULL;
     return ok ? body.results[0] : NULL;

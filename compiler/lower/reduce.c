@@ -243,10 +243,10 @@ static Val eval_index(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     if (!require_whole(lw, size.dim, 1, list_at(indices, 0)->span, "the size of the axis that `index` points into"))
         return val_poison();
     const Val value = eval(lw, ctx, scope, node->kids[OVER_BODY]);
-    const int expr = val_expr(lw, ctx, &value, node->span);
-    if (expr < 0)
+    const int number = val_expr(lw, ctx, &value, node->span), extent = number < 0 ? -1 : val_expr(lw, ctx, &size, node->span);
+    if (extent < 0)
         return val_poison();
-    return (Val){.kind = VAL_EXPR, .expr = expr, .integer = true, .axis = axis_of(size.dim), .owner = ctx, .span = node->span};
+    return (Val){.kind = VAL_EXPR, .expr = expr_op(&ctx->ob, EXPR_POINT, number, extent, -1), .integer = true, .axis = axis_of(size.dim), .owner = ctx, .span = node->span};
 }
 
 Val eval_over(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)

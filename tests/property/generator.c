@@ -334,6 +334,17 @@ static Sized choice(Draft *draft, Sized a, Sized b)
     return (Sized){expr_op(builder, EXPR_SELECT, test, a.expr, b.expr), fmax(a.size, b.size)};
 }
 
+/* Three times a, with what makes whole numbers rare: precisions would take those to different sides. */
+static Sized stepped(Draft *draft, Sized a) { return binary(draft, EXPR_ADD, binary(draft, EXPR_MUL, a, number(draft, 3), 3 * a.size), number(draft, 0.371), 3 * a.size + 1); }
+
+/* The nearest point of a short axis, -1 where there is none. */
+static Sized pointed(Draft *draft, Sized a)
+{
+    OpBuilder *builder = &draft->b;
+    const int point = expr_op(builder, EXPR_POINT, stepped(draft, a).expr, expr_const(builder, 1 + gen_below(draft->gen, 4)), -1);
+    return (Sized){expr_op(builder, EXPR_SELECT, expr_op(builder, EXPR_EXISTS, point, -1, -1), point, expr_const(builder, -1)), 4};
+}
+
 Sized draft_expr(Draft *draft, int depth, const Sized *leaves, int count)
 {
     if (depth == 0)
@@ -374,12 +385,9 @@ Sized draft_expr(Draft *draft, int depth, const Sized *leaves, int count)
     case 25: return unary(draft, EXPR_ABS, a, a.size);
     case 26: return unary(draft, EXPR_NEG, a, a.size);
     case 27: return draft->gen->options.smooth ? a : unary(draft, EXPR_STOP, a, a.size); /* differences do not stop */
-    case 28: /* shifted, or values such as 2/3 give whole numbers, which precisions round to different sides */
-        return draft->gen->options.smooth
-                   ? a
-                   : unary(draft, EXPR_FLOOR, binary(draft, EXPR_ADD, binary(draft, EXPR_MUL, a, number(draft, 3), 3 * a.size), number(draft, 0.371), 3 * a.size + 1),
-                           3 * a.size + 2);
+    case 28: return draft->gen->options.smooth ? a : unary(draft, EXPR_FLOOR, stepped(draft, a), 3 * a.size + 2);
     case 29: return binary(draft, EXPR_MUL, a, a, a.size * a.size);
+    case 30: return draft->gen->options.smooth ? a : pointed(draft, a);
     default: return a;
     }
 }

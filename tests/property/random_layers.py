@@ -646,8 +646,9 @@ def integer(layer, into=None):
         layer.statement(f"let {name}[b, l] = tokens[b, l - {back}] where l >= {back}",
                         lambda store: store.__setitem__(name, np.concatenate([np.full((layer.b, min(back, layer.l)), -1), store["tokens"][:, :max(layer.l - back, 0)]], 1)))
         return name, "vocab", VOCAB
-    text, size = into or ("d", layer.d)
-    by, off = r.randrange(1, 3), r.randrange(1, 4)
+    text, size = into or r.choice([("d", layer.d), ("3", 3), ("4", 4)])
+    by, off = r.randrange(1, 3), r.randrange(4)
+    off = max(off, 1) if size >= VOCAB else off  # none at some token
     value, number = (f"tokens[b, l] - {off}", lambda store: store["tokens"] - off) if kind == 1 and into is None else (
         f"{by} * l - {off}", lambda store: np.broadcast_to(by * np.arange(layer.l) - off, (layer.b, layer.l)))
 
@@ -705,6 +706,97 @@ def lookup_condition(layer):
     layer.statement(f"let {y}[b, l, i in 0 ..< d] = select({text.format(f'{k}[b, l]', number)}, {of}[b, l, i], 0.5 * {of}[b, l, i] - 1)",
                     lambda store: store.__setitem__(y, np.where((holds(store[k], number) & (store[k] >= 0))[..., None], store[of], 0.5 * store[of] - 1)))
     layer.known[y] = layer.axis_i()
+
+
+def pointed(layer, at="l"):
+    """index[n](e) of positions `at` (l or t), written where it is read: text, what NumPy finds at every [b, l], -1 where it is none. Halves go to the even number."""
+    r, size, by, off = layer.rng, layer.rng.randrange(1, 6), layer.rng.randrange(1, 3), layer.rng.randrange(-1, 4)
+    of, numbers = r.choice([(f"tokens[b, {at}]", lambda store: store["tokens"]), (at, lambda store: np.broadcast_to(np.arange(layer.l), (layer.b, layer.l)))])
+    moved = f"{by} * {of} - {off}" if off >= 0 else f"{by} * {of} + {-off}"
+    text, number = r.choice([(moved, lambda store: by * numbers(store) - off), (of, numbers), (f"({moved}) / 2", lambda store: (by * numbers(store) - off) / 2),
+                             (f"0.75 * {of} - 1", lambda store: 0.75 * numbers(store) - 1)])
+    stated, number_of = r.choice([(str(size), lambda: size), ("vocab", lambda: VOCAB), ("size(l)", lambda: layer.l)])
+
+    def found(store):
+        at = np.rint(number(store))
+        return np.where((at >= 0) & (at < number_of()), at, -1)
+    return f"index[{stated}]({text})", found
+
+
+# What asks for an integer that may be none: text, what NumPy does with it and a number. All are false of none, but the negations.
+ASKED = [("{} == {}", lambda a, n: a == n), ("{} != {}", lambda a, n: (a != n) & (a >= 0)), ("{} < {}", lambda a, n: (a < n) & (a >= 0)), ("{1} > {0}", lambda a, n: (a < n) & (a >= 0)),
+         ("{1} <= {0}", lambda a, n: a >= max(n, 0)), ("exists({})", lambda a, n: a >= 0), ("not exists({})", lambda a, n: a < 0), ("not {} == {}", lambda a, n: a != n),
+         ("{0} + 1 <= {1}", lambda a, n: (a >= 0) & (a + 1 <= n)), ("(exists({0}) and 2 * {0} > {1})", lambda a, n: (a >= 0) & (2 * a > n))]
+
+
+def asked(layer, at="l"):
+    """A condition on an integer in place: text, whether it holds at every [b, l]."""
+    (of, found), (text, holds), number = pointed(layer, at), layer.rng.choice(ASKED), layer.rng.randrange(1, 5)
+    return text.format(of, number), lambda store: holds(found(store), number)
+
+
+def pointed_value(layer):
+    """The number itself where it exists, in a condition and in arithmetic."""
+    (of, found), x, y = pointed(layer), layer.pick(layer.axis_i()), layer.fresh("y")
+    text, holds = asked(layer)
+    layer.statement(f"let {y}[b, l, i in 0 ..< d] = select({text}, {x}[b, l, i], 0.5 * {x}[b, l, i]) * select(exists({of}), 0.25 * {of}, -1)",
+                    lambda store: store.__setitem__(y, store[x] * (np.where(holds(store), 1, 0.5) * np.where(found(store) >= 0, 0.25 * found(store), -1))[..., None]))
+    layer.known[y] = layer.axis_i()
+
+
+def pointed_reduced(layer):
+    """The condition of a reduction, or of what a reduction reads."""
+    r, x, y, kind = layer.rng, layer.pick(layer.axis_i()), layer.fresh("y"), layer.rng.choice(["sum", "mean"])
+    apart = r.random() < 0.5
+    text, holds = asked(layer, "l" if apart else "t")
+    if apart:
+        part = layer.fresh("p")
+        layer.lines.append(f"let {part}[b, l, i in 0 ..< d] = {x}[b, l, i] where {text}")
+        layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {kind}[t | t <= l] {part}[b, t, i]")
+    else:
+        layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {kind}[t | t <= l and {text}] {x}[b, t, i]")
+
+    def step(store):
+        there = np.broadcast_to(holds(store)[..., None], store[x].shape)
+        total = np.cumsum(np.where(there, store[x], 0), 1)
+        store[y] = total / np.maximum(np.cumsum(there, 1), 1) if kind == "mean" else total
+    layer.steps.append(step)
+    layer.known[y] = layer.axis_i()
+
+
+def pointed_recurrence(layer):
+    """Where a recurrence goes on, and with what factor."""
+    r, x, h = layer.rng, layer.pick(layer.axis_i()), layer.fresh("h")
+    (factor, large), (text, holds) = asked(layer), asked(layer)
+    where = r.random() < 0.5
+    layer.lines.append(f"recur {h}[b, l, i in 0 ..< d] = select({factor}, 0.5, -0.25) * {h}[b, l - 1, i] + {x}[b, l, i]{f' where {text}' if where else ''}")
+
+    def step(store):
+        by, on, out = np.where(large(store), 0.5, -0.25), holds(store) | (not where), np.zeros(store[x].shape, complex)
+        for l in range(layer.l):
+            before = out[:, l - 1] if l else 0 * out[:, 0]
+            out[:, l] = np.where(on[:, l, None], by[:, l, None] * before + store[x][:, l], before)
+        store[h] = out
+    layer.steps.append(step)
+    layer.known[h] = layer.axis_i()
+
+
+def pointed_added(layer):
+    """At a `+=`."""
+    x, a, y = layer.pick(layer.axis_i()), layer.fresh("a"), layer.fresh("y")
+    (text, holds), (of, found) = asked(layer), pointed(layer)
+    layer.lines.append(f"{a}[b, l, i] += {x}[b, l, i] * select(exists({of}), {of}, 0.5) where {text}")
+    layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {a}[b, l, i]")
+    layer.steps.append(lambda store: store.__setitem__(y, store[x] * (holds(store) * np.where(found(store) >= 0, found(store), 0.5))[..., None]))
+    layer.known[y] = layer.axis_i()
+
+
+def pointed_loss(layer):
+    """A loss over the points that the condition allows."""
+    x, name, (text, holds) = layer.pick(layer.axis_i()), layer.fresh("loss"), asked(layer)
+    layer.lines.append(f"loss {name} = 0.125 * (sum[b, l, i in 0 ..< d | {text}] {x}[b, l, i]) + select(exists(index[3]({layer.l})), 1, 0.5)")
+    layer.steps.append(lambda store: store.__setitem__(name, 0.125 * np.where(holds(store)[..., None], store[x], 0).sum() + (1 if layer.l < 3 else 0.5)))
+    layer.losses.append(name)
 
 
 def lookup_recurrence(layer):
@@ -845,9 +937,27 @@ def weighted(layer):
     layer.known[name] = layer.axis_i()
 
 
+def integer_wanted(layer):
+    """An integer that may be none where a number leaves the layer."""
+    of, _ = pointed(layer)
+    k = f"{layer.fresh('k')}"
+    layer.lines.append(f"let {k}[b, l] = {of.replace('size(l)', '4').replace('vocab', '4')}")
+    layer.refused = "E0408"
+    kind = layer.rng.randrange(4)
+    if kind == 0:
+        layer.wrong, layer.result = f"out[b, l, i in 0 ..< d] = {k}[b, l]", "out"
+        layer.lines.append(f"return {layer.wrong}")
+        return
+    if kind == 1:
+        layer.lines.append("state kept = 0")
+    layer.wrong = ["", f"next kept = {k}[0, 0]", f"loss lossy = {k}[0, 0]", f"metric lossy[b, l] = {k}[b, l] mean"][kind]
+    layer.lines.append(layer.wrong)
+
+
 CONSTRUCTS = [(weighted, 2), (accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
-              (lookup_condition, 1), (lookup_recurrence, 1), (lookup_accumulate, 1), (lookup_loss, 1)]  # with how often
-WRONG_RESULTS = [losing_result, losing_result, losing_loss]
+              (lookup_condition, 1), (lookup_recurrence, 1), (lookup_accumulate, 1), (lookup_loss, 1), (pointed_value, 1), (pointed_reduced, 1), (pointed_recurrence, 1),
+              (pointed_added, 1), (pointed_loss, 1)]  # with how often
+WRONG_RESULTS = [losing_result, losing_result, losing_loss, integer_wanted]
 
 
 def result_plain(layer): return layer.axis_i()

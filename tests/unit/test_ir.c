@@ -1,4 +1,5 @@
 /* The builder, the textual form and the verifier. */
+#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -66,13 +67,28 @@ static void folding(void **state)
         const int a = expr_const(&b, 0.75), c = expr_const(&b, 0.5), d = expr_const(&b, -1.25);
         const int folded = expr_op(&b, (ExprKind)k, a, c, d);
         assert_true(expr_is_const(&b.op, folded, &value));
-        assert_true(value == scalar_eval((ExprKind)k, 0.75, 0.5, -1.25));
+        const double expected = scalar_eval((ExprKind)k, 0.75, 0.5, -1.25);
+        assert_true(value == expected || (isnan(value) && isnan(expected)));
     }
     op_guard(&b, expr_op(&b, EXPR_AND, less, expr_op(&b, EXPR_EXISTS, read, -1, -1), -1));
     op_guard(&b, one);
     assert_int_equal(b.op.guard_count, 2);
     op_cond(&b, affine_const(f->program, dim_int(f->program->dims, 3)));
     assert_int_equal(b.op.cond_count, 0);
+}
+
+/* The nearest whole number, a half to the even one; no number outside 0 … n - 1. */
+static void points(void **state)
+{
+    (void)state;
+    static const struct {
+        double number, bound, point; /* -1: none */
+    } cases[] = {{0, 3, 0},   {2, 3, 2},   {3, 3, -1},    {-1, 3, -1},  {-0.5, 3, 0},  {-0.51, 3, -1}, {0.5, 3, 0},
+                 {1.5, 3, 2}, {2.5, 3, 2}, {2.51, 3, -1}, {2.51, 4, 3}, {1e30, 4, -1}, {NAN, 4, -1}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const double point = scalar_eval(EXPR_POINT, cases[i].number, cases[i].bound, 0);
+        assert_true(cases[i].point < 0 ? isnan(point) : point == cases[i].point);
+    }
 }
 
 static void affines(void **state)
@@ -355,7 +371,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(copies, setup, teardown),           cmocka_unit_test_setup_teardown(text_round_trip, setup, teardown),
         cmocka_unit_test_setup_teardown(bad_text, setup, teardown),         cmocka_unit_test_setup_teardown(verifier_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(verifier_samples, setup, teardown), cmocka_unit_test_setup_teardown(verifier_refuses_initial_values, setup, teardown),
-        cmocka_unit_test_setup_teardown(hashes, setup, teardown),
+        cmocka_unit_test_setup_teardown(hashes, setup, teardown),           cmocka_unit_test(points),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

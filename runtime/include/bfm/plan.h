@@ -203,6 +203,7 @@ typedef enum {
     BFM_SCALAR_FLOOR,
     BFM_SCALAR_MOD,
     BFM_SCALAR_FMA,
+    BFM_SCALAR_POINT,
     BFM_SCALAR_KINDS
 } BfmScalarKind;
 

@@ -42,6 +42,7 @@ double bfm_scalar_eval(BfmScalarKind kind, double a, double b, double c)
     case BFM_SCALAR_FLOOR: return floor(a);
     case BFM_SCALAR_MOD: return a - b * floor(a / b);
     case BFM_SCALAR_FMA: return fma(a, b, c);
+    case BFM_SCALAR_POINT: return rint(a) >= 0 && rint(a) < b ? fabs(rint(a)) : (double)NAN;
     case BFM_SCALAR_KINDS: break;
     }
     return (double)NAN;
