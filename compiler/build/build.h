@@ -4,10 +4,12 @@
 
 #include "codegen/aot.h"
 #include "codegen/compile.h"
-#include "driver/pipeline.h"
+#include "run/model.h"
 #include "train/recipe.h"
 #include "run/store.h"
 #include "support/vec.h"
+
+typedef enum { EMIT_OBJ, EMIT_SO, EMIT_HEADER, EMIT_LLVM, EMIT_COUNT } Emit;
 
 typedef struct BuildEntry {
     const char *name; /* "forward" */
@@ -15,7 +17,7 @@ typedef struct BuildEntry {
 } BuildEntry;
 
 typedef struct Build {
-    Driver *driver;
+    const BfmContext *context;
     ModelProgram model;            /* in training, differentiated */
     OtherModes others;             /* evaluated, decoded */
     const char *prefix;            /* of the symbols: the model's name */
@@ -32,8 +34,16 @@ typedef struct Build {
 /* Adds the program as an entry; names of formals by bindings. */
 bool build_add(Build *build, const char *name, Program *program, const Unit *unit, const Symbol *formal_names, const CompileOptions *options, BfmError *error);
 
-/* build_step.c: the forms of the recipe's optimiser as entries, and a row for each parameter. CODE_OK, or everything is told. */
-int build_step(Build *build);
+/* Every entry and table, once model, recipe and places are set. Leaves `decode` out, with a note, where the model has no decoder. */
+bool build_programs(Build *build, const Lowered *evaluated, const Lowered *decoded, BfmError *error);
+/* The file of a kind: base and ending. In the context's arena. */
+const char *build_file(const Build *build, Emit kind);
+/* The files whose bits are set; bit k: kind k. */
+bool build_write(Build *build, unsigned emits, BfmError *error);
+void build_free(Build *build);
+
+/* build_step.c: the forms of the recipe's optimiser as entries, and a row for each parameter. */
+bool build_step(Build *build, BfmError *error);
 
 /* build_header.c: the text of the header. */
 void build_header(const Build *build, Str *out);

@@ -162,7 +162,7 @@ static void introduction(const Build *build, Str *out)
                "   Errors    functions that take a BfmError return NULL or false and fill it: kind BFM_ERROR_INPUT (what was given is wrong),\n"
                "             BFM_ERROR_ENVIRONMENT (memory) or BFM_ERROR_BUG, and a message. Nothing exits or prints.\n"
                "   Threads   one thread at a time may use an instance; results have the same bits for any number of threads in the pool. */\n\n",
-               build->model.lowered->context > 0 ? arena_printf(build->driver->arena, "The context is %lld.", (long long)build->model.lowered->context) : "");
+               build->model.lowered->context > 0 ? arena_printf(build->context->arena, "The context is %lld.", (long long)build->model.lowered->context) : "");
 }
 
 void build_header(const Build *build, Str *out)

@@ -22,7 +22,7 @@ static bool same_overrides(const Node *a, const Node *b) { return a && b ? node_
 /* Position in the list, -1 after an error. */
 static int form_get(Build *build, StepForms *forms, const StoreEntry *entry, BfmError *error)
 {
-    Node *overrides = recipe_overrides(build->driver, &build->recipe, entry->path, entry->use);
+    Node *overrides = recipe_overrides(build->context, &build->recipe, entry->path, entry->use);
     const int rank = entry->rank > 2 ? 2 : entry->rank;
     for (int i = 0; i < forms->list.count; i++)
         if (forms->list.items[i].tensor_rank == rank && same_overrides(forms->list.items[i].overrides, overrides))
@@ -32,7 +32,7 @@ static int form_get(Build *build, StepForms *forms, const StoreEntry *entry, Bfm
     if (!form.lowered)
         return -1;
     Unit *unit = form.lowered->unit;
-    if (!build_add(build, arena_printf(build->driver->arena, "step_%d", forms->list.count), unit->program, unit, NULL, NULL, error))
+    if (!build_add(build, arena_printf(build->context->arena, "step_%d", forms->list.count), unit->program, unit, NULL, NULL, error))
         return -1;
     vec_push(&forms->list, form);
     return forms->list.count - 1;
@@ -56,7 +56,7 @@ static bool state_value(const Build *build, const OptimizerForm *form, int k, Bf
 
 static bool add_update(Build *build, const StepForm *form, int tensor, BfmError *error)
 {
-    Arena *arena = build->driver->arena;
+    Arena *arena = build->context->arena;
     const OptimizerForm *lowered = form->lowered;
     BfmModelUpdate update = {.tensor = (uint64_t)tensor, .entry = (uint64_t)form->entry, .rate = form->rate, .state_count = (uint64_t)lowered->state_count};
     optimizer_extents(&build->store->entries[tensor], lowered->rank, update.extent);
@@ -85,24 +85,18 @@ static bool add_schedule(Build *build, BfmError *error)
     return !build->recipe.schedule || (unit && build_add(build, "schedule", unit->program, unit, NULL, NULL, error));
 }
 
-int build_step(Build *build)
+bool build_step(Build *build, BfmError *error)
 {
-    Driver *driver = build->driver;
     StepForms forms = {0};
-    BfmError error = {.message = ""};
     bool ok = true;
+    *error = (BfmError){.kind = BFM_ERROR_INPUT}; /* where a form cannot be lowered, the diagnostics say why */
     for (int t = 0; ok && t < build->store->count; t++) {
         if (build->store->entries[t].role != TENSOR_PARAM || build->store->entries[t].elsewhere)
             continue;
-        const int form = form_get(build, &forms, &build->store->entries[t], &error);
-        ok = form >= 0 && add_update(build, &forms.list.items[form], t, &error);
+        const int form = form_get(build, &forms, &build->store->entries[t], error);
+        ok = form >= 0 && add_update(build, &forms.list.items[form], t, error);
     }
     vec_free(&forms.list);
-    ok = ok && add_schedule(build, &error);
-    if (ok)
-        return CODE_OK;
-    const int code = driver_diagnostics(driver);
-    if (code == CODE_OK)
-        return driver_fail(driver, &error);
-    return driver->json ? report_print(driver, report_new(driver), code) : code;
+    ok = ok && add_schedule(build, error);
+    return ok || (diag_errors(build->context->diags) > 0 ? context_rejected(error) : false);
 }

@@ -2,15 +2,7 @@
 
 #include "ir/flatten.h"
 #include "opt/passes.h"
-
-#include <time.h>
-
-static double seconds_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
+#include "support/clock.h"
 
 static const BfmFunction *functions_link(Arena *arena, Jit *jit, const Codegen *codegen, const BfmPlan *plan, BfmError *error)
 {

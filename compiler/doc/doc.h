@@ -11,7 +11,7 @@
 #define BFM_DOC_DOC_H
 
 #include "doc/doc_fit.h"
-#include "driver/driver.h"
+#include "run/context.h"
 #include "ir/effects.h"
 #include "ir/ledger.h"
 #include "lower/lower.h"
@@ -79,7 +79,7 @@ typedef struct Subject {
 } Subject;
 
 /* `change`: "name=value" of one attribute set to something else than the example has, or NULL. NULL: there is no example that a line of which uses it. */
-Subject *subject_new(Driver *driver, const char *path, const Node *definition, const DocComment *comment, const char *change);
+Subject *subject_new(const BfmContext *context, const char *path, const Node *definition, const DocComment *comment, const char *change);
 void subject_free(Subject *subject); /* NULL is allowed */
 
 /* An instance: the example as it is (values NULL), or with the variables at these values. */
@@ -132,9 +132,9 @@ void unit_kernels(Unit *unit, Str *out);
 
 /* Checks the example as a file beside `path` and runs its blocks and models forward and backward, its recipes one update, with the interpreter.
    NULL, or what is wrong (in the arena). */
-const char *example_run(Driver *driver, Arena *arena, const char *path, const char *text);
+const char *example_run(const BfmContext *context, Arena *arena, const char *path, const char *text);
 /* The name by which an example uses the file: "std.layers", or that of a file beside it. */
-const char *doc_module_name(Driver *driver, Arena *arena, const char *path);
+const char *doc_module_name(const BfmContext *context, Arena *arena, const char *path);
 
 /* ---- pages ---- */
 
@@ -150,7 +150,7 @@ typedef struct DocEntry {
 } DocEntry;
 
 typedef struct DocFile {
-    Driver *driver;
+    const BfmContext *context;
     const char *path;
     Module *module;          /* the file and what it uses */
     const char *name;        /* "layers" */
@@ -160,8 +160,8 @@ typedef struct DocFile {
     DocEntry *entries; /* one per item that is described, in the order of the file */
 } DocFile;
 
-/* Reads the file and counts everything in it. NULL: told, *code is the exit code. */
-DocFile *doc_file_new(Driver *driver, const char *path, int *code);
+/* Reads the file and counts everything in it. NULL: INPUT. */
+DocFile *doc_file_new(const BfmContext *context, const char *path, BfmError *error);
 void doc_file_free(DocFile *file);              /* NULL is allowed */
 void page_print(const DocFile *file, Str *out); /* doc_page.c */
 void index_print(DocFile *const *files, int count, Str *out);

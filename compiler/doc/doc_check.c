@@ -2,6 +2,7 @@
 #include "doc/doc.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 typedef struct Lacks {
@@ -46,7 +47,7 @@ static void check_entry(Lacks *all, const DocEntry *entry)
     for (int i = 0; i < list_count(attributes); i++)
         if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && !doc_attribute_text(comment, list_at(attributes, i)->name))
             lacks(all, node, "the comment has no entry - `%s`: …", list_at(attributes, i)->name);
-    const char *message = comment->example ? example_run(all->file->driver, all->file->arena, all->file->path, comment->example) : NULL;
+    const char *message = comment->example ? example_run(all->file->context, all->file->arena, all->file->path, comment->example) : NULL;
     if (message)
         lacks(all, node, "the example does not run: %s", message);
     if (comment->example && !strstr(comment->example, node->name))

@@ -186,7 +186,7 @@ static void effect_cell(bool known, Effect effect, Effect training, Str *out)
 
 static void change_row(const DocFile *file, const DocEntry *entry, const Change *change, Str *out)
 {
-    Subject *subject = subject_new(file->driver, file->path, entry->node, &entry->comment, change->text);
+    Subject *subject = subject_new(file->context, file->path, entry->node, &entry->comment, change->text);
     Effect effect, training;
     Counted counted;
     const bool known = subject && subject_effect(subject, MODE_EVAL, &effect) && subject_effect(subject, MODE_TRAIN, &training);
@@ -365,7 +365,7 @@ static bool form_counts(void *context, const Rational *values, double counts[COU
 static const Node *optimizer_expression(const DocFile *file, const DocEntry *entry)
 {
     const char *text = arena_printf(file->arena, "%s(rate = 0.001)", entry->node->name);
-    return parse_expression(file->arena, file->driver->interner, file->module->diags, "optimizer", text, strlen(text));
+    return parse_expression(file->arena, file->context->interner, file->module->diags, "optimizer", text, strlen(text));
 }
 
 void optimizer_costs(const DocFile *file, const DocEntry *entry, Str *out)
@@ -408,7 +408,7 @@ static const Node *example_schedule(const DocFile *file, const DocEntry *entry)
     if (!entry->comment.example)
         return NULL;
     Diagnostics *diags = diagnostics_new();
-    const Node *root = parse_file(file->arena, file->driver->interner, diags, "example.bfm", entry->comment.example, strlen(entry->comment.example)), *found = NULL;
+    const Node *root = parse_file(file->arena, file->context->interner, diags, "example.bfm", entry->comment.example, strlen(entry->comment.example)), *found = NULL;
     for (int i = 0; i < list_count(root->kids[FILE_ITEMS]); i++) {
         const Node *item = list_at(root->kids[FILE_ITEMS], i), *settings = item->kind == NODE_RECIPE ? item->kids[RECIPE_ITEMS] : NULL;
         for (int s = 0; s < list_count(settings); s++)

@@ -24,7 +24,7 @@ static void entry_count(const DocFile *file, DocEntry *entry)
 {
     if (entry->node->kind == NODE_MODEL)
         model_count(file, entry);
-    entry->subject = subject_new(file->driver, file->path, entry->node, &entry->comment, NULL);
+    entry->subject = subject_new(file->context, file->path, entry->node, &entry->comment, NULL);
     if (!entry->subject)
         return;
     subject_count(file->arena, entry->subject, &entry->counted);
@@ -41,29 +41,35 @@ static const char *stem(Arena *arena, const char *path)
     return dot ? arena_strndup(arena, name, (size_t)(dot - name)) : name;
 }
 
-DocFile *doc_file_new(Driver *driver, const char *path, int *code)
+DocFile *doc_file_new(const BfmContext *context, const char *path, BfmError *error)
 {
-    Module *module = driver_module(driver, path, code);
+    const Target target = {.path = path};
+    Module *module = context_module(context, &target, NULL, error);
     if (!module)
         return NULL;
-    *code = driver_diagnostics(driver);
-    if (*code != CODE_OK)
+    if (diag_errors(context->diags) > 0) {
+        (void)context_rejected(error);
         return NULL;
-    DocFile *file = ARENA_NEW(driver->arena, DocFile);
-    *file = (DocFile){
-        .driver = driver, .path = path, .module = module, .arena = driver->arena, .name = stem(driver->arena, path), .module_name = doc_module_name(driver, driver->arena, path)};
+    }
+    DocFile *file = ARENA_NEW(context->arena, DocFile);
+    *file = (DocFile){.context = context,
+                      .path = path,
+                      .module = module,
+                      .arena = context->arena,
+                      .name = stem(context->arena, path),
+                      .module_name = doc_module_name(context, context->arena, path)};
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
-    file->entries = ARENA_ARRAY(driver->arena, DocEntry, list_count(items) + 1);
+    file->entries = ARENA_ARRAY(context->arena, DocEntry, list_count(items) + 1);
     for (int i = 0; i < list_count(items); i++)
         if (is_described(list_at(items, i))) {
             DocEntry *entry = &file->entries[file->entry_count++];
             entry->node = list_at(items, i);
-            entry->comment = doc_comment(driver->arena, entry->node, doc_attributes(module, entry->node));
+            entry->comment = doc_comment(context->arena, entry->node, doc_attributes(module, entry->node));
             entry_count(file, entry);
         }
-    *code = diag_errors(driver->diags) > 0 ? driver_diagnostics(driver) : CODE_OK;
-    if (*code == CODE_OK)
+    if (diag_errors(context->diags) == 0)
         return file;
+    (void)context_rejected(error);
     doc_file_free(file);
     return NULL;
 }

@@ -10,7 +10,7 @@
 enum { RUN_BATCH = 2, RUN_LENGTH = 12, RUN_WIDTH = 32, RUN_CONTEXT = 16, RUN_ROWS = 3, RUN_COLUMNS = 5 };
 
 typedef struct Run {
-    Driver *driver;
+    const BfmContext *context;
     Arena *arena;
     Module *module;
     uint64_t draws;
@@ -140,13 +140,13 @@ static const char *recipe_run(Run *run, const Node *recipe)
     return NULL;
 }
 
-const char *example_run(Driver *driver, Arena *arena, const char *path, const char *text)
+const char *example_run(const BfmContext *context, Arena *arena, const char *path, const char *text)
 {
     const char *slash = strrchr(path, '/'), *message = NULL;
     const char *where = slash ? arena_printf(arena, "%.*s/example.bfm", (int)(slash - path), path) : "example.bfm";
-    Run run = {.driver = driver, .arena = arena_new(), .draws = 1};
+    Run run = {.context = context, .arena = arena_new(), .draws = 1};
     Diagnostics *diags = diagnostics_new();
-    run.module = module_load_text(run.arena, driver->interner, diags, driver->library, where, text, strlen(text));
+    run.module = module_load_text(run.arena, context->interner, diags, context->library, where, text, strlen(text));
     if (diag_errors(diags) == 0)
         lower_declarations(run.module);
     if (diag_errors(diags) > 0)

@@ -18,12 +18,12 @@ static const Rational REALS[] = {{1, 2}, {3, 4}, {5, 4}, {3, 2}, {7, 4}};
 
 /* ---- the text ---- */
 
-const char *doc_module_name(Driver *driver, Arena *arena, const char *path)
+const char *doc_module_name(const BfmContext *context, Arena *arena, const char *path)
 {
     const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
     const size_t length = strlen(name), stem = length > 4 && strcmp(name + length - 4, ".bfm") == 0 ? length - 4 : length;
     char *folder = slash ? arena_strndup(arena, path, (size_t)(slash - path)) : arena_strdup(arena, ".");
-    char *here = realpath(folder, NULL), *library = driver->library ? realpath(driver->library, NULL) : NULL;
+    char *here = realpath(folder, NULL), *library = context->library ? realpath(context->library, NULL) : NULL;
     const bool standard = here && library && strcmp(here, library) == 0;
     free(here);
     free(library);
@@ -31,10 +31,10 @@ const char *doc_module_name(Driver *driver, Arena *arena, const char *path)
 }
 
 /* A line that gives what has no default: a fallback for layers and norms without an example. */
-static const char *plain_example(Driver *driver, Arena *arena, const char *path, const Node *definition)
+static const char *plain_example(const BfmContext *context, Arena *arena, const char *path, const Node *definition)
 {
     Str text = {0};
-    str_printf(&text, "use std.layers\nuse %s\nblock plain { %s(", doc_module_name(driver, arena, path), definition->name);
+    str_printf(&text, "use std.layers\nuse %s\nblock plain { %s(", doc_module_name(context, arena, path), definition->name);
     const Node *params = definition->kids[DEFINITION_PARAMS];
     int given = 0;
     for (int i = 0; i < list_count(params); i++) {
@@ -51,11 +51,11 @@ static const char *plain_example(Driver *driver, Arena *arena, const char *path,
 }
 
 /* A function of one or more values at every point of the stream; only the last operation is its own. */
-static const char *function_example(Driver *driver, Arena *arena, const char *path, const Node *definition)
+static const char *function_example(const BfmContext *context, Arena *arena, const char *path, const Node *definition)
 {
     Str text = {0};
     const int count = list_count(definition->kids[DEFINITION_INPUTS]);
-    str_printf(&text, "use std.layers\nuse %s\nlayer at_every_point(x[b, l, d]) -> [b, l, d] {\n", doc_module_name(driver, arena, path));
+    str_printf(&text, "use std.layers\nuse %s\nlayer at_every_point(x[b, l, d]) -> [b, l, d] {\n", doc_module_name(context, arena, path));
     for (int i = 1; i < count; i++)
         str_printf(&text, "let u%d[b, l, o] = x[b, l, o] + %d\n", i, i);
     str_printf(&text, "return y[b, l, o] = %s(x[b, l, o]", definition->name);
@@ -69,19 +69,19 @@ static const char *function_example(Driver *driver, Arena *arena, const char *pa
 
 static bool is_definition(const Node *node, int op) { return node->kind == NODE_DEFINITION && node->op == op; }
 
-static bool subject_read(Subject *subject, Driver *driver, const char *path, const Node *definition, const DocComment *comment)
+static bool subject_read(Subject *subject, const BfmContext *context, const char *path, const Node *definition, const DocComment *comment)
 {
     const char *slash = strrchr(path, '/'), *text = comment->example;
     const char *where = slash ? arena_printf(subject->arena, "%.*s/example.bfm", (int)(slash - path), path) : "example.bfm";
     if (is_definition(definition, AST_DEF_FN))
-        text = function_example(driver, subject->arena, path, definition);
+        text = function_example(context, subject->arena, path, definition);
     else if (!text && (is_definition(definition, AST_DEF_LAYER) || is_definition(definition, AST_DEF_NORM)))
-        text = plain_example(driver, subject->arena, path, definition);
+        text = plain_example(context, subject->arena, path, definition);
     else if (!text && definition->kind == NODE_BLOCK)
-        text = arena_printf(subject->arena, "use %s\n", doc_module_name(driver, subject->arena, path));
+        text = arena_printf(subject->arena, "use %s\n", doc_module_name(context, subject->arena, path));
     if (!text)
         return false;
-    subject->module = module_load_text(subject->arena, subject->interner, subject->diags, driver->library, where, text, strlen(text));
+    subject->module = module_load_text(subject->arena, subject->interner, subject->diags, context->library, where, text, strlen(text));
     const Symbol name = intern(subject->interner, definition->name);
     subject->definition = module_find(subject->module, name, definition->kind, definition->kind == NODE_DEFINITION ? definition->op : -1);
     return subject->definition && diag_errors(subject->diags) == 0;
@@ -319,12 +319,12 @@ static void block_defaults(Subject *subject)
     }
 }
 
-Subject *subject_new(Driver *driver, const char *path, const Node *definition, const DocComment *comment, const char *change)
+Subject *subject_new(const BfmContext *context, const char *path, const Node *definition, const DocComment *comment, const char *change)
 {
     Arena *arena = arena_new();
     Subject *subject = ARENA_NEW(arena, Subject);
     *subject = (Subject){.arena = arena, .interner = interner_new(), .diags = diagnostics_new()};
-    bool ok = (definition->kind == NODE_DEFINITION || definition->kind == NODE_BLOCK) && subject_read(subject, driver, path, definition, comment);
+    bool ok = (definition->kind == NODE_DEFINITION || definition->kind == NODE_BLOCK) && subject_read(subject, context, path, definition, comment);
     if (ok && definition->kind == NODE_BLOCK)
         block_defaults(subject);
     else

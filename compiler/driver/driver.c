@@ -1,9 +1,6 @@
 /* What verbs share: the library's place, errors and reports, files and the items picked from them. */
 #include "driver/driver.h"
 
-#include "tree/edit.h"
-#include "parse/parse.h"
-
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -34,6 +31,10 @@ const char *library_find(Arena *arena)
 
 int driver_fail(Driver *driver, const BfmError *error)
 {
+    if (error_in_diagnostics(error)) {
+        const int code = driver_diagnostics(driver);
+        return driver->json ? report_print(driver, report_new(driver), code) : code;
+    }
     if (driver->json) {
         json_t *report = report_new(driver);
         json_object_set_new(report, "error", json_string(error->message));
@@ -85,12 +86,14 @@ void driver_note(const Driver *driver, const char *format, ...)
 
 int driver_diagnostics(Driver *driver)
 {
-    const int errors = diag_errors(driver->diags);
+    const Diagnostics *diags = driver->context.diags;
+    const int errors = diag_errors(diags), first = driver->printed;
     if (!driver->json && (errors > 0 || !driver->quiet)) {
         Str text = {0};
-        diag_print(driver->diags, &text, driver->color);
+        diag_print_from(diags, first, &text, driver->color);
         fputs(str_text(&text), stderr);
         str_free(&text);
+        driver->printed = diag_count(diags);
     }
     return errors > 0 ? CODE_INPUT : CODE_OK;
 }
@@ -107,9 +110,9 @@ json_t *report_new(const Driver *driver)
 int report_print(Driver *driver, json_t *report, int code)
 {
     json_object_set_new(report, "ok", json_boolean(code == CODE_OK));
-    if (diag_count(driver->diags) > 0) {
+    if (diag_count(driver->context.diags) > 0) {
         Str text = {0};
-        diag_json(driver->diags, &text);
+        diag_json(driver->context.diags, &text);
         json_object_set_new(report, "diagnostics", json_loadb(str_text(&text), text.length, 0, NULL));
         str_free(&text);
     }
@@ -127,103 +130,39 @@ int driver_print(Driver *driver, const Str *text)
 
 /* ---- files ---- */
 
-Target target_parse(Arena *arena, const char *argument)
+bool driver_overrides(Driver *driver, Overrides *overrides, int *code)
 {
-    const char *colon = strrchr(argument, ':');
-    if (!colon || !parse_is_name(colon + 1) || access(argument, F_OK) == 0)
-        return (Target){argument, NULL};
-    return (Target){arena_strndup(arena, argument, (size_t)(colon - argument)), colon + 1};
-}
-
-/* --set: below the item that the command names, else the path as written, else below the first model of the file that has it. */
-static int set_one(Driver *driver, Module *module, const char *text)
-{
-    const char *equals = strchr(text, '=');
-    BfmAstStatus status = BFM_AST_NO_SUCH_PATH;
-    if (!equals || equals == text) {
-        return driver_usage(driver, "--set takes PATH=VALUE, not `%s`", text);
+    const OptionValue *sets = &driver->options->values[OPT_SET];
+    for (int i = 0; i < sets->count; i++) {
+        const char *equals = strchr(sets->texts[i], '=');
+        if (equals && equals != sets->texts[i])
+            continue;
+        *code = driver_usage(driver, "--set takes PATH=VALUE, not `%s`", sets->texts[i]);
+        return false;
     }
-    const char *path = arena_strndup(driver->arena, text, (size_t)(equals - text));
-    Node *value = parse_expression(driver->arena, driver->interner, driver->diags, "--set", equals + 1, strlen(equals + 1));
-    if (value->kind == NODE_ERROR || diag_errors(driver->diags) > 0)
-        return CODE_OK; /* told as a diagnostic */
-    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
-    Node *named = target.name ? (Node *)module_find_any(module, intern(driver->interner, target.name)) : NULL;
-    if (named && (named->kind == NODE_MODEL || named->kind == NODE_BLOCK || named->kind == NODE_DEFINITION))
-        status = bfm_ast_set(driver->arena, driver->interner, named, path, value);
-    for (int i = 0; i < module->file_count && status == BFM_AST_NO_SUCH_PATH; i++)
-        status = bfm_ast_set(driver->arena, driver->interner, module->files[i].root, path, value);
-    const Node *items = module->files[0].root->kids[FILE_ITEMS];
-    for (int i = 0; i < list_count(items) && status == BFM_AST_NO_SUCH_PATH; i++)
-        if (list_at(items, i)->kind == NODE_MODEL)
-            status = bfm_ast_set(driver->arena, driver->interner, list_at(items, i), path, value);
-    return status == BFM_AST_OK ? CODE_OK : driver_error(driver, BFM_ERROR_INPUT, "--set %s: %s", path, bfm_ast_status_text(status));
+    *overrides = (Overrides){sets->count, sets->texts};
+    return true;
 }
 
 Module *driver_module(Driver *driver, const char *path, int *code)
 {
-    const char *message = NULL;
-    *code = CODE_INPUT;
-    if (!driver->library) {
-        *code = driver_error(driver, BFM_ERROR_ENVIRONMENT, "the standard library was not found; set BFM_STDLIB to the folder that holds layers.bfm");
-        return NULL;
-    }
-    Module *module = module_load(driver->arena, driver->interner, driver->diags, driver->library, path, &message);
-    if (!module) {
-        *code = driver_error(driver, BFM_ERROR_INPUT, "%s", message ? message : "the file cannot be read");
-        return NULL;
-    }
     BfmError error;
-    if (!driver_output(driver, module, option_text(driver->options, OPT_OUT), &error)) {
-        *code = driver_fail(driver, &error);
+    Overrides overrides;
+    const Target target = {path, target_parse(driver->context.arena, driver->options->arguments[0]).name};
+    if (!driver_overrides(driver, &overrides, code))
         return NULL;
-    }
-    const OptionValue *sets = &driver->options->values[OPT_SET];
-    for (int i = 0; i < sets->count; i++)
-        if ((*code = set_one(driver, module, sets->texts[i])) != CODE_OK)
-            return NULL;
-    return module;
-}
-
-static const char *kind_word(NodeKind kind) { return kind == NODE_MODEL ? "model" : kind == NODE_RECIPE ? "recipe" : node_kind_text(kind); }
-
-static const Node *pick_named(Driver *driver, const Module *module, const Target *target, NodeKind kind)
-{
-    const Symbol name = intern(driver->interner, target->name);
-    const Node *found = module_find(module, name, kind, -1);
-    if (found)
-        return found;
-    const Node *other = module_find_any(module, name);
-    const Symbol similar = module_similar(module, target->name, kind, -1);
-    if (other)
-        driver_error(driver, BFM_ERROR_INPUT, "%s: `%s` is a %s, and a %s is needed here", target->path, target->name, node_kind_text(other->kind), kind_word(kind));
-    else if (similar)
-        driver_error(driver, BFM_ERROR_INPUT, "%s has no %s `%s`; did you mean `%s`?", target->path, kind_word(kind), target->name, similar);
-    else
-        driver_error(driver, BFM_ERROR_INPUT, "%s has no %s `%s`", target->path, kind_word(kind), target->name);
+    Module *module = context_module(&driver->context, &target, &overrides, &error);
+    if (module && driver_output(driver, module, option_text(driver->options, OPT_OUT), &error))
+        return module;
+    *code = driver_fail(driver, &error);
     return NULL;
 }
 
 const Node *driver_pick(Driver *driver, const Module *module, const Target *target, NodeKind kind, int *code)
 {
-    *code = CODE_INPUT;
-    if (target->name)
-        return pick_named(driver, module, target, kind);
-    const Node *items = module->files[0].root->kids[FILE_ITEMS], *found = NULL;
-    Str names = {0};
-    int count = 0;
-    for (int i = 0; i < list_count(items); i++)
-        if (list_at(items, i)->kind == kind) {
-            found = list_at(items, i);
-            str_printf(&names, "%s%s:%s", count++ ? ", " : "", target->path, found->name);
-        }
-    if (count != 1) {
-        if (count == 0)
-            driver_error(driver, BFM_ERROR_INPUT, "%s has no %s", target->path, kind_word(kind));
-        else
-            driver_error(driver, BFM_ERROR_INPUT, "%s has %d %ss; say which: %s", target->path, count, kind_word(kind), str_text(&names));
-        found = NULL;
-    }
-    str_free(&names);
+    BfmError error;
+    const Node *found = context_pick(&driver->context, module, target, kind, &error);
+    if (!found)
+        *code = driver_fail(driver, &error);
     return found;
 }

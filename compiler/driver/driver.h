@@ -2,10 +2,9 @@
 #ifndef BFM_DRIVER_DRIVER_H
 #define BFM_DRIVER_DRIVER_H
 
-#include "tree/ast.h"
 #include "bfm/error.h"
 #include "driver/options.h"
-#include "module/module.h"
+#include "run/context.h"
 
 #include <jansson.h>
 
@@ -13,13 +12,10 @@
 enum { CODE_OK = 0, CODE_INPUT = 1, CODE_USAGE = 2, CODE_ENVIRONMENT = 3, CODE_BUG = 4, CODE_STOPPED = 75 };
 
 struct Driver {
+    BfmContext context; /* what the work needs; the rest is how the command speaks */
     const Options *options;
-    const char *library; /* the folder of std.* */
-    Arena *arena;        /* lives as long as the command */
-    Interner *interner;
-    Diagnostics *diags;
     bool color, json, quiet;
-    struct PassWatch *watch; /* watch.h; NULL: nobody */
+    int printed; /* diagnostics so far */
 };
 
 /* The folder of the standard library: $BFM_STDLIB, beside an installed binary, or the source tree's. NULL: none has a layers.bfm. */
@@ -35,7 +31,7 @@ __attribute__((format(printf, 2, 3))) int driver_usage(Driver *driver, const cha
 int driver_need(Driver *driver, const OptionId *options, size_t count);
 /* Warnings and progress; nothing with --quiet. */
 __attribute__((format(printf, 2, 3))) void driver_note(const Driver *driver, const char *format, ...);
-/* Prints the diagnostics collected so far on standard error (with --json they go into the report instead). CODE_INPUT if there are errors, else CODE_OK. */
+/* Prints the diagnostics that came since the last time on standard error (with --json they go into the report instead). CODE_INPUT if there are errors, else CODE_OK. */
 int driver_diagnostics(Driver *driver);
 
 /* A report in the making: {"schema": "bfmc.check/1", "ok": …}. */
@@ -47,15 +43,10 @@ int driver_print(Driver *driver, const Str *text);
 
 /* ---- files ---- */
 
-/* FILE[:NAME] of an argument. */
-typedef struct Target {
-    const char *path;
-    const char *name; /* NULL where none was given */
-} Target;
-Target target_parse(Arena *arena, const char *argument);
-
 /* Whether `out` may be written: it is no file or folder that the command line names or that the module (NULL: none) holds. */
 bool driver_output(const Driver *driver, const Module *module, const char *out, BfmError *error);
+/* The texts of --set. False: one is no PATH=VALUE; reported, *code is the exit code. */
+bool driver_overrides(Driver *driver, Overrides *overrides, int *code);
 /* Loads the file and what it uses, and applies --set. NULL: the file cannot be read; *code is the exit code, the error is told. Diagnostics may be there. */
 Module *driver_module(Driver *driver, const char *path, int *code);
 /* The item of the target: by name, else the only one of `kind` in the file. NULL: told, *code is the exit code. */

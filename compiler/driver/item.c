@@ -6,7 +6,7 @@ enum { CONTEXT_FALLBACK = 1024 };
 const Node *item_pick(Driver *driver, const Module *module, const Target *target, int *code)
 {
     if (target->name) {
-        const Symbol name = intern(driver->interner, target->name);
+        const Symbol name = intern(driver->context.interner, target->name);
         const Node *block = module_find(module, name, NODE_BLOCK, -1), *layer = module_find(module, name, NODE_DEFINITION, AST_DEF_LAYER);
         return block ? block : layer ? layer : driver_pick(driver, module, target, NODE_MODEL, code);
     }

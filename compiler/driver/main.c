@@ -26,21 +26,20 @@ static void warn_of_cache(const Driver *driver)
     const char *warning = NULL;
     for (size_t i = 0; i < sizeof COMPILE / sizeof *COMPILE; i++)
         if (driver->options->verb == COMPILE[i])
-            warning = jit_cache_warning(driver->arena);
+            warning = jit_cache_warning(driver->context.arena);
     if (warning)
         driver_note(driver, "warning: %s", warning);
 }
 
+static void hear_note(void *driver, const char *text) { driver_note(driver, "%s", text); }
+
 static int run_verb(const Options *options, Arena *arena)
 {
-    Driver driver = {.options = options,
-                     .arena = arena,
-                     .library = library_find(arena),
+    Driver driver = {.context = {.library = library_find(arena), .arena = arena, .interner = interner_new(), .diags = diagnostics_new(), .note = hear_note, .listener = &driver},
+                     .options = options,
                      .color = wants_color(options),
                      .json = option_flag(options, OPT_JSON),
                      .quiet = option_flag(options, OPT_QUIET)};
-    driver.interner = interner_new();
-    driver.diags = diagnostics_new();
     warn_of_cache(&driver);
     BfmError error;
     const int watched = watch_open(&driver);
@@ -48,8 +47,8 @@ static int run_verb(const Options *options, Arena *arena)
                      : driver_output(&driver, NULL, option_text(options, OPT_OUT), &error) ? verb_info(options->verb)->run(&driver)
                                                                                            : driver_fail(&driver, &error);
     watch_close(&driver);
-    diagnostics_free(driver.diags);
-    interner_free(driver.interner);
+    diagnostics_free(driver.context.diags);
+    interner_free(driver.context.interner);
     return code;
 }
 

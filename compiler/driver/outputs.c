@@ -15,7 +15,7 @@ static const char *of_line(const Driver *driver, const struct stat *output)
 {
     const Options *options = driver->options;
     for (int i = 0; i < options->argument_count; i++) {
-        const char *path = target_parse(driver->arena, options->arguments[i]).path;
+        const char *path = target_parse(driver->context.arena, options->arguments[i]).path;
         if (same_file(path, output))
             return path;
     }

@@ -2,17 +2,9 @@
 #include "driver/progress.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 static const double EVERY_TERMINAL = 0.2, EVERY_FILE = 10; /* seconds */
-
-double seconds_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
-}
 
 Progress progress_new(const Driver *driver, double tokens_a_step, double flops_a_step, double machine)
 {

@@ -3,6 +3,7 @@
 #define BFM_DRIVER_PROGRESS_H
 
 #include "driver/driver.h"
+#include "support/clock.h"
 
 typedef struct Progress {
     const Driver *driver;
@@ -13,8 +14,6 @@ typedef struct Progress {
     double tokens_a_step, flops_a_step;
     double machine; /* FLOP/s of matrix products here; 0: not measured */
 } Progress;
-
-double seconds_now(void); /* of a clock that only runs forwards */
 
 Progress progress_new(const Driver *driver, double tokens_a_step, double flops_a_step, double machine);
 /* After each step: `left` is the time that the budget leaves, in seconds; negative: unknown. */

@@ -77,7 +77,7 @@ static int bisect(Subject *subject)
                                      .progress = tell_progress};
     Bisect result;
     BfmError error = {.message = ""};
-    if (!bisect_passes(driver->arena, &settings, &result, &error)) {
+    if (!bisect_passes(driver->context.arena, &settings, &result, &error)) {
         const int code = driver_diagnostics(driver);
         return code != CODE_OK ? driver->json ? report_print(driver, report_new(driver), code) : code : driver_fail(driver, &error);
     }
@@ -97,12 +97,12 @@ static int bisect(Subject *subject)
 
 int verb_bisect(Driver *driver)
 {
-    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
+    const Target target = target_parse(driver->context.arena, driver->options->arguments[0]);
     int code;
     Subject subject = {.driver = driver, .module = driver_module(driver, target.path, &code)};
     if (!subject.module)
         return code;
-    if (diag_errors(driver->diags) > 0) {
+    if (diag_errors(driver->context.diags) > 0) {
         code = driver_diagnostics(driver);
         return driver->json ? report_print(driver, report_new(driver), code) : code;
     }

@@ -2,7 +2,7 @@
 #include "report/check_cost.h"
 #include "report/check_gradients.h"
 #include "driver/item.h"
-#include "driver/pipeline.h"
+#include "driver/model.h"
 #include "report/report_check.h"
 #include "report/report_schedule.h"
 #include "report/report_space.h"
@@ -35,8 +35,10 @@ static void explain_schedule(Driver *driver, Module *module, const Node *item, S
     const LowerOptions options = {.mode = MODE_TRAIN};
     ModelProgram model = {module, item, is_model(item) ? lower_model(module, item, &options) : NULL};
     const int64_t batch = option_whole(driver->options, OPT_BATCH, 8);
-    int code;
-    const Compiled *compiled = model.lowered ? pipeline_compile(driver, &model, MODE_TRAIN, &code) : NULL;
+    BfmError error;
+    const Compiled *compiled = model.lowered ? model_compile(&driver->context, &model, MODE_TRAIN, &error) : NULL;
+    if (!compiled && model.lowered)
+        (void)driver_fail(driver, &error);
     if (!compiled)
         return;
     const int64_t length = option_whole(driver->options, OPT_LENGTH, model.lowered->context ? model.lowered->context : CONTEXT_FALLBACK);
@@ -51,15 +53,16 @@ static int cost_of(Driver *driver, Module *module, const Node *item, Checked *ch
 {
     const LowerOptions options = {.mode = MODE_TRAIN};
     ModelProgram model = {module, item, is_model(item) ? lower_model(module, item, &options) : NULL};
-    int code = CODE_OK;
     if (!model.lowered)
         return is_model(item) ? CODE_INPUT : driver_usage(driver, "--cost is about models: a block or layer is measured by profile");
     if (checked->rates.flops == 0 && !machine_rates(&checked->rates))
         return driver_error(driver, BFM_ERROR_ENVIRONMENT, "no memory to measure the machine's rates with");
-    const Compiled *compiled = pipeline_compile(driver, &model, MODE_TRAIN, &code);
+    BfmError error;
+    const Compiled *compiled = model_compile(&driver->context, &model, MODE_TRAIN, &error);
     const int64_t length = option_whole(driver->options, OPT_LENGTH, model.lowered->context ? model.lowered->context : CONTEXT_FALLBACK);
     const DimEnv env = {.value = {[DIM_B] = option_whole(driver->options, OPT_BATCH, 8), [DIM_L] = length, [DIM_N] = length}};
-    return compiled ? check_cost(driver, compiled, &env, &checked->rates, &checked->text, json_array_get(checked->models, json_array_size(checked->models) - 1)) : code;
+    json_t *report = json_array_get(checked->models, json_array_size(checked->models) - 1);
+    return compiled && check_cost(driver->context.arena, compiled, &env, &checked->rates, &checked->text, report, &error) ? CODE_OK : driver_fail(driver, &error);
 }
 
 static void gradients_of(Driver *driver, Module *module, const Node *item, Checked *checked)
@@ -72,7 +75,11 @@ static void gradients_of(Driver *driver, Module *module, const Node *item, Check
                                        .model = is_model(item)};
     json_t *rows = json_array();
     json_object_set_new(json_array_get(checked->models, json_array_size(checked->models) - 1), "gradients", rows);
-    const int code = check_gradients(driver, value, derivative, &settings, &checked->text, rows);
+    BfmError error;
+    int wrong;
+    const int code = !check_gradients(driver->context.arena, value, derivative, &settings, &checked->text, rows, &wrong, &error) ? driver_fail(driver, &error)
+                     : wrong                                                                                                     ? CODE_INPUT
+                                                                                                                                 : CODE_OK;
     checked->gradients = checked->gradients == CODE_OK ? code : checked->gradients;
 }
 
@@ -99,10 +106,10 @@ static const Lowered *check_item(Driver *driver, Module *module, const Node *ite
 static int check_named(Driver *driver, Module *module, const Target *target, const Spaces *spaces, Checked *checked)
 {
     int code = CODE_OK;
-    const Symbol name = intern(driver->interner, target->name);
+    const Symbol name = intern(driver->context.interner, target->name);
     for (int i = 0; i < spaces->count; i++)
         if (spaces->items[i].node->name == name) {
-            report_space(driver->arena, &spaces->items[i], &checked->text, checked->spaces);
+            report_space(driver->context.arena, &spaces->items[i], &checked->text, checked->spaces);
             return CODE_OK;
         }
     if (module_find(module, name, NODE_SPACE, -1)) /* with errors, which are told */
@@ -117,7 +124,7 @@ static int check_named(Driver *driver, Module *module, const Target *target, con
 static void check_all(Driver *driver, Module *module, const Spaces *spaces, Checked *checked)
 {
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
-    const Lowered **models = ARENA_ARRAY(driver->arena, const Lowered *, list_count(items) + 1);
+    const Lowered **models = ARENA_ARRAY(driver->context.arena, const Lowered *, list_count(items) + 1);
     int count = 0;
     bool whole = true;
     for (int i = 0; i < list_count(items); i++) {
@@ -130,12 +137,12 @@ static void check_all(Driver *driver, Module *module, const Spaces *spaces, Chec
     if (whole)
         groups_warn_all(module, models, count);
     for (int i = 0; i < spaces->count; i++)
-        report_space(driver->arena, &spaces->items[i], &checked->text, checked->spaces);
+        report_space(driver->context.arena, &spaces->items[i], &checked->text, checked->spaces);
 }
 
 int verb_check(Driver *driver)
 {
-    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
+    const Target target = target_parse(driver->context.arena, driver->options->arguments[0]);
     int code;
     Module *module = driver_module(driver, target.path, &code);
     if (!module)

@@ -26,15 +26,15 @@ static bool same_as_file(const char *path, const Str *text)
 }
 
 /* Writes the page, or compares it with the one that is there. */
-static int page_out(Pages *pages, const char *name, const Str *text)
+static int page_out(Pages *pages, const Module *module, const char *name, const Str *text)
 {
     BfmError error;
     if (!pages->folder)
         return pages->check ? CODE_OK : driver_print(pages->driver, text);
-    const char *path = arena_printf(pages->driver->arena, "%s/%s.md", pages->folder, name);
+    const char *path = arena_printf(pages->driver->context.arena, "%s/%s.md", pages->folder, name);
     if (same_as_file(path, text))
         return CODE_OK;
-    if (!pages->check && !driver_output(pages->driver, NULL, path, &error))
+    if (!pages->check && !driver_output(pages->driver, module, path, &error))
         return driver_fail(pages->driver, &error);
     if (!pages->check)
         return bfm_atomic_write(path, str_text(text), text->length, &error) ? CODE_OK : driver_fail(pages->driver, &error);
@@ -53,7 +53,7 @@ static int file_out(Pages *pages, const DocFile *file)
     text.length = 0;
     if (!pages->check || pages->folder)
         page_print(file, &text);
-    const int printed = !pages->check || pages->folder ? page_out(pages, file->name, &text) : CODE_OK;
+    const int printed = !pages->check || pages->folder ? page_out(pages, file->module, file->name, &text) : CODE_OK;
     str_free(&text);
     return code != CODE_OK ? code : printed;
 }
@@ -64,7 +64,7 @@ static int index_out(Pages *pages, DocFile *const *files, int count)
     if (!pages->folder)
         return CODE_OK;
     index_print(files, count, &text);
-    const int code = page_out(pages, "README", &text);
+    const int code = page_out(pages, NULL, "README", &text);
     str_free(&text);
     return code;
 }
@@ -73,16 +73,15 @@ int verb_doc(Driver *driver)
 {
     Pages pages = {.driver = driver, .folder = option_text(driver->options, OPT_OUT), .check = option_flag(driver->options, OPT_DOC_CHECK)};
     const int count = driver->options->argument_count;
-    DocFile **files = ARENA_ARRAY(driver->arena, DocFile *, count + 1);
+    DocFile **files = ARENA_ARRAY(driver->context.arena, DocFile *, count + 1);
     BfmError error;
     int code = CODE_OK, made = 0;
     if (pages.folder && !pages.check && !bfm_directory_make(pages.folder, &error))
         return driver_fail(driver, &error);
     for (; made < count; made++) {
         int one = CODE_OK;
-        files[made] = doc_file_new(driver, driver->options->arguments[made], &one);
-        if (files[made])
-            one = file_out(&pages, files[made]);
+        files[made] = doc_file_new(&driver->context, driver->options->arguments[made], &error);
+        one = files[made] ? file_out(&pages, files[made]) : driver_fail(driver, &error);
         code = one > code ? one : code;
         if (!files[made])
             break;

@@ -32,15 +32,15 @@ int verb_doctor(Driver *driver)
     json_t *report = report_new(driver);
     json_object_set_new(report, "version", json_string(BFM_VERSION));
     json_object_set_new(report, "compiler", json_string(__VERSION__));
-    json_object_set_new(report, "library", json_string(driver->library ? driver->library : "not found: set BFM_STDLIB"));
-    json_object_set_new(report, "system", json_string(file_line(driver->arena, "/etc/os-release", "PRETTY_NAME")));
+    json_object_set_new(report, "library", json_string(driver->context.library ? driver->context.library : "not found: set BFM_STDLIB"));
+    json_object_set_new(report, "system", json_string(file_line(driver->context.arena, "/etc/os-release", "PRETTY_NAME")));
     json_object_set_new(report, "kernel", json_string(known ? name.release : "unknown"));
     json_object_set_new(report, "machine", json_string(known ? name.machine : "unknown"));
-    json_object_set_new(report, "cpu", json_string(file_line(driver->arena, "/proc/cpuinfo", "model name")));
+    json_object_set_new(report, "cpu", json_string(file_line(driver->context.arena, "/proc/cpuinfo", "model name")));
     json_object_set_new(report, "cpus", json_integer(bfm_pool_available_cpus()));
-    json_object_set_new(report, "memory", json_string(file_line(driver->arena, "/proc/meminfo", "MemTotal")));
+    json_object_set_new(report, "memory", json_string(file_line(driver->context.arena, "/proc/meminfo", "MemTotal")));
     json_object_set_new(report, "matrix_kernels", json_string(bfm_gemm_engine_name(BFM_GEMM_OWN)));
-    const int code = driver->library ? CODE_OK : CODE_ENVIRONMENT;
+    const int code = driver->context.library ? CODE_OK : CODE_ENVIRONMENT;
     if (driver->json)
         return report_print(driver, report, code);
     const char *key;

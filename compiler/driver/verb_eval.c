@@ -24,7 +24,7 @@ static bool evaluate(Eval *eval, BfmError *error)
     const char *name = option_text(options, OPT_PART);
     int64_t batch, context;
     eval->data = bfm_dataset_open(options->arguments[1], error);
-    if (!eval->data || !trained_reads(driver, &eval->trained, eval->data, error) ||
+    if (!eval->data || !trained_reads(&driver->context, &eval->trained, eval->data, error) ||
         !bfm_json_get_int(eval->trained.run, eval->trained.folder.json, "batch", 1, INT32_MAX, &batch, error) ||
         !bfm_json_get_int(eval->trained.run, eval->trained.folder.json, "context", 1, INT32_MAX, &context, error))
         return false;
@@ -32,15 +32,15 @@ static bool evaluate(Eval *eval, BfmError *error)
     const BfmTokens *tokens = eval->data->parts[part];
     if (!tokens)
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no part `%s`", options->arguments[1], name);
-    const Leak leak = evaluate_leak(driver->arena, eval->trained.model.lowered);
+    const Leak leak = evaluate_leak(driver->context.arena, eval->trained.model.lowered);
     order_evaluation(eval->trained.model.lowered, engine_kind(option_text(options, OPT_ENGINE))->simplified);
-    if (!trained_load(driver, &eval->trained, error))
+    if (!trained_load(&driver->context, &eval->trained, error))
         return false;
-    eval->engine = engine_new(driver->arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);
-    eval->runner = eval->engine ? runner_new(driver->arena, eval->engine, eval->trained.model.lowered, eval->trained.store, error) : NULL;
+    eval->engine = engine_new(driver->context.arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);
+    eval->runner = eval->engine ? runner_new(driver->context.arena, eval->engine, eval->trained.model.lowered, eval->trained.store, error) : NULL;
     EvalText text;
-    if (!eval->runner || !evaluate_text(driver->arena, eval->data, part, option_whole(options, OPT_EVAL_TOKENS, 0), &text, error) ||
-        !evaluate_part(driver, eval->runner, &text, batch, context, (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error))
+    if (!eval->runner || !evaluate_text(driver->context.arena, eval->data, part, option_whole(options, OPT_EVAL_TOKENS, 0), &text, error) ||
+        !evaluate_part(&driver->context, eval->runner, &text, batch, context, (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error))
         return false;
     eval->evaluation.leak = leak;
     return !eval->evaluation.bad || bfm_error_set(error, BFM_ERROR_INPUT, "the loss is no finite number: %s", eval->evaluation.bad);
@@ -83,9 +83,10 @@ int verb_eval(Driver *driver)
 {
     Eval eval = {.driver = driver};
     BfmError error = {.message = ""};
-    int code = trained_open(driver, driver->options->arguments[0], MODE_EVAL, &eval.trained);
-    if (code == CODE_OK && pipeline_evaluated(driver, &eval.trained.model, &code))
-        code = evaluate(&eval, &error) ? report(&eval) : driver_fail(driver, &error);
+    const BfmContext *context = &driver->context;
+    const bool ok =
+        trained_open(context, driver->options->arguments[0], MODE_EVAL, &eval.trained, &error) && model_evaluated(context, &eval.trained.model, &error) && evaluate(&eval, &error);
+    const int code = ok ? report(&eval) : driver_fail(driver, &error);
     runner_free(eval.runner);
     engine_free(eval.engine);
     bfm_dataset_close(eval.data);

@@ -14,9 +14,9 @@ static int format_file(Driver *driver, const char *path)
     BfmError error;
     if (!bfm_mapped_file_open(&file, path, &error))
         return driver_fail(driver, &error);
-    const int errors = diag_errors(driver->diags);
-    Node *root = parse_file(driver->arena, driver->interner, driver->diags, path, (const char *)file.data, file.size);
-    int code = diag_errors(driver->diags) > errors ? CODE_INPUT : CODE_OK;
+    const int errors = diag_errors(driver->context.diags);
+    Node *root = parse_file(driver->context.arena, driver->context.interner, driver->context.diags, path, (const char *)file.data, file.size);
+    int code = diag_errors(driver->context.diags) > errors ? CODE_INPUT : CODE_OK;
     if (code == CODE_OK) {
         Str text = {0};
         ast_print(root, &text);

@@ -90,7 +90,7 @@ static BfmText shown_prompt(const Writing *writing)
 static bool feed_prompt(Writing *writing, BfmError *error)
 {
     Generator *generator = &writing->generator;
-    const int64_t context = generator->context, half = context > 1 ? context / 2 : 1;
+    const int64_t context = generator->length, half = context > 1 ? context / 2 : 1;
     const int64_t count = writing->prompt.count > context ? half : writing->prompt.count;
     if (count < writing->prompt.count)
         driver_note(writing->driver, "note: the prompt has %lld tokens and the model's context is %lld; its last %lld %s read", (long long)writing->prompt.count,
@@ -159,7 +159,7 @@ static bool prepare(Writing *writing, BfmError *error)
     const Generator *generator = &writing->generator;
     writing->seed = (uint64_t)option_whole(options, OPT_SEED, 1);
     writing->wanted = option_whole(options, OPT_NUMBER, 0);
-    writing->tokenizer = trained_tokenizer(driver, &generator->trained, error);
+    writing->tokenizer = trained_tokenizer(&driver->context, &generator->trained, error);
     if (!writing->tokenizer)
         return false;
     const int64_t ids = bfm_tokenizer_vocab(writing->tokenizer); /* a model may have room for more: those are never drawn */
@@ -251,11 +251,10 @@ static int generate(Writing *writing)
     Driver *driver = writing->driver;
     BfmError error;
     waiting_begin(driver);
-    const int code = generator_open(driver, driver->options->arguments[0], option_flag(driver->options, OPT_VERIFY), &writing->generator);
-    const bool ready = code == CODE_OK && prepare(writing, &error);
+    const bool ready = generator_open(&driver->context, driver->options->arguments[0], option_flag(driver->options, OPT_VERIFY), (int)option_whole(driver->options, OPT_THREADS, 0),
+                                      &writing->generator, &error) &&
+                       prepare(writing, &error);
     waiting_end();
-    if (code != CODE_OK)
-        return code;
     if (!ready || !write_text(writing, &error))
         return driver_fail(driver, &error);
     return report(writing);

@@ -1,7 +1,7 @@
 /* bfmc grad: loss, logits and gradients of a model for given weights and tokens. */
+#include "driver/model.h"
 #include "file/json/json_file.h"
 #include "file/npy.h"
-#include "driver/pipeline.h"
 #include "run/runner.h"
 #include "driver/verbs.h"
 
@@ -52,11 +52,11 @@ static bool run_model(Grad *grad, BfmError *error)
     const Options *options = grad->driver->options;
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     const uint64_t seed = (uint64_t)option_whole(options, OPT_SEED, 1);
-    grad->store = store_new(grad->driver->arena, grad->model.lowered, &grad->others, kind->wide, error);
+    grad->store = store_new(grad->driver->context.arena, grad->model.lowered, &grad->others, kind->wide, error);
     if (!grad->store || !read_weights(grad, error) || !store_init(grad->store, seed, false, true, error))
         return false;
-    grad->engine = engine_new(grad->driver->arena, kind, kind->wide, (int)option_whole(options, OPT_THREADS, 0), error);
-    grad->runner = grad->engine ? runner_new(grad->driver->arena, grad->engine, grad->model.lowered, grad->store, error) : NULL;
+    grad->engine = engine_new(grad->driver->context.arena, kind, kind->wide, (int)option_whole(options, OPT_THREADS, 0), error);
+    grad->runner = grad->engine ? runner_new(grad->driver->context.arena, grad->engine, grad->model.lowered, grad->store, error) : NULL;
     return grad->runner && runner_bind(grad->runner, grad->tokens.rows, grad->tokens.columns - 1, error) && runner_run(grad->runner, grad->tokens.data, NULL, seed, 0, error);
 }
 
@@ -105,7 +105,7 @@ static void add_gradients(Grad *grad, Results *results)
 
 static int write_results(Grad *grad)
 {
-    Results results = {.tensors = ARENA_ARRAY(grad->driver->arena, BfmTensor, grad->runner->unit->output_count + 3)};
+    Results results = {.tensors = ARENA_ARRAY(grad->driver->context.arena, BfmTensor, grad->runner->unit->output_count + 3)};
     results.loss = runner_loss(grad->runner);
     results.cross_entropy = runner_cross_entropy(grad->runner);
     add_scalar(grad, &results, "loss", &results.loss, &results.loss_narrow);
@@ -132,15 +132,16 @@ static int grad_model(Grad *grad)
     const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
     int code;
     BfmError error;
-    if (!pipeline_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code) || !pipeline_others(grad->driver, &grad->model, MODE_TRAIN, &grad->others, &code))
+    const BfmContext *context = &grad->driver->context;
+    if (!driver_model(grad->driver, options->arguments[0], MODE_TRAIN, &grad->model, &code))
         return code;
-    if (!read_tokens(grad, &error))
+    if (!model_others(context, &grad->model, MODE_TRAIN, &grad->others, &error) || !read_tokens(grad, &error))
         return driver_fail(grad->driver, &error);
     const ModelProgram plain = grad->model;
-    if (has_padding(&grad->tokens) && !pipeline_masked(grad->driver, &plain, MODE_TRAIN, &grad->model, &code))
-        return code;
-    if (!pipeline_differentiate(grad->driver, &grad->model, kind->simplified, &code))
-        return code;
+    if (has_padding(&grad->tokens) && !model_masked(context, &plain, MODE_TRAIN, &grad->model, &error))
+        return driver_fail(grad->driver, &error);
+    if (!model_differentiate(context, &grad->model, kind->simplified, &error))
+        return driver_fail(grad->driver, &error);
     return run_model(grad, &error) ? write_results(grad) : driver_fail(grad->driver, &error);
 }
 

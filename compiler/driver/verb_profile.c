@@ -97,7 +97,7 @@ static bool steps_measure(Report *report, BfmError *error)
     const int64_t wanted = option_whole(report->driver->options, OPT_STEPS, 0);
     const int most = wanted > 0 ? (int)wanted : STEPS_MOST;
     double total = 0;
-    steps->seconds = ARENA_ARRAY(report->driver->arena, double, most);
+    steps->seconds = ARENA_ARRAY(report->driver->context.arena, double, most);
     (void)resident_peak(true);
     report->update_s = 0;
     bfm_instance_time(report->profile->instance, report->kernel_seconds);
@@ -156,8 +156,8 @@ static const char *product_shape(const Report *report, const BfmPlanGemm *gemm)
     double batches = gemm->form == BFM_GEMM_PLAIN ? 1 : slot(report, gemm->key_count);
     for (int i = 0; i < gemm->batch_count; i++)
         batches *= slot(report, gemm->batch[i].extent);
-    const char *many = batches == 1 ? "" : arena_printf(report->driver->arena, "%.0f of ", batches);
-    return arena_printf(report->driver->arena, "%s%.0f×%.0f×%.0f", many, slot(report, gemm->m.extent), slot(report, gemm->n.extent), slot(report, gemm->k.extent));
+    const char *many = batches == 1 ? "" : arena_printf(report->driver->context.arena, "%.0f of ", batches);
+    return arena_printf(report->driver->context.arena, "%s%.0f×%.0f×%.0f", many, slot(report, gemm->m.extent), slot(report, gemm->n.extent), slot(report, gemm->k.extent));
 }
 
 static void cost_add(Cost *to, const Cost *cost)
@@ -204,8 +204,8 @@ static Cost *part_find(Report *report, const char *name)
 static void costs_count(Report *report)
 {
     const BfmPlan *plan = report->profile->compiled->plan;
-    report->parts = ARENA_ARRAY(report->driver->arena, Cost, report->profile->lowered->line_count + 3);
-    report->kernels = ARENA_ARRAY(report->driver->arena, Cost, report->kernel_count + 1);
+    report->parts = ARENA_ARRAY(report->driver->context.arena, Cost, report->profile->lowered->line_count + 3);
+    report->kernels = ARENA_ARRAY(report->driver->context.arena, Cost, report->kernel_count + 1);
     for (int i = 0; i < report->profile->lowered->line_count; i++)
         if (report->profile->lowered->lines[i].call >= 0)
             (void)part_find(report, report->profile->lowered->lines[i].path);
@@ -280,8 +280,9 @@ static json_t *report_json(const Report *report)
                         json_pack("{s:I, s:I, s:I, s:f}", "formals_bytes", (json_int_t)bfm_instance_formal_bytes(profile->instance), "planned_bytes",
                                   (json_int_t)bfm_instance_peak_bytes(profile->instance), "unshared_bytes", (json_int_t)bfm_instance_total_bytes(profile->instance),
                                   "resident_peak_bytes", report->resident));
-    json_object_set_new(json, "compile",
-                        json_pack("{s:o, s:o}", "cold", times_json(report->driver->arena, &profile->cold), "warm", times_json(report->driver->arena, &profile->warm)));
+    json_object_set_new(
+        json, "compile",
+        json_pack("{s:o, s:o}", "cold", times_json(report->driver->context.arena, &profile->cold), "warm", times_json(report->driver->context.arena, &profile->warm)));
     json_object_set_new(json, "sub_layers", costs_json(report->parts, report->part_count));
     json_object_set_new(json, "kernels", costs_json(report->kernels, report->kernel_count));
     return json;
@@ -318,8 +319,8 @@ static void cost_print(const Report *report, const Cost *cost, Str *out)
 
 static void costs_print(const Report *report, const char *title, const Cost *costs, int count, int shown, Str *out)
 {
-    const Cost **order = ARENA_ARRAY(report->driver->arena, const Cost *, count + 1);
-    Cost rest = {.name = arena_printf(report->driver->arena, "%d more", count - shown)};
+    const Cost **order = ARENA_ARRAY(report->driver->context.arena, const Cost *, count + 1);
+    Cost rest = {.name = arena_printf(report->driver->context.arena, "%d more", count - shown)};
     for (int i = 0; i < count; i++)
         order[i] = &costs[i];
     str_printf(out, "\n%-*s%10s%7s%9s%9s\n", WIDE + 2, title, "ms", "%", "GFLOP/s", "GB/s");
@@ -372,7 +373,7 @@ static void report_text(const Report *report, Str *out)
 static bool report_measure(Report *report, BfmError *error)
 {
     report->kernel_count = (int)report->profile->compiled->plan->kernels.count;
-    report->kernel_seconds = ARENA_ARRAY(report->driver->arena, double, report->kernel_count + 1);
+    report->kernel_seconds = ARENA_ARRAY(report->driver->context.arena, double, report->kernel_count + 1);
     if (option_flag(report->driver->options, OPT_PACED) && !samples_serve(report, error))
         return false;
     tell(report, "compiled; measuring the rate of matrix products");
@@ -417,13 +418,16 @@ int verb_profile(Driver *driver)
         return driver_usage(driver, "--batch, --length, --width and --steps take positive numbers");
     BfmPool *pool = bfm_pool_new((int)option_whole(driver->options, OPT_THREADS, 0));
     int code = CODE_OK;
-    report.profile = profile_new(driver, &settings, pool, &code);
-    if (report.profile) {
-        (void)driver_diagnostics(driver); /* warnings */
-        const bool updates = option_given(driver->options, OPT_RECIPE);
-        report.update = updates ? profile_update_new(report.profile, &code) : NULL;
-        if (report.update || !updates)
-            code = report_measure(&report, &error) ? report_write(&report) : driver_fail(driver, &error);
+    Overrides overrides;
+    const Target target = target_parse(driver->context.arena, driver->options->arguments[0]);
+    if (driver_overrides(driver, &overrides, &code)) {
+        report.profile = profile_new(&driver->context, &target, &overrides, &settings, pool, &error);
+        if (report.profile)
+            (void)driver_diagnostics(driver); /* warnings */
+        const char *recipe = option_text(driver->options, OPT_RECIPE);
+        report.update = report.profile && recipe ? profile_update_new(report.profile, recipe, &error) : NULL;
+        const bool ready = report.profile && (report.update || !recipe) && report_measure(&report, &error);
+        code = ready ? report_write(&report) : driver_fail(driver, &error);
     }
     profile_update_free(report.update);
     profile_free(report.profile);

@@ -3,7 +3,7 @@
 #include "codegen/compile.h"
 #include "driver/item.h"
 #include "report/picture.h"
-#include "driver/pipeline.h"
+#include "driver/model.h"
 #include "driver/verbs.h"
 #include "driver/watch.h"
 #include "file/atomic_file.h"
@@ -37,13 +37,13 @@ static bool color_of_output(const Driver *driver)
 
 static int show_picture(Driver *driver, bool svg, Str *out, json_t **picture)
 {
-    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
+    const Target target = target_parse(driver->context.arena, driver->options->arguments[0]);
     int code;
     Module *module = driver_module(driver, target.path, &code);
     if (!module)
         return code;
-    const Node *item = diag_errors(driver->diags) == 0 ? item_pick(driver, module, &target, &code) : NULL;
-    if (!item && diag_errors(driver->diags) == 0)
+    const Node *item = diag_errors(driver->context.diags) == 0 ? item_pick(driver, module, &target, &code) : NULL;
+    if (!item && diag_errors(driver->context.diags) == 0)
         return code;
     const Lowered *lowered = item ? item_lower(driver, module, item, 0, MODE_TRAIN) : NULL;
     if (!lowered) {
@@ -52,9 +52,9 @@ static int show_picture(Driver *driver, bool svg, Str *out, json_t **picture)
     }
     const PictureSheet *sheet = picture_make(module, lowered);
     if (svg)
-        picture_svg(driver->arena, sheet, out);
+        picture_svg(driver->context.arena, sheet, out);
     else
-        picture_text(driver->arena, sheet, screen_columns(), color_of_output(driver), out);
+        picture_text(driver->context.arena, sheet, screen_columns(), color_of_output(driver), out);
     *picture = picture_json(sheet->root);
     return CODE_OK;
 }
@@ -63,21 +63,21 @@ static int show_picture(Driver *driver, bool svg, Str *out, json_t **picture)
 
 static int show_ast(Driver *driver, Str *out)
 {
-    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
+    const Target target = target_parse(driver->context.arena, driver->options->arguments[0]);
     int code;
     Module *module = driver_module(driver, target.path, &code);
     if (!module)
         return code;
     const Node *node = module->files[0].root;
     if (target.name) {
-        node = module_find_any(module, intern(driver->interner, target.name));
+        node = module_find_any(module, intern(driver->context.interner, target.name));
         if (!node)
             return driver_error(driver, BFM_ERROR_INPUT, "%s has nothing named `%s`", target.path, target.name);
     }
     driver->json ? ast_dump_json(node, out) : ast_dump(node, out);
     if (driver->json)
         str_push(out, '\n');
-    return driver->json ? diag_errors(driver->diags) > 0 ? CODE_INPUT : CODE_OK : driver_diagnostics(driver);
+    return driver->json ? diag_errors(driver->context.diags) > 0 ? CODE_INPUT : CODE_OK : driver_diagnostics(driver);
 }
 
 static Mode mode_of(const char *name) { return strcmp(name, "train") == 0 ? MODE_TRAIN : strcmp(name, "eval") == 0 ? MODE_EVAL : MODE_DECODE; }
@@ -86,10 +86,11 @@ static int show_ir(Driver *driver, Str *out)
 {
     ModelProgram model;
     int code;
-    if (!pipeline_model(driver, driver->options->arguments[0], mode_of(option_text(driver->options, OPT_MODE)), &model, &code))
+    if (!driver_model(driver, driver->options->arguments[0], mode_of(option_text(driver->options, OPT_MODE)), &model, &code))
         return code;
-    if (option_flag(driver->options, OPT_GRAD) && !pipeline_differentiate(driver, &model, false, &code))
-        return code;
+    BfmError error;
+    if (option_flag(driver->options, OPT_GRAD) && !model_differentiate(&driver->context, &model, false, &error))
+        return driver_fail(driver, &error);
     program_print(model.lowered->program, out);
     return CODE_OK;
 }
@@ -100,8 +101,11 @@ static int show_after(Driver *driver, Str *out)
     ModelProgram model;
     int code;
     const Mode mode = mode_of(option_text(driver->options, OPT_MODE));
-    if (!pipeline_model(driver, driver->options->arguments[0], mode, &model, &code) || !pipeline_compile(driver, &model, mode, &code))
+    if (!driver_model(driver, driver->options->arguments[0], mode, &model, &code))
         return code;
+    BfmError error;
+    if (!model_compile(&driver->context, &model, mode, &error))
+        return driver_fail(driver, &error);
     const Str *text = watch_text(driver);
     if (text->length == 0)
         return driver_error(driver, BFM_ERROR_INPUT, "`%s` changed nothing in this program", option_text(driver->options, OPT_AFTER));
@@ -121,11 +125,12 @@ static int show_compiled(Driver *driver, const char *stage, Str *out)
     ModelProgram model;
     int code;
     const Mode mode = mode_of(option_text(driver->options, OPT_MODE));
-    if (!pipeline_model(driver, driver->options->arguments[0], mode, &model, &code))
+    if (!driver_model(driver, driver->options->arguments[0], mode, &model, &code))
         return code;
-    const Compiled *compiled = pipeline_compile(driver, &model, mode, &code);
+    BfmError error;
+    const Compiled *compiled = model_compile(&driver->context, &model, mode, &error);
     if (!compiled)
-        return code;
+        return driver_fail(driver, &error);
     if (strcmp(stage, "schedule") == 0)
         schedule_print(compiled->schedule, out);
     else

@@ -1,379 +1,66 @@
-/* bfmc train: everything that can be wrong is looked at before the run's folder exists; then train.c. */
+/* bfmc train: options, progress, and what is said at the end. */
+#include "file/json/json_file.h"
+#include "driver/model.h"
+#include "driver/progress.h"
+#include "driver/stop.h"
+#include "driver/verbs.h"
 #include "train/train.h"
 
-#include "file/atomic_file.h"
-#include "file/file.h"
-#include "file/json/json_file.h"
-#include "train/run_lock.h"
-#include "driver/stop.h"
-#include "train/trained.h"
-#include "run/unreached.h"
-#include "driver/verbs.h"
-#include "device/cpu/gemm/gemm.h"
-#include "lower/groups.h"
+typedef struct Show {
+    Driver *driver;
+    Progress progress;
+    bool begun;
+} Show;
 
-#include <math.h>
-#include <stdlib.h>
-#include <string.h>
-
-static const double MEASURE_SECONDS = 0.2;
-
-enum { EVAL_TOKENS = 32768 }; /* of an evaluation, unless the command says how many */
-
-/* ---- what is asked for ---- */
-
-static int read_model(Train *train)
+static bool asked(void *user)
 {
-    Driver *driver = train->driver;
-    int code;
-    if (!pipeline_model(driver, driver->options->arguments[0], MODE_TRAIN, &train->model, &code) || !pipeline_again(driver, &train->model, MODE_EVAL, &train->eval_model, &code) ||
-        !pipeline_others(driver, &train->model, MODE_TRAIN, &train->others, &code))
-        return code;
-    train->leak = evaluate_leak(driver->arena, train->eval_model.lowered);
-    if (!pipeline_evaluated(driver, &train->eval_model, &code))
-        return code;
-    if (train->leak == LEAK_POSSIBLE)
-        driver_note(driver, "warning[W0509]: `%s` cannot be shown to be causal: if it reads the future, its losses are leaky; `bfmc check` shows where", train->model.model->name);
-    if (train->leak == LEAK_SHOWN)
-        driver_note(driver, "warning[W0501]: `%s` reads the future, so that it sees what it predicts: its losses are leaky; `bfmc check` shows the way", train->model.model->name);
-    const Node *recipe = recipe_pick(driver, train->model.module, &code);
-    if (!recipe)
-        return code;
-    if (!recipe_read(driver, train->model.module, recipe, train->model.lowered, &train->recipe)) {
-        code = driver_diagnostics(driver);
-        return driver->json ? report_print(driver, report_new(driver), code) : code;
-    }
-    train->recipe.seed = (uint64_t)option_whole(driver->options, OPT_SEED, (int64_t)train->recipe.seed);
-    if (option_given(driver->options, OPT_BUDGET))
-        (void)budget_parse(option_text(driver->options, OPT_BUDGET), &train->budget);
-    const char *out = option_text(driver->options, OPT_OUT);
-    train->folder = run_folder_at(driver->arena, out ? out : arena_printf(driver->arena, "runs/%s", train->model.model->name));
-    return CODE_OK;
+    (void)user;
+    return stop_asked();
 }
 
-static bool read_data(Train *train, BfmError *error)
+static void show_step(void *user, const Train *train, double seconds, double left)
 {
-    const char *path = train->driver->options->arguments[1];
-    train->data = bfm_dataset_open(path, error);
-    if (!train->data)
-        return false;
-    const BfmTokens *tokens = train->data->parts[BFM_PART_TRAIN];
-    const int64_t vocab = train->model.lowered->vocab;
-    if (!tokens)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s has no training part", path);
-    if (vocab > 0 && bfm_tokens_info(tokens)->vocab > vocab)
-        return bfm_error_set(error, BFM_ERROR_INPUT, "%s: its tokenizer has %lld ids and the model's vocab is %lld; a vocab of at least %lld has room for them", path,
-                             (long long)bfm_tokens_info(tokens)->vocab, (long long)vocab, (long long)bfm_tokens_info(tokens)->vocab);
-    if (vocab > bfm_tokens_info(tokens)->vocab)
-        driver_note(train->driver, "note: the model's vocab is %lld and the data's tokenizer has %lld ids: %lld id%s of the model never occur%s", (long long)vocab,
-                    (long long)bfm_tokens_info(tokens)->vocab, (long long)(vocab - bfm_tokens_info(tokens)->vocab), bfm_plural(vocab - bfm_tokens_info(tokens)->vocab),
-                    vocab - bfm_tokens_info(tokens)->vocab == 1 ? "s" : "");
-    const int64_t most = option_whole(train->driver->options, OPT_EVAL_TOKENS, EVAL_TOKENS);
-    if (train->data->parts[BFM_PART_VALID] && bfm_tokens_info(train->data->parts[BFM_PART_VALID])->count > 1 &&
-        !evaluate_text(train->driver->arena, train->data, BFM_PART_VALID, most, &train->held_out, error))
-        return false;
-    return bfm_batches_init(&train->batches, tokens, train->recipe.batch, train->recipe.context, train->recipe.seed, error);
+    Show *show = user;
+    if (!show->begun)
+        show->progress = progress_new(show->driver, train_step_tokens(train), train_step_products(train), train->machine);
+    show->begun = true;
+    progress_step(&show->progress, train->meta.step, train->loss, seconds, left);
 }
 
-/* ---- programs ---- */
-
-static bool has_states(const Store *store)
+static void show_pause(void *user)
 {
-    for (int i = 0; i < store->count; i++)
-        if (store->entries[i].role == TENSOR_STATE)
-            return true;
-    return false;
+    Show *show = user;
+    if (show->begun)
+        progress_end(&show->progress);
 }
 
-static void warn_unreached(const Train *train)
+static TrainOptions options_of(const Driver *driver)
 {
-    const Program *program = train->model.lowered->program;
-    bool *frozen = ARENA_ARRAY(train->driver->arena, bool, program->main->formal_count + 1);
-    for (int f = 0; f < program->main->formal_count; f++)
-        frozen[f] = optimizer_is_frozen(train->driver->options, program->bindings[f].path);
-    unreached_warn(train->model.module, train->model.lowered, frozen);
+    const Options *options = driver->options;
+    TrainOptions made = {.out = option_text(options, OPT_OUT),
+                         .recipe = option_text(options, OPT_RECIPE),
+                         .engine = engine_kind(option_text(options, OPT_ENGINE)),
+                         .threads = (int)option_whole(options, OPT_THREADS, 0),
+                         .resume = option_flag(options, OPT_RESUME),
+                         .init = option_text(options, OPT_INIT),
+                         .frozen = {options->values[OPT_FREEZE].count, options->values[OPT_FREEZE].texts},
+                         .seeded = option_given(options, OPT_SEED),
+                         .seed = (uint64_t)option_whole(options, OPT_SEED, 0),
+                         .budget_text = option_text(options, OPT_BUDGET),
+                         .eval_every = option_whole(options, OPT_EVAL_EVERY, 0),
+                         .checkpoint_every = option_whole(options, OPT_CKPT_EVERY, 0),
+                         .keep = option_whole(options, OPT_KEEP, 3),
+                         .eval_tokens = option_whole(options, OPT_EVAL_TOKENS, -1),
+                         .overrides = {options->values[OPT_SET].count, options->values[OPT_SET].texts},
+                         .measure = !driver->quiet};
+    if (made.budget_text)
+        (void)budget_parse(made.budget_text, &made.budget);
+    return made;
 }
 
-static int compile_model(Train *train, BfmError *error)
-{
-    Driver *driver = train->driver;
-    const EngineKind *kind = engine_kind(option_text(driver->options, OPT_ENGINE));
-    int code = CODE_OK;
-    train->ledger = ledger_count(train->model.lowered, train->recipe.batch, train->recipe.context);
-    const MetricFormulas *formulas = metrics_formulas(driver->arena, train->model.lowered);
-    warn_unreached(train);
-    order_losses(train->model.lowered);
-    order_evaluation(train->eval_model.lowered, kind->simplified);
-    if (!pipeline_differentiate(driver, &train->model, kind->simplified, &code))
-        return code;
-    train->store = store_new(driver->arena, train->model.lowered, &train->others, kind->wide, error);
-    train->engine = train->store ? engine_new(driver->arena, kind, kind->wide, (int)option_whole(driver->options, OPT_THREADS, 0), error) : NULL;
-    if (!train->engine)
-        return driver_fail(driver, error);
-    if (train->recipe.accumulate > 1 && has_states(train->store))
-        return driver_error(driver, BFM_ERROR_INPUT, "the model has states, which take a step's whole batch: train it with accumulate = 1");
-    train->runner = runner_new(driver->arena, train->engine, train->model.lowered, train->store, error);
-    train->evaluator =
-        train->runner && train->eval_model.lowered->cross_entropy >= 0 ? runner_new(driver->arena, train->engine, train->eval_model.lowered, train->store, error) : NULL;
-    if (!train->runner || !runner_bind(train->runner, train->recipe.batch, train->recipe.context, error))
-        return driver_fail(driver, error);
-    train->metrics = metrics_new(driver->arena, train->runner, formulas);
-    const Lowered *const models[] = {train->model.lowered};
-    groups_warn(train->model.module, train->recipe.node, models, 1);
-    requirements_warn(train->model.module, train->model.lowered, train->recipe.batch, train->recipe.context);
-    train->optimizer = optimizer_new(driver, train->engine, train->model.module, &train->recipe, train->store, &code);
-    train->schedule = train->optimizer ? schedule_new(driver, train->model.module, &train->recipe, &code) : NULL;
-    if (train->schedule && !driver->json)
-        (void)driver_diagnostics(driver);
-    return train->schedule ? CODE_OK : code;
-}
-
-/* ---- where it starts ---- */
-
-/* RUN/ckpt/STEP of RUN/ckpt/STEP/model.safetensors, anything else as it is. */
-static const char *init_folder(Arena *arena, const char *path)
-{
-    static const char file[] = "/model.safetensors";
-    const size_t length = strlen(path), tail = sizeof file - 1;
-    return length > tail && strcmp(path + (length - tail), file) == 0 ? arena_strndup(arena, path, length - tail) : path;
-}
-
-static bool init_from_run(Train *train, const char *path, BfmError *error)
-{
-    Trained source;
-    const bool ok = trained_open_files(train->driver, path, &source, error) && trained_reads(train->driver, &source, train->data, error) &&
-                    store_load(train->store, source.checkpoint->model, true, error);
-    trained_close(&source);
-    return ok;
-}
-
-/* A run or a checkpoint of one, whose tokenizer must be the data's; or parameters in a file that is in no run. */
-static bool init_from(Train *train, const char *path, BfmError *error)
-{
-    Arena *arena = train->driver->arena;
-    const char *inner = arena_printf(arena, "%s/model.safetensors", path);
-    RunFolder folder;
-    int64_t step;
-    if (run_folder_find(arena, init_folder(arena, path), &folder, &step, error))
-        return init_from_run(train, init_folder(arena, path), error);
-    if (bfm_directory_exists(path) && !bfm_path_exists(inner))
-        return bfm_error_set(error, BFM_ERROR_INPUT, "--init %s: expected a run (a folder with run.json), a checkpoint of one (RUN/ckpt/STEP) or a .safetensors file", path);
-    BfmSafetensors *file = bfm_safetensors_open(bfm_path_exists(inner) ? inner : path, error);
-    const bool ok = file && store_load(train->store, file, true, error);
-    bfm_safetensors_close(file);
-    return ok;
-}
-
-/* A run that ended before its first checkpoint has nothing that is worth keeping. */
-static bool holds_checkpoints(const Train *train, bool *holds, BfmError *error)
-{
-    int64_t *steps, count;
-    if (!bfm_checkpoint_list(train->folder.checkpoints, &steps, &count, error))
-        return false;
-    free(steps);
-    *holds = count > 0;
-    return true;
-}
-
-/* With the lock held: nobody else is about to begin a run here. */
-static bool folder_free(const Train *train, BfmError *error)
-{
-    bool holds = false;
-    if (!bfm_path_exists(train->folder.json))
-        return true;
-    if (!holds_checkpoints(train, &holds, error))
-        return false;
-    return !holds || bfm_error_set(error, BFM_ERROR_INPUT, "%s holds a run already; continue it with --resume, or choose another folder with --out", train->folder.path);
-}
-
-static bool lock_folder(Train *train, BfmError *error)
-{
-    train->lock = run_lock(&train->folder, error);
-    return train->lock >= 0;
-}
-
-/* A model.bfm that no run wrote may be the very one to train. */
-static bool model_kept(const Train *train, BfmError *error)
-{
-    return bfm_path_exists(train->folder.json) || driver_output(train->driver, train->model.module, train->folder.model, error);
-}
-
-static bool start_new(Train *train, BfmError *error)
-{
-    const char *init = option_text(train->driver->options, OPT_INIT);
-    return folder_free(train, error) && model_kept(train, error) && store_init(train->store, train->recipe.seed, true, true, error) && (!init || init_from(train, init, error));
-}
-
-/* A refused resume says where the model's text differs. */
-static void add_difference(const Train *train, BfmError *error)
-{
-    BfmMappedFile file;
-    Str now = {0}, difference = {0};
-    if (!bfm_mapped_file_open(&file, train->folder.model, NULL))
-        return;
-    const char *before = arena_strndup(train->driver->arena, (const char *)file.data, file.size);
-    bfm_mapped_file_close(&file);
-    run_model_text(train->model.module, &now);
-    run_text_difference(before, str_text(&now), &difference);
-    if (difference.length > 0)
-        strncat(error->message, arena_printf(train->driver->arena, "\nmodel.bfm of the run and the file first differ here:\n%s", str_text(&difference)),
-                sizeof error->message - strlen(error->message) - 1);
-    str_free(&now);
-    str_free(&difference);
-}
-
-static json_t *texts_json(const OptionValue *value)
-{
-    json_t *texts = json_array();
-    for (int i = 0; i < value->count; i++)
-        json_array_append_new(texts, json_string(value->texts[i]));
-    return texts;
-}
-
-static bool holds_all(const json_t *texts, const json_t *others)
-{
-    bool all = true;
-    for (size_t i = 0; i < json_array_size(others); i++) {
-        bool found = false;
-        for (size_t k = 0; k < json_array_size(texts) && !found; k++)
-            found = json_equal(json_array_get(texts, k), json_array_get(others, i));
-        all = all && found;
-    }
-    return all;
-}
-
-/* What is frozen has no states, so that it stays as the run began. A run of an earlier version does not say. */
-static bool same_freeze(const Train *train, BfmError *error)
-{
-    json_t *run = bfm_json_read(train->folder.json, error), *now = texts_json(&train->driver->options->values[OPT_FREEZE]);
-    const json_t *before = json_object_get(run, "freeze");
-    bool same = run && (!before || (holds_all(before, now) && holds_all(now, before)));
-    if (run && !same) {
-        Str text = {0};
-        for (size_t i = 0; i < json_array_size(before); i++)
-            str_printf(&text, "%s--freeze '%s'", i ? " " : "", json_string_value(json_array_get(before, i)));
-        same = bfm_error_set(error, BFM_ERROR_INPUT, "%s: the run began %s%s, and --resume continues it in the same way; give the same, or start a new run with --init %s",
-                             train->folder.path, text.length > 0 ? "with " : "without --freeze", str_text(&text), train->folder.path);
-        str_free(&text);
-    }
-    json_decref(run);
-    json_decref(now);
-    return same;
-}
-
-static bool start_again(Train *train, BfmError *error)
-{
-    int64_t skipped = 0;
-    BfmCheckpoint *checkpoint = bfm_checkpoint_latest(train->folder.checkpoints, &skipped, error);
-    if (!checkpoint)
-        return false;
-    bool ok = bfm_checkpoint_same_training(&checkpoint->meta, &train->meta, error);
-    if (!ok)
-        add_difference(train, error);
-    ok = ok && trained_belongs(train->driver, &train->folder, checkpoint, error) && same_freeze(train, error) && train_restore(train, checkpoint, error);
-    if (ok) {
-        train->meta = checkpoint->meta;
-        train->checkpointed = train->meta.step;
-        if (skipped > 0)
-            driver_note(train->driver, "warning: %lld damaged checkpoint%s passed over", (long long)skipped, skipped == 1 ? " was" : "s were");
-        driver_note(train->driver, "resuming %s at step %lld", train->folder.path, (long long)train->meta.step);
-        if (option_given(train->driver->options, OPT_INIT))
-            driver_note(train->driver, "note: the run goes on from its own checkpoint; --init %s has no part in it", option_text(train->driver->options, OPT_INIT));
-    }
-    bfm_checkpoint_close(checkpoint);
-    return ok;
-}
-
-/* ---- the folder ---- */
-
-static json_t *run_json(const Train *train, const Str *model_text)
-{
-    char model[BFM_HASH_TEXT], recipe[BFM_HASH_TEXT], data[BFM_HASH_TEXT], tokenizer[BFM_HASH_TEXT], text[BFM_HASH_TEXT];
-    const Options *options = train->driver->options;
-    bfm_hash_text(train->meta.model_hash, model);
-    bfm_hash_text(train->meta.recipe_hash, recipe);
-    bfm_hash_text(train->meta.data_hash, data);
-    bfm_hash_text(bfm_tokenizer_hash(train->data->tokenizer), tokenizer);
-    bfm_hash_text(run_text_hash(str_text(model_text), model_text->length), text);
-    char *folder = realpath(train->data->folder, NULL);
-    json_t *json = json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:I}", "schema", "bfm.run/1", "version", BFM_VERSION, "model", train->model.model->name, "recipe",
-                             train->recipe.node->name, "engine", option_text(options, OPT_ENGINE), "data", folder ? folder : train->data->folder, "parameters",
-                             (json_int_t)train->ledger.parameters, "batch", (json_int_t)train->recipe.batch, "context", (json_int_t)train->recipe.context, "seed",
-                             (json_int_t)train->recipe.seed);
-    json_object_set_new(json, "hashes", json_pack("{s:s, s:s, s:s, s:s, s:s}", "model", model, "model_text", text, "recipe", recipe, "data", data, "tokenizer", tokenizer));
-    json_object_set_new(json, "set", texts_json(&options->values[OPT_SET]));
-    json_object_set_new(json, "freeze", texts_json(&options->values[OPT_FREEZE]));
-    if (option_given(options, OPT_BUDGET))
-        json_object_set_new(json, "budget", json_string(option_text(options, OPT_BUDGET)));
-    free(folder);
-    return json;
-}
-
-static bool write_folder(Train *train, BfmError *error)
-{
-    Str text = {0};
-    run_model_text(train->model.module, &text);
-    json_t *json = run_json(train, &text);
-    const bool ok = bfm_directory_make(train->folder.path, error) && (train->lock >= 0 || (lock_folder(train, error) && folder_free(train, error))) &&
-                    bfm_atomic_write(train->folder.model, str_text(&text), text.length, error) && bfm_tokenizer_save(train->data->tokenizer, train->folder.path, error) &&
-                    bfm_json_write(train->folder.json, json, error);
-    if (ok)
-        bfm_dataset_used_by(train->data, train->folder.path);
-    json_decref(json);
-    str_free(&text);
-    return ok;
-}
-
-static bool open_logs(Train *train, BfmError *error)
-{
-    train->log = bfm_log_open(train->folder.log, train->meta.step, error);
-    train->eval_log = train->log ? bfm_log_open(train->folder.eval, train->meta.step, error) : NULL;
-    train->metric_log = train->eval_log ? bfm_log_open(train->folder.metrics, train->meta.step, error) : NULL;
-    return train->metric_log != NULL;
-}
-
-/* ---- the whole ---- */
-
-static double machine_rate(const Train *train)
-{
-    const Options *options = train->driver->options;
-    if (train->driver->quiet || engine_what(train->engine) == &ENGINE_INTERP)
-        return 0;
-    BfmPool *pool = bfm_pool_new((int)option_whole(options, OPT_THREADS, 0));
-    const double rate = bfm_gemm_measure(pool, MEASURE_SECONDS);
-    bfm_pool_free(pool);
-    return rate * 1e9;
-}
-
-static bool prepare(Train *train, BfmError *error)
-{
-    bool resume = option_flag(train->driver->options, OPT_RESUME), holds = true;
-    train->meta = (BfmCheckpointMeta){.seed = train->recipe.seed,
-                                      .model_hash = run_model_hash(train->model.module),
-                                      .recipe_hash = run_recipe_hash(train->model.module, train->recipe.node),
-                                      .data_hash = train->data->hash};
-    train->tokens = malloc((size_t)(train->recipe.batch * (train->recipe.context + 1)) * sizeof *train->tokens);
-    if (!train->tokens)
-        return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
-    if (resume && bfm_path_exists(train->folder.json)) {
-        if (!lock_folder(train, error) || !holds_checkpoints(train, &holds, error))
-            return false;
-        if (!holds)
-            driver_note(train->driver, "%s has no checkpoint yet: the run begins anew", train->folder.path);
-        resume = holds;
-    }
-    if (!(resume ? start_again(train, error) : start_new(train, error)) || (!resume && !write_folder(train, error)) || !open_logs(train, error))
-        return false;
-    const double tokens = (double)(train->recipe.batch * train->recipe.context * train->recipe.accumulate);
-    train->progress = progress_new(train->driver, tokens, 3 * train->ledger.products * (double)train->recipe.accumulate, machine_rate(train));
-    train->began = seconds_now() - train->meta.seconds;
-    return true;
-}
-
-static int finish(Train *train, StopReason reason, const BfmError *error)
+static int finish(Driver *driver, const Train *train, StopReason reason, const BfmError *error)
 {
     static const char *const words[] = {"steps", "budget", "signal", "bad number", "error"};
-    Driver *driver = train->driver;
     if (reason == STOP_ERROR)
         return driver_fail(driver, error);
     if (reason == STOP_BAD_NUMBER)
@@ -400,38 +87,38 @@ static int finish(Train *train, StopReason reason, const BfmError *error)
     return code;
 }
 
-static int train_model(Train *train)
+static int train_model(Driver *driver, Train *train, Module *module, const Node *model)
 {
+    Show show = {.driver = driver};
+    const TrainOptions options = options_of(driver);
+    const TrainListener listener = {.stop = asked, .step = show_step, .pause = show_pause, .user = &show};
     BfmError error = {.message = ""};
-    int code = read_model(train);
-    if (code != CODE_OK)
-        return code;
-    if (!read_data(train, &error))
-        return driver_fail(train->driver, &error);
-    code = compile_model(train, &error);
-    if (code != CODE_OK)
-        return code;
-    if (!prepare(train, &error))
-        return driver_fail(train->driver, &error);
-    return finish(train, train_run(train, &error), &error);
+    const bool open = train_open(train, &driver->context, module, model, driver->options->arguments[1], &options, &listener, &error);
+    if (!open)
+        return driver_fail(driver, &error);
+    if (!driver->json)
+        (void)driver_diagnostics(driver); /* warnings */
+    return finish(driver, train, train_run(train, &error), &error);
 }
 
 int verb_train(Driver *driver)
 {
-    Train train = {.driver = driver, .lock = -1, .checkpointed = -1, .evaluated = -1, .loss = NAN};
+    const Target target = target_parse(driver->context.arena, driver->options->arguments[0]);
+    Train train = {.lock = -1};
+    int code;
     stop_listen();
-    const int code = train_model(&train);
-    bfm_log_close(train.log);
-    bfm_log_close(train.eval_log);
-    bfm_log_close(train.metric_log);
-    run_unlock(&train.folder, train.lock);
-    optimizer_free(train.optimizer);
-    schedule_free(train.schedule);
-    runner_free(train.runner);
-    runner_free(train.evaluator);
-    engine_free(train.engine);
-    store_free(train.store);
-    bfm_dataset_close(train.data);
-    free(train.tokens);
+    Module *module = driver_module(driver, target.path, &code);
+    if (!module)
+        return code;
+    if (diag_errors(driver->context.diags) > 0) {
+        BfmError error;
+        (void)context_rejected(&error);
+        return driver_fail(driver, &error);
+    }
+    const Node *model = driver_pick(driver, module, &target, NODE_MODEL, &code);
+    if (!model)
+        return code;
+    code = train_model(driver, &train, module, model);
+    train_close(&train);
     return code;
 }

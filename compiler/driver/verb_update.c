@@ -63,9 +63,9 @@ static bool read_gradients(Update *update, BfmError *error)
 {
     BfmSafetensors *file = bfm_safetensors_open(option_text(update->driver->options, OPT_GRADIENTS), error);
     const int count = update->store->count;
-    const char **names = ARENA_ARRAY(update->driver->arena, const char *, count + 1);
-    update->gradients = ARENA_ARRAY(update->driver->arena, void *, count + 1);
-    update->results = ARENA_ARRAY(update->driver->arena, void *, count + 1);
+    const char **names = ARENA_ARRAY(update->driver->context.arena, const char *, count + 1);
+    update->gradients = ARENA_ARRAY(update->driver->context.arena, void *, count + 1);
+    update->results = ARENA_ARRAY(update->driver->context.arena, void *, count + 1);
     bool ok = file && count_steps(update, file, error);
     for (int i = 0; ok && i < count; i++) {
         names[i] = update->store->entries[i].path;
@@ -81,7 +81,7 @@ static bool read_gradients(Update *update, BfmError *error)
 static bool read_weights(Update *update, BfmError *error)
 {
     BfmSafetensors *file = bfm_safetensors_open(option_text(update->driver->options, OPT_WEIGHTS), error);
-    update->store = file ? store_from(update->driver->arena, update->driver->interner, file, engine_wide(update->engine), error) : NULL;
+    update->store = file ? store_from(update->driver->context.arena, update->driver->context.interner, file, engine_wide(update->engine), error) : NULL;
     bfm_safetensors_close(file);
     return update->store != NULL;
 }
@@ -128,7 +128,7 @@ static int write_results(Update *update)
     Driver *driver = update->driver;
     const int states = optimizer_state_count(update->optimizer);
     const char *out = option_text(driver->options, OPT_OUT);
-    BfmTensor *list = ARENA_ARRAY(driver->arena, BfmTensor, update->store->count + states + 2);
+    BfmTensor *list = ARENA_ARRAY(driver->context.arena, BfmTensor, update->store->count + states + 2);
     BfmError error;
     int count = 0;
     for (int i = 0; i < update->store->count; i++)
@@ -136,7 +136,7 @@ static int write_results(Update *update)
     list[count++] = steps_tensor(update, "schedule", 0, NULL, update->factors);
     list[count++] = steps_tensor(update, "gradient_norm", 0, NULL, update->norms);
     for (int i = 0; i < states; i++)
-        list[count++] = optimizer_tensor(driver->arena, optimizer_state(update->optimizer, i));
+        list[count++] = optimizer_tensor(driver->context.arena, optimizer_state(update->optimizer, i));
     if (!bfm_safetensors_write(out, list, count, NULL, 0, NULL, &error))
         return driver_fail(driver, &error);
     if (driver->json) {
@@ -151,41 +151,44 @@ static int write_results(Update *update)
 
 /* ---- the whole ---- */
 
-static int read_recipe(Update *update)
+static bool read_recipe(Update *update, BfmError *error)
 {
-    Driver *driver = update->driver;
-    int code = CODE_OK;
-    update->module = driver_module(driver, driver->options->arguments[0], &code);
-    if (!update->module)
-        return code;
-    const Node *recipe = diag_errors(driver->diags) == 0 ? recipe_pick(driver, update->module, &code) : NULL;
-    if (recipe && recipe_read(driver, update->module, recipe, NULL, &update->recipe))
-        return CODE_OK;
-    if (diag_errors(driver->diags) == 0)
-        return code;
-    code = driver_diagnostics(driver);
-    return driver->json ? report_print(driver, report_new(driver), code) : code;
+    const Driver *driver = update->driver;
+    const BfmContext *context = &driver->context;
+    if (diag_errors(context->diags) > 0)
+        return context_rejected(error);
+    const Node *recipe = recipe_pick(context, update->module, option_text(driver->options, OPT_RECIPE), error);
+    return recipe && (recipe_read(context, update->module, recipe, NULL, &update->recipe) || context_rejected(error));
+}
+
+static bool prepare(Update *update, BfmError *error)
+{
+    const Options *options = update->driver->options;
+    const BfmContext *context = &update->driver->context;
+    const EngineKind *kind = engine_kind(option_text(options, OPT_ENGINE));
+    const Frozen frozen = {options->values[OPT_FREEZE].count, options->values[OPT_FREEZE].texts};
+    if (!read_recipe(update, error))
+        return false;
+    update->engine = engine_new(context->arena, kind, kind->wide, (int)option_whole(options, OPT_THREADS, 0), error);
+    if (!update->engine || !read_weights(update, error) || !read_gradients(update, error))
+        return false;
+    update->optimizer = optimizer_new(context, update->engine, update->module, &update->recipe, update->store, &frozen, error);
+    update->schedule = update->optimizer ? schedule_new(context, update->module, &update->recipe, error) : NULL;
+    return update->schedule != NULL;
 }
 
 static int run(Update *update)
 {
     Driver *driver = update->driver;
-    const EngineKind *kind = engine_kind(option_text(driver->options, OPT_ENGINE));
     BfmError error;
-    int code = read_recipe(update);
-    if (code != CODE_OK)
+    int code = CODE_OK;
+    update->module = driver_module(driver, driver->options->arguments[0], &code);
+    if (!update->module)
         return code;
-    update->engine = engine_new(driver->arena, kind, kind->wide, (int)option_whole(driver->options, OPT_THREADS, 0), &error);
-    if (!update->engine || !read_weights(update, &error) || !read_gradients(update, &error))
-        return driver_fail(driver, &error);
-    update->optimizer = optimizer_new(driver, update->engine, update->module, &update->recipe, update->store, &code);
-    update->schedule = update->optimizer ? schedule_new(driver, update->module, &update->recipe, &code) : NULL;
-    if (!update->schedule)
-        return code;
-    for (int64_t step = 0; step < update->steps; step++)
-        if (!one_step(update, step, &error))
-            return driver_fail(driver, &error);
-    return write_results(update);
+    bool ok = prepare(update, &error);
+    for (int64_t step = 0; ok && step < update->steps; step++)
+        ok = one_step(update, step, &error);
+    return ok ? write_results(update) : driver_fail(driver, &error);
 }
 
 int verb_update(Driver *driver)

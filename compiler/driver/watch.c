@@ -43,7 +43,7 @@ int watch_open(Driver *driver)
     const char *after = option_text(options, OPT_AFTER);
     if (!after && without->count == 0 && !option_flag(options, OPT_TIME_PASSES) && !option_flag(options, OPT_VERIFY_PASSES))
         return CODE_OK;
-    Watch *watch = ARENA_NEW(driver->arena, Watch);
+    Watch *watch = ARENA_NEW(driver->context.arena, Watch);
     watch->times = option_flag(options, OPT_TIME_PASSES);
     watch->passes.verify = option_flag(options, OPT_VERIFY_PASSES);
     for (int i = 0; i < without->count; i++) {
@@ -59,11 +59,11 @@ int watch_open(Driver *driver)
         watch->passes.after = collect;
         watch->passes.context = watch;
     }
-    driver->watch = &watch->passes;
+    driver->context.watch = &watch->passes;
     return CODE_OK;
 }
 
-static Watch *watch_of(const Driver *driver) { return (Watch *)driver->watch; } /* its first member */
+static Watch *watch_of(const Driver *driver) { return (Watch *)driver->context.watch; } /* its first member */
 
 void watch_close(Driver *driver)
 {

@@ -4,7 +4,7 @@
 
 #include "driver/driver.h"
 
-/* Fills driver->watch from the options; it stays NULL where none asks for anything. CODE_OK, else the error is reported. */
+/* Fills driver->context.watch from the options; it stays NULL where none asks for anything. CODE_OK, else the error is reported. */
 int watch_open(Driver *driver);
 /* Prints the times on standard error, where they were asked for. */
 void watch_close(Driver *driver);

@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 typedef struct Loader {
     Module *module;
@@ -210,6 +211,17 @@ bool module_malformed(const Module *module, const Node *item)
 {
     (void)module;
     return (item->layout & NODE_BROKEN) != 0;
+}
+
+bool module_has_file(const Module *module, const char *path)
+{
+    struct stat wanted, file;
+    if (stat(path, &wanted) != 0)
+        return false;
+    for (int i = 0; i < module->file_count; i++)
+        if (stat(module->files[i].path, &file) == 0 && file.st_dev == wanted.st_dev && file.st_ino == wanted.st_ino)
+            return true;
+    return false;
 }
 
 int name_distance(const char *a, const char *b)

@@ -60,6 +60,8 @@ const Node *module_find_form(const Module *module, Symbol name, int def, int n);
 int module_first(const Module *module, Symbol name);
 /* The item's own text has been reported as an error, by the parser or forms.c (NODE_BROKEN): what uses it fails without another message. */
 bool module_malformed(const Module *module, const Node *item);
+/* Whether the file at this path is one of the module's. */
+bool module_has_file(const Module *module, const char *path);
 /* Similar name for "did you mean": NULL if none is close. */
 Symbol module_similar(const Module *module, const char *name, NodeKind kind, int def);
 /* Distance of two names in edits, for suggestions. */

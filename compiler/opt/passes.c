@@ -2,9 +2,9 @@
 #include "opt/passes.h"
 
 #include "support/bug.h"
+#include "support/clock.h"
 
 #include <string.h>
-#include <time.h>
 
 #define PASS(name, optional, call, requires, preserves, breaks)                                                                                                                    \
     static bool run_##name(Unit *unit, const OptOptions *options)                                                                                                                  \
@@ -44,13 +44,6 @@ bool pass_find(const char *name, PassId *pass)
         return true;
     }
     return false;
-}
-
-static double seconds_now(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_MONOTONIC, &time);
-    return (double)time.tv_sec + 1e-9 * (double)time.tv_nsec;
 }
 
 void passes_begin(PassWatch *watch)

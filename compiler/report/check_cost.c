@@ -3,7 +3,7 @@
    (docs/performance.md says how far off the predictions are). */
 #include "report/check_cost.h"
 
-#include "driver/progress.h"
+#include "support/clock.h"
 #include "device/cpu/gemm/gemm.h"
 #include "memory/buffer.h"
 #include "device/cpu/pool/pool.h"
@@ -96,14 +96,13 @@ double kernel_predict(const BfmPlan *plan, const BfmPlanKernel *kernel, const in
 
 /* ---- the report ---- */
 
-int check_cost(Driver *driver, const Compiled *compiled, const DimEnv *env, const MachineRates *rates, Str *out, json_t *model)
+bool check_cost(Arena *arena, const Compiled *compiled, const DimEnv *env, const MachineRates *rates, Str *out, json_t *model, BfmError *error)
 {
     const BfmPlan *plan = compiled->plan;
-    int64_t *dims = ARENA_ARRAY(driver->arena, int64_t, plan->dims.count + 1);
+    int64_t *dims = ARENA_ARRAY(arena, int64_t, plan->dims.count + 1);
     BfmPlanSizes sizes;
-    BfmError error;
-    if (!bfm_plan_sizes(plan, env->value, dims, &sizes, &error))
-        return driver_fail(driver, &error);
+    if (!bfm_plan_sizes(plan, env->value, dims, &sizes, error))
+        return false;
     double seconds = 0, flops = 0;
     for (uint64_t k = 0; k < plan->kernels.count; k++) {
         const BfmPlanKernel *kernel = &bfm_plan_kernels(plan)[k];
@@ -120,5 +119,5 @@ int check_cost(Driver *driver, const Compiled *compiled, const DimEnv *env, cons
                         json_pack("{s:I, s:I, s:I, s:f, s:f, s:i, s:f, s:f, s:i}", "formals_bytes", (json_int_t)sizes.formal_bytes, "planned_bytes", (json_int_t)sizes.peak_bytes,
                                   "unshared_bytes", (json_int_t)sizes.total_bytes, "predicted_s", seconds, "flops", flops, "kernels", (int)plan->kernels.count,
                                   "machine_flops_per_s", rates->flops, "machine_bytes_per_s", rates->bytes, "threads", rates->threads));
-    return CODE_OK;
+    return true;
 }

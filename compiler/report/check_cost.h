@@ -3,7 +3,9 @@
 #define BFM_REPORT_CHECK_COST_H
 
 #include "codegen/compile.h"
-#include "driver/driver.h"
+#include "run/context.h"
+
+#include <jansson.h>
 
 /* Rates of this machine on all its threads, measured in about 0.3 s. */
 typedef struct MachineRates {
@@ -17,7 +19,7 @@ bool machine_rates(MachineRates *rates); /* false: no memory to measure with */
 /* Predicted seconds of each kernel's run; dims: values of the plan's slots. */
 double kernel_predict(const BfmPlan *plan, const BfmPlanKernel *kernel, const int64_t *dims, const MachineRates *rates);
 
-/* Says what the compiled step needs at these sizes, as text and in `model`. An exit code. */
-int check_cost(Driver *driver, const Compiled *compiled, const DimEnv *env, const MachineRates *rates, Str *out, json_t *model);
+/* Appends what the compiled step needs at these sizes to the text, and to `model`. INPUT: the sizes are none of the program, or too large. */
+bool check_cost(Arena *arena, const Compiled *compiled, const DimEnv *env, const MachineRates *rates, Str *out, json_t *model, BfmError *error);
 
 #endif

@@ -16,7 +16,7 @@ static const double AWAY = 0.1;       /* how far parameters are moved from their
 static const double TOLERANCE = 1e-5; /* of a difference, relative to the size of the gradient */
 
 typedef struct Checker {
-    Driver *driver;
+    Arena *arena;
     const GradientSettings *settings;
     const Program *program; /* whose main gives the value */
     const Unit *forward;
@@ -52,14 +52,14 @@ static double evaluate(Checker *checker)
             sum += checker->weights->real[i] * results[o].real[i];
     }
     if (checker->problem)
-        checker->problem = arena_strdup(checker->driver->arena, checker->problem);
+        checker->problem = arena_strdup(checker->arena, checker->problem);
     arena_free(arena);
     return sum;
 }
 
 static double moved(Checker *checker, Value *at, const double *direction, double by)
 {
-    double *kept = at->real, *there = ARENA_ARRAY(checker->driver->arena, double, at->count + 1);
+    double *kept = at->real, *there = ARENA_ARRAY(checker->arena, double, at->count + 1);
     for (int64_t i = 0; i < at->count; i++)
         there[i] = kept[i] + by * direction[i];
     at->real = there;
@@ -89,7 +89,7 @@ static double difference(Checker *checker, Value *at, const double *direction, d
 static void name_worst(Checker *checker, const StoreEntry *shape, Value *at, const double *gradient, Str *out)
 {
     const BfmRng rng = stream_of(checker, STREAM_DIRECTION, -1);
-    double *direction = ARENA_ARRAY(checker->driver->arena, double, at->count + 1);
+    double *direction = ARENA_ARRAY(checker->arena, double, at->count + 1);
     int64_t worst = 0;
     double worst_by = -1, found = 0;
     for (int64_t k = 0; k < ELEMENTS_TRIED && k < at->count; k++) {
@@ -125,7 +125,7 @@ static bool compare(Checker *checker, int formal, const double *gradient, Str *o
     const Binding *binding = &checker->program->bindings[formal];
     Value *at = &checker->formals[formal];
     const BfmRng rng = stream_of(checker, STREAM_DIRECTION, formal);
-    double *direction = ARENA_ARRAY(checker->driver->arena, double, at->count + 1), norm = 0, expected = 0;
+    double *direction = ARENA_ARRAY(checker->arena, double, at->count + 1), norm = 0, expected = 0;
     const double length = 1 / sqrt((double)(at->count > 0 ? at->count : 1));
     for (int64_t i = 0; i < at->count; i++) {
         direction[i] = bfm_rng_u32(rng, (uint64_t)i) & 1 ? length : -length;
@@ -165,14 +165,14 @@ static bool wanted(const Unit *unit, const Program *program, int formal)
 
 static int compare_all(Checker *checker, const Unit *unit, Str *out, json_t *rows, BfmError *error)
 {
-    Value *results = ARENA_ARRAY(checker->driver->arena, Value, unit->output_count + 1);
+    Value *results = ARENA_ARRAY(checker->arena, Value, unit->output_count + 1);
     int wrong = 0;
     checker->context.stops = &checker->stops;
     checker->value = evaluate(checker);
     checker->stops.frozen = true;
     checker->context.stops = NULL;
     if (!checker->problem)
-        checker->problem = interp_run(checker->driver->arena, unit, &checker->context, checker->formals, results, NULL);
+        checker->problem = interp_run(checker->arena, unit, &checker->context, checker->formals, results, NULL);
     checker->context.stops = &checker->stops;
     for (int o = 0; o < unit->output_count && !checker->problem; o++)
         if (unit->outputs[o].kind == OUTPUT_GRAD)
@@ -192,7 +192,7 @@ static bool fill_weights(Checker *checker, const Unit *unit, BfmError *error)
     *value = (Value){.count = tensor_elements(&unit->tensors[unit->formals[last]], &checker->context.env)};
     if (value->count < 0)
         return bfm_error_set(error, BFM_ERROR_INPUT, "the result is too large");
-    value->real = ARENA_ARRAY(checker->driver->arena, double, value->count + 1);
+    value->real = ARENA_ARRAY(checker->arena, double, value->count + 1);
     for (int64_t i = 0; i < value->count; i++)
         value->real[i] = bfm_rng_normal(stream_of(checker, STREAM_WEIGHTS, 0), (uint64_t)i);
     checker->weights = value;
@@ -208,14 +208,13 @@ static bool differentiate(const Lowered *derivative, bool model, const char **me
     return grad_program(program, &(GradOptions){.wanted = by, .seed_results = !model}, message);
 }
 
-int check_gradients(Driver *driver, const Lowered *value, const Lowered *derivative, const GradientSettings *settings, Str *out, json_t *rows)
+bool check_gradients(Arena *arena, const Lowered *value, const Lowered *derivative, const GradientSettings *settings, Str *out, json_t *rows, int *wrong, BfmError *error)
 {
     const char *name = value->model->name, *message = NULL;
-    BfmError error = {0};
     if (!differentiate(derivative, settings->model, &message))
-        return driver_error(driver, BFM_ERROR_INPUT, "`%s`: %s", name, message);
+        return bfm_error_set(error, BFM_ERROR_INPUT, "`%s`: %s", name, message);
     const Unit *unit = derivative->program->main;
-    Checker checker = {.driver = driver,
+    Checker checker = {.arena = arena,
                        .settings = settings,
                        .program = value->program,
                        .forward = value->program->main,
@@ -223,28 +222,28 @@ int check_gradients(Driver *driver, const Lowered *value, const Lowered *derivat
                                    .env = {.value = {[DIM_B] = settings->batch, [DIM_L] = settings->length, [DIM_N] = settings->length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}},
                                    .seed = settings->seed,
                                    .step = 1},
-                       .formals = ARENA_ARRAY(driver->arena, Value, unit->formal_count + 1)};
+                       .formals = ARENA_ARRAY(arena, Value, unit->formal_count + 1)};
     for (int f = 0; f < checker.forward->formal_count; f++) {
         const int width = (int)strlen(value->program->bindings[f].path);
         if (width > checker.name_width && wanted(checker.forward, checker.program, f))
             checker.name_width = width;
     }
     const InputSettings inputs = {.env = checker.context.env, .seed = settings->seed, .step = (double)checker.context.step, .away = AWAY};
-    if (!inputs_fill(driver->arena, checker.program, checker.forward, checker.forward->formal_count, &inputs, checker.formals, checker.forward->formal_count, &error))
-        return driver_fail(driver, &error);
-    if (!fill_weights(&checker, unit, &error))
-        return driver_fail(driver, &error);
+    if (!inputs_fill(arena, checker.program, checker.forward, checker.forward->formal_count, &inputs, checker.formals, checker.forward->formal_count, error))
+        return false;
+    if (!fill_weights(&checker, unit, error))
+        return false;
     str_printf(out, "\ngradients of %s at %" PRId64 " × %" PRId64 " tokens, in double precision, against differences of its value\n  %-*s %9s  %10s  %10s\n", name, settings->batch,
                settings->length, checker.name_width, "", "elements", "norm", "rel. error");
-    const int wrong = compare_all(&checker, unit, out, rows, &error);
+    *wrong = compare_all(&checker, unit, out, rows, error);
     vec_free(&checker.stops.values);
-    if (wrong < 0)
-        return driver_fail(driver, &error);
-    if (wrong)
-        str_printf(out, "  %d differ\n", wrong);
+    if (*wrong < 0)
+        return false;
+    if (*wrong)
+        str_printf(out, "  %d differ\n", *wrong);
     else if (checker.hidden)
         str_printf(out, "  %d differ by intention: their value also changes through what stands behind a `stop`; with that held as it is all agree\n", checker.hidden);
     else
         str_append(out, "  all agree\n");
-    return wrong == 0 ? CODE_OK : CODE_INPUT;
+    return true;
 }

@@ -2,8 +2,10 @@
 #ifndef BFM_REPORT_CHECK_GRADIENTS_H
 #define BFM_REPORT_CHECK_GRADIENTS_H
 
-#include "driver/driver.h"
+#include "run/context.h"
 #include "lower/lower.h"
+
+#include <jansson.h>
 
 typedef struct GradientSettings {
     int64_t batch, length;
@@ -13,7 +15,7 @@ typedef struct GradientSettings {
 
 /* The same lowered twice, since a derivative is appended to the second. Random inputs, parameters moved away from their initial values, all in double precision
    by the interpreter: each parameter and real input is moved along a random direction, and the change of the value compared with the gradient. Appends a table to
-   the text and rows to the array. CODE_OK where all agree, else told. */
-int check_gradients(Driver *driver, const Lowered *value, const Lowered *derivative, const GradientSettings *settings, Str *out, json_t *rows);
+   the text and rows to the array. *wrong: how many differ. False: they cannot be compared. */
+bool check_gradients(Arena *arena, const Lowered *value, const Lowered *derivative, const GradientSettings *settings, Str *out, json_t *rows, int *wrong, BfmError *error);
 
 #endif

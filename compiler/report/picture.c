@@ -1,7 +1,7 @@
 /* From the lines of a lowered model to a picture: scopes, repetitions and branches become a tree, with the parameters of each part. */
 #include "report/picture.h"
 
-#include "driver/path_index.h"
+#include "run/path_index.h"
 #include "support/vec.h"
 
 #include <math.h>

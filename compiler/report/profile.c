@@ -2,7 +2,7 @@
 #define _GNU_SOURCE
 #include "report/profile.h"
 
-#include "driver/progress.h"
+#include "support/clock.h"
 #include "memory/buffer.h"
 #include "run/order.h"
 #include "run/store.h"
@@ -37,21 +37,21 @@ static const Node *only(const Module *module, NodeKind kind)
 }
 
 /* By name: a model, a block or a layer, of the file or of what it uses. Without one: the only model, else the only block. */
-static const Node *pick(Driver *driver, const Module *module, const Target *target, int *code)
+static const Node *pick(const BfmContext *context, const Module *module, const Target *target, BfmError *error)
 {
     if (!target->name) {
         const Node *block = only(module, NODE_BLOCK), *model = only(module, NODE_MODEL);
-        return model ? model : block ? block : driver_pick(driver, module, target, NODE_MODEL, code);
+        return model ? model : block ? block : context_pick(context, module, target, NODE_MODEL, error);
     }
-    const Symbol name = intern(driver->interner, target->name);
+    const Symbol name = intern(context->interner, target->name);
     const Node *found = module_find(module, name, NODE_MODEL, -1);
     found = found ? found : module_find(module, name, NODE_BLOCK, -1);
     found = found ? found : module_find(module, name, NODE_DEFINITION, AST_DEF_LAYER);
     if (found)
         return found;
     found = module_find_any(module, name);
-    *code = found ? driver_error(driver, BFM_ERROR_INPUT, "%s: `%s` is a %s; a model, a block or a layer can be profiled", target->path, target->name, node_kind_text(found->kind))
-                  : driver_error(driver, BFM_ERROR_INPUT, "%s has no model, block or layer `%s`", target->path, target->name);
+    (void)(found ? bfm_error_set(error, BFM_ERROR_INPUT, "%s: `%s` is a %s; a model, a block or a layer can be profiled", target->path, target->name, node_kind_text(found->kind))
+                 : bfm_error_set(error, BFM_ERROR_INPUT, "%s has no model, block or layer `%s`", target->path, target->name));
     return NULL;
 }
 
@@ -59,7 +59,9 @@ static const Node *pick(Driver *driver, const Module *module, const Target *targ
 
 typedef struct Build {
     Profile *profile;
-    Driver driver; /* of the command, with an arena, names and diagnostics of this compilation */
+    BfmContext context; /* the profile's, perhaps with memory, names and diagnostics of this compilation */
+    const Target *target;
+    const Overrides *overrides;
     ProfileTimes *times;
     double since;
 } Build;
@@ -72,28 +74,18 @@ static void phase_end(Build *build, ProfilePhase phase)
     build->since = now;
 }
 
-/* False where diagnostics have errors, which are told. */
-static bool fine(Build *build, int *code)
-{
-    if (diag_errors(build->driver.diags) == 0)
-        return true;
-    *code = driver_diagnostics(&build->driver);
-    if (build->driver.json)
-        *code = report_print(&build->driver, report_new(&build->driver), *code);
-    return false;
-}
-
-static bool build_lower(Build *build, int *code)
+static bool build_lower(Build *build, BfmError *error)
 {
     Profile *profile = build->profile;
-    Driver *driver = &build->driver;
-    const Target target = target_parse(driver->arena, driver->options->arguments[0]);
-    const Module *module = driver_module(driver, target.path, code);
-    if (!module || !fine(build, code))
+    const BfmContext *context = &build->context;
+    const Module *module = context_module(context, build->target, build->overrides, error);
+    if (!module)
         return false;
+    if (diag_errors(context->diags) > 0)
+        return context_rejected(error);
     phase_end(build, PHASE_READ);
     profile->module = module;
-    profile->subject = pick(driver, module, &target, code);
+    profile->subject = pick(context, module, build->target, error);
     if (!profile->subject)
         return false;
     const LowerOptions options = {.mode = profile->settings.forward ? MODE_EVAL : MODE_TRAIN};
@@ -103,20 +95,18 @@ static bool build_lower(Build *build, int *code)
     if (!profile->settings.length)
         profile->settings.length = profile->lowered && profile->lowered->context ? profile->lowered->context : DEFAULT_LENGTH;
     phase_end(build, PHASE_LOWER);
-    return fine(build, code);
+    return profile->lowered && diag_errors(context->diags) == 0 ? true : context_rejected(error);
 }
 
 /* Losses of a model by its parameters; of a block its losses and its result, weighed by a random adjoint, also by its stream: what follows it in a model
    needs the result, whatever losses the block has of its own. */
-static bool build_differentiate(Build *build, int *code)
+static bool build_differentiate(Build *build, BfmError *error)
 {
     const Profile *profile = build->profile;
     const StepOptions options = {.model = profile->subject->kind == NODE_MODEL, .backward = !profile->settings.forward};
     const char *message = NULL;
-    if (!order_step(profile->lowered, &options, &message)) {
-        *code = driver_error(&build->driver, BFM_ERROR_INPUT, "`%s`: %s", profile->subject->name, message);
-        return false;
-    }
+    if (!order_step(profile->lowered, &options, &message))
+        return bfm_error_set(error, BFM_ERROR_INPUT, "`%s`: %s", profile->subject->name, message);
     phase_end(build, PHASE_DIFFERENTIATE);
     return true;
 }
@@ -125,7 +115,7 @@ static bool build_code(Build *build, const char *cache, BfmError *error)
 {
     Profile *profile = build->profile;
     profile->jit = jit_new(&(JitOptions){.cache = cache}, error);
-    profile->compiled = profile->jit ? compile_program(build->driver.arena, profile->jit, profile->lowered->program, NULL, error) : NULL;
+    profile->compiled = profile->jit ? compile_program(build->context.arena, profile->jit, profile->lowered->program, NULL, error) : NULL;
     if (!profile->compiled)
         return false;
     const JitCounters counters = jit_counters(profile->jit);
@@ -254,16 +244,10 @@ static void build_drop(Build *build)
     profile->compiled = NULL;
 }
 
-static bool build_all(Build *build, const char *cache, int *code)
+static bool build_all(Build *build, const char *cache, BfmError *error)
 {
-    BfmError error;
     build->since = seconds_now();
-    if (!build_lower(build, code) || !build_differentiate(build, code))
-        return false;
-    if (build_code(build, cache, &error) && build_run(build, &error))
-        return true;
-    *code = driver_fail(&build->driver, &error);
-    return false;
+    return build_lower(build, error) && build_differentiate(build, error) && build_code(build, cache, error) && build_run(build, error);
 }
 
 static void folder_remove(const char *path)
@@ -277,32 +261,34 @@ static void folder_remove(const char *path)
 }
 
 /* The cold compilation has names of its own, so that nothing of it is there for the warm one but the object cache. */
-static bool build_twice(Profile *profile, const char *cache, int *code)
+static bool build_twice(Profile *profile, const Target *target, const Overrides *overrides, const char *cache, BfmError *error)
 {
-    Build cold = {.profile = profile, .driver = *profile->driver, .times = &profile->cold}, warm = {.profile = profile, .driver = *profile->driver, .times = &profile->warm};
-    cold.driver.arena = arena_new();
-    cold.driver.interner = interner_new();
-    cold.driver.diags = diagnostics_new();
-    bool ok = build_all(&cold, cache, code);
+    Build cold = {.profile = profile, .context = *profile->context, .target = target, .overrides = overrides, .times = &profile->cold}, warm = cold;
+    warm.times = &profile->warm;
+    cold.context.arena = arena_new();
+    cold.context.interner = interner_new();
+    cold.context.diags = diagnostics_new();
+    bool ok = build_all(&cold, cache, error);
+    const bool rejected = !ok && error_in_diagnostics(error);
     if (ok)
         build_drop(&cold);
-    diagnostics_free(cold.driver.diags);
-    interner_free(cold.driver.interner);
-    arena_free(cold.driver.arena);
-    return ok && build_all(&warm, cache, code);
+    diagnostics_free(cold.context.diags);
+    interner_free(cold.context.interner);
+    arena_free(cold.context.arena);
+    return rejected ? build_lower(&warm, error) : ok && build_all(&warm, cache, error); /* rejected: once more, where the caller looks for the diagnostics */
 }
 
-Profile *profile_new(Driver *driver, const ProfileSettings *settings, BfmPool *pool, int *code)
+Profile *profile_new(const BfmContext *context, const Target *target, const Overrides *overrides, const ProfileSettings *settings, BfmPool *pool, BfmError *error)
 {
     const char *temporary = getenv("TMPDIR");
-    char *cache = arena_printf(driver->arena, "%s/bfmc-profile-XXXXXX", temporary && *temporary ? temporary : "/tmp");
+    char *cache = arena_printf(context->arena, "%s/bfmc-profile-XXXXXX", temporary && *temporary ? temporary : "/tmp");
     if (!mkdtemp(cache)) {
-        *code = driver_error(driver, BFM_ERROR_ENVIRONMENT, "no temporary folder can be made for the object cache at %s", cache);
+        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no temporary folder can be made for the object cache at %s", cache);
         return NULL;
     }
-    Profile *profile = ARENA_NEW(driver->arena, Profile);
-    *profile = (Profile){.driver = driver, .settings = *settings, .pool = pool};
-    const bool ok = build_twice(profile, cache, code);
+    Profile *profile = ARENA_NEW(context->arena, Profile);
+    *profile = (Profile){.context = context, .settings = *settings, .pool = pool};
+    const bool ok = build_twice(profile, target, overrides, cache, error);
     folder_remove(cache);
     if (ok)
         return profile;

@@ -3,7 +3,7 @@
 #define BFM_REPORT_PROFILE_H
 
 #include "codegen/compile.h"
-#include "driver/driver.h"
+#include "run/context.h"
 #include "lower/lower.h"
 
 /* What happens between the text and the end of the first step. */
@@ -24,7 +24,7 @@ typedef struct ProfileSettings {
 } ProfileSettings;
 
 typedef struct Profile {
-    Driver *driver;
+    const BfmContext *context;
     ProfileSettings settings;
     const Module *module;
     const Node *subject; /* MODEL, BLOCK or layer */
@@ -40,8 +40,8 @@ typedef struct Profile {
     double fill_s; /* making the random inputs: in no other figure */
 } Profile;
 
-/* Compiles twice with an object cache of its own, empty at first, and runs one step each time. NULL: told, *code is the exit code. */
-Profile *profile_new(Driver *driver, const ProfileSettings *settings, BfmPool *pool, int *code);
+/* Compiles twice with an object cache of its own, empty at first, and runs one step each time. */
+Profile *profile_new(const BfmContext *context, const Target *target, const Overrides *overrides, const ProfileSettings *settings, BfmPool *pool, BfmError *error);
 void profile_free(Profile *profile); /* NULL is allowed */
 /* Runs `steps` steps; their time together in seconds. Negative: the run failed. */
 double profile_run(Profile *profile, int64_t steps, BfmError *error);

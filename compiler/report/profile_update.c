@@ -15,7 +15,7 @@ struct ProfileUpdate {
 static void store_make(Profile *profile, Store *store)
 {
     const Program *program = profile->lowered->program;
-    *store = (Store){.entries = ARENA_ARRAY(profile->driver->arena, StoreEntry, profile->formal_count + 1)};
+    *store = (Store){.entries = ARENA_ARRAY(profile->context->arena, StoreEntry, profile->formal_count + 1)};
     for (int f = 0; f < profile->formal_count; f++) {
         const Binding *binding = &program->bindings[f];
         if (binding->role == TENSOR_INPUT)
@@ -33,36 +33,26 @@ static void store_make(Profile *profile, Store *store)
     }
 }
 
-static bool recipe_get(Profile *profile, Recipe *recipe, int *code)
+static bool recipe_get(Profile *profile, const char *name, Recipe *recipe, BfmError *error)
 {
-    Driver *driver = profile->driver;
-    const Node *node = recipe_pick(driver, profile->module, code);
-    if (!node)
-        return false;
-    if (recipe_read(driver, profile->module, node, profile->lowered, recipe))
-        return true;
-    *code = driver_diagnostics(driver);
-    if (driver->json)
-        *code = report_print(driver, report_new(driver), *code);
-    return false;
+    const Node *node = recipe_pick(profile->context, profile->module, name, error);
+    return node && (recipe_read(profile->context, profile->module, node, profile->lowered, recipe) || context_rejected(error));
 }
 
-ProfileUpdate *profile_update_new(Profile *profile, int *code)
+ProfileUpdate *profile_update_new(Profile *profile, const char *recipe, BfmError *error)
 {
-    Driver *driver = profile->driver;
-    ProfileUpdate *update = ARENA_NEW(driver->arena, ProfileUpdate);
-    BfmError error;
-    if (!recipe_get(profile, &update->recipe, code))
+    static const Frozen none = {0};
+    const BfmContext *context = profile->context;
+    ProfileUpdate *update = ARENA_NEW(context->arena, ProfileUpdate);
+    if (!recipe_get(profile, recipe, &update->recipe, error))
         return NULL;
-    update->engine = engine_new(driver->arena, &ENGINE_JIT, false, bfm_pool_threads(profile->pool), &error);
-    if (!update->engine) {
-        *code = driver_fail(driver, &error);
+    update->engine = engine_new(context->arena, &ENGINE_JIT, false, bfm_pool_threads(profile->pool), error);
+    if (!update->engine)
         return NULL;
-    }
     store_make(profile, &update->store);
     const Unit *main = profile->lowered->program->main;
     update->runner = (Runner){.lowered = profile->lowered, .unit = main, .store = &update->store, .executable = engine_adopt(update->engine, main, profile->instance)};
-    update->optimizer = optimizer_new(driver, update->engine, profile->module, &update->recipe, &update->store, code);
+    update->optimizer = optimizer_new(context, update->engine, profile->module, &update->recipe, &update->store, &none, error);
     if (update->optimizer)
         return update;
     engine_free(update->engine);

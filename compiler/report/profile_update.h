@@ -6,8 +6,8 @@
 
 typedef struct ProfileUpdate ProfileUpdate;
 
-/* By the recipe that --recipe names. NULL: told, *code is the exit code. The profile must outlive it. */
-ProfileUpdate *profile_update_new(Profile *profile, int *code);
+/* By the recipe of this name. The profile must outlive it. */
+ProfileUpdate *profile_update_new(Profile *profile, const char *recipe, BfmError *error);
 void profile_update_free(ProfileUpdate *update); /* NULL is allowed */
 /* Updates every parameter from the gradients of the last step. */
 bool profile_update_run(ProfileUpdate *update, BfmError *error);

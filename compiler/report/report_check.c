@@ -1,7 +1,7 @@
 /* The report of `check`: a verdict on what the model reads, then a table of its lines. Repetitions that cost the same share a row. */
 #include "report/report_check.h"
 
-#include "driver/path_index.h"
+#include "run/path_index.h"
 #include "ir/ledger.h"
 #include "lower/verdict.h"
 #include "support/hash.h"
@@ -9,6 +9,7 @@
 #include "support/vec.h"
 
 #include <inttypes.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -2,9 +2,11 @@
 #ifndef BFM_REPORT_REPORT_CHECK_H
 #define BFM_REPORT_REPORT_CHECK_H
 
-#include "driver/driver.h"
+#include "run/context.h"
 #include "run/store.h"
 #include "lower/lower.h"
+
+#include <jansson.h>
 
 /* Appends the report of a program lowered for training to the text and to the array; warns about leaks of the same lowered for evaluation, the first of the other
    modes. */

@@ -2,8 +2,10 @@
 #ifndef BFM_REPORT_REPORT_SCHEDULE_H
 #define BFM_REPORT_REPORT_SCHEDULE_H
 
-#include "driver/driver.h"
+#include "run/context.h"
 #include "codegen/compile.h"
+
+#include <jansson.h>
 
 /* How many kernels of which kind each line runs as, forwards and backwards; then what is stored between kernels, and why. */
 void report_schedule(const Schedule *schedule, const DimEnv *env, Str *out);

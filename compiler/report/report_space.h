@@ -2,8 +2,10 @@
 #ifndef BFM_REPORT_REPORT_SPACE_H
 #define BFM_REPORT_REPORT_SPACE_H
 
-#include "driver/driver.h"
+#include "run/context.h"
 #include "lower/space.h"
+
+#include <jansson.h>
 
 /* Appends the space to the text and to the array. */
 void report_space(Arena *arena, const Space *space, Str *out, json_t *spaces);

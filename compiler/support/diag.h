@@ -84,6 +84,8 @@ bool diag_find(const char *name, DiagCode *code);
 
 /* rustc-like text, in order of position; `color` adds ANSI escapes. */
 void diag_print(const Diagnostics *diags, Str *out, bool color);
+/* The same of those from number `first` on. */
+void diag_print_from(const Diagnostics *diags, int first, Str *out, bool color);
 /* A JSON array of objects {code, severity, message, file, line, column, end_line, end_column, labels, notes, fix}. */
 void diag_json(const Diagnostics *diags, Str *out);
 /* Line and column (both from 1, column in characters) of a byte offset. */

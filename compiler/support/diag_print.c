@@ -70,14 +70,15 @@ static int compare_entries(const void *left, const void *right)
     return a->index - b->index;
 }
 
-static Entry *sorted(const Diagnostics *diags)
+/* Those from `first` on, of which there are `*count`. */
+static Entry *sorted(const Diagnostics *diags, int first, int *counted)
 {
-    int count = diag_count(diags);
+    const int count = *counted = diag_count(diags) - first;
     Entry *entries = calloc((size_t)count + 1, sizeof *entries);
     if (!entries)
         bfm_out_of_memory("messages", (size_t)count * sizeof *entries);
     for (int i = 0; i < count; i++)
-        entries[i] = (Entry){diag_get(diags, i), i};
+        entries[i] = (Entry){diag_get(diags, first + i), i};
     qsort(entries, (size_t)count, sizeof *entries, compare_entries);
     return entries;
 }
@@ -331,11 +332,14 @@ static void print_one(Printer *printer, const Diagnostic *diag)
     str_push(printer->out, '\n');
 }
 
-void diag_print(const Diagnostics *diags, Str *out, bool color)
+void diag_print(const Diagnostics *diags, Str *out, bool color) { diag_print_from(diags, 0, out, color); }
+
+void diag_print_from(const Diagnostics *diags, int first, Str *out, bool color)
 {
     Printer printer = {diags, out, color, 1};
-    Entry *entries = sorted(diags);
-    for (int i = 0; i < diag_count(diags); i++)
+    int count;
+    Entry *entries = sorted(diags, first, &count);
+    for (int i = 0; i < count; i++)
         print_one(&printer, entries[i].diag);
     free(entries);
     const int errors = diag_errors(diags) - DIAGNOSTICS_MAX, warnings = diag_warnings(diags) - DIAGNOSTICS_MAX;
@@ -404,9 +408,10 @@ static void json_one(const Diagnostics *diags, Str *out, const Diagnostic *diag)
 
 void diag_json(const Diagnostics *diags, Str *out)
 {
-    Entry *entries = sorted(diags);
+    int count;
+    Entry *entries = sorted(diags, 0, &count);
     str_push(out, '[');
-    for (int i = 0; i < diag_count(diags); i++) {
+    for (int i = 0; i < count; i++) {
         str_append(out, i ? ",\n " : "\n ");
         json_one(diags, out, entries[i].diag);
     }

@@ -40,18 +40,24 @@ void str_repeat(Str *str, char c, int count)
         str_push(str, c);
 }
 
-void str_printf(Str *str, const char *format, ...)
+void str_vprintf(Str *str, const char *format, va_list args)
 {
-    va_list args, again;
-    va_start(args, format);
+    va_list again;
     va_copy(again, args);
     const int length = vsnprintf(NULL, 0, format, args);
-    va_end(args);
     BFM_ASSERT(length >= 0);
     reserve(str, (size_t)length);
     (void)vsnprintf(str->text + str->length, (size_t)length + 1, format, again);
     va_end(again);
     str->length += (size_t)length;
+}
+
+void str_printf(Str *str, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    str_vprintf(str, format, args);
+    va_end(args);
 }
 
 /* Bytes of the character at text, or of the maximal subpart of one (Unicode, 3.9) where that is no character: at least 1. */

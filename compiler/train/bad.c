@@ -41,17 +41,17 @@ static const LineInfo *line_of(const Lowered *lowered, const char *name)
     return best;
 }
 
-const char *bad_result(Driver *driver, Runner *runner, uint64_t seed, uint64_t step)
+const char *bad_result(const BfmContext *context, Runner *runner, uint64_t seed, uint64_t step)
 {
-    const char *name = executable_find_bad(runner->executable, driver->arena, seed, step);
+    const char *name = executable_find_bad(runner->executable, context->arena, seed, step);
     const LineInfo *line = name ? line_of(runner->lowered, name) : NULL;
     const char *pass = name && strstr(name, ".grad") ? " in the backward pass" : "";
-    const Source *source = line && line->span.file >= 0 ? diag_source(driver->diags, line->span.file) : NULL;
+    const Source *source = line && line->span.file >= 0 ? diag_source(context->diags, line->span.file) : NULL;
     int row = 0, column = 0;
     if (!line)
-        return arena_printf(driver->arena, "the model `%s` gives a number that is not finite%s", runner->lowered->model->name, pass);
+        return arena_printf(context->arena, "the model `%s` gives a number that is not finite%s", runner->lowered->model->name, pass);
     if (!source)
-        return arena_printf(driver->arena, "`%s` gives a number that is not finite%s", line->path, pass);
+        return arena_printf(context->arena, "`%s` gives a number that is not finite%s", line->path, pass);
     diag_position(source, line->span.begin, &row, &column);
-    return arena_printf(driver->arena, "`%s` (%s:%d) gives a number that is not finite%s", line->path, source->path, row, pass);
+    return arena_printf(context->arena, "`%s` (%s:%d) gives a number that is not finite%s", line->path, source->path, row, pass);
 }

@@ -18,13 +18,13 @@ static const CompileOptions AS_DERIVED = {.codegen = {.level = 2}, .plain = true
 /* ---- what may decode ---- */
 
 /* "at `moe_0`: y reads c, c reads best, and best reads later positions"; or that nothing bounds the positions that best reads */
-static int refuse_future(Generator *generator, const ProgramEffects *effects)
+static bool refuse_future(const Generator *generator, const ProgramEffects *effects, BfmError *error)
 {
     const Lowered *lowered = generator->trained.model.lowered;
     EffectStep steps[PATH_STEPS];
     FutureRead read;
     const bool future = effects_future(lowered->program->main, lowered->result, &read);
-    const int count = effects_path(generator->driver->arena, effects, lowered->program->main, lowered->result, true, steps, PATH_STEPS);
+    const int count = effects_path(generator->context->arena, effects, lowered->program->main, lowered->result, true, steps, PATH_STEPS);
     Str way = {0};
     const char *name = NULL;
     for (int i = 0; i < count; i++) {
@@ -37,26 +37,26 @@ static int refuse_future(Generator *generator, const ProgramEffects *effects)
     }
     str_printf(&way, future ? "%s%s reads later positions" : "%snothing bounds the positions that %s reads by the one written; a condition that compares indices would",
                way.length ? ", and " : "", name ? name : "its result");
-    const int code = driver_error(generator->driver, BFM_ERROR_INPUT, "the model `%s` %s: %s", lowered->model->name,
-                                  future ? "reads the future, so it cannot write text" : "cannot be shown to be causal, so that no decoder is derived", str_text(&way));
+    (void)bfm_error_set(error, BFM_ERROR_INPUT, "the model `%s` %s: %s", lowered->model->name,
+                        future ? "reads the future, so it cannot write text" : "cannot be shown to be causal, so that no decoder is derived", str_text(&way));
     str_free(&way);
-    return code;
+    return false;
 }
 
-static int derive(Generator *generator)
+static bool derive(Generator *generator, BfmError *error)
 {
-    Driver *driver = generator->driver;
+    const BfmContext *context = generator->context;
     const Lowered *lowered = generator->trained.model.lowered;
-    const ProgramEffects *effects = effects_analyse(driver->arena, lowered->program);
+    const ProgramEffects *effects = effects_analyse(context->arena, lowered->program);
     const Effect effect = effects_of(effects, lowered->program->main)->outputs[lowered->result];
     if (!effect_causal(effect))
-        return refuse_future(generator, effects);
+        return refuse_future(generator, effects, error);
     if (!effect_batch_independent(effect))
-        driver_note(driver, "note: what `%s` computes for a text depends on the other texts of its batch; here it is alone", lowered->model->name);
+        context_note(context, "note: what `%s` computes for a text depends on the other texts of its batch; here it is alone", lowered->model->name);
     const char *message = NULL;
     generator->forward = decode_forward(lowered->program, lowered->result);
     generator->decode = decode_program(lowered->program, generator->forward, lowered->program->bindings, &message);
-    return generator->decode ? CODE_OK : driver_error(driver, BFM_ERROR_INPUT, "the model `%s`: %s", lowered->model->name, message);
+    return generator->decode || bfm_error_set(error, BFM_ERROR_INPUT, "the model `%s`: %s", lowered->model->name, message);
 }
 
 /* ---- making it ready ---- */
@@ -77,7 +77,7 @@ static bool set_formals(Generator *generator, BfmError *error)
 
 static bool window_make(Generator *generator, bool verify, BfmError *error)
 {
-    const size_t context = (size_t)generator->context;
+    const size_t context = (size_t)generator->length;
     generator->windows = 1;
     generator->window = calloc(context, sizeof *generator->window);
     generator->compared = verify ? bfm_buffer_new(context * (size_t)generator->vocab * sizeof(float)) : NULL;
@@ -85,9 +85,9 @@ static bool window_make(Generator *generator, bool verify, BfmError *error)
            bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for a context of %zu position%s", context, bfm_plural((long long)context));
 }
 
-static bool compile(Generator *generator, bool verify, BfmError *error)
+static bool compile(Generator *generator, bool verify, int threads, BfmError *error)
 {
-    Driver *driver = generator->driver;
+    const BfmContext *context = generator->context;
     const Lowered *lowered = generator->trained.model.lowered;
     const Unit *unit = generator->decode->main;
     int result = 0;
@@ -95,28 +95,23 @@ static bool compile(Generator *generator, bool verify, BfmError *error)
         result++;
     const Tensor *logits = &unit->tensors[unit->outputs[result].tensor];
     generator->vocab = lowered->vocab;
-    generator->context = lowered->context;
+    generator->length = lowered->context;
     if (generator->vocab <= 0 || logits->rank != 3 || !dim_is(logits->extent[2], generator->vocab))
         return bfm_error_set(error, BFM_ERROR_INPUT, "the model `%s` gives no logits over a vocabulary: nothing can be drawn from it", lowered->model->name);
-    if (generator->context <= 0 && !bfm_json_get_int(generator->trained.run, generator->trained.folder.json, "context", 1, INT32_MAX, &generator->context, error))
+    if (generator->length <= 0 && !bfm_json_get_int(generator->trained.run, generator->trained.folder.json, "context", 1, INT32_MAX, &generator->length, error))
         return false;
     generator->jit = jit_new(NULL, error);
-    generator->pool = generator->jit ? bfm_pool_new((int)option_whole(driver->options, OPT_THREADS, 0)) : NULL;
-    const Compiled *compiled = generator->jit ? compile_program(driver->arena, generator->jit, generator->decode, &AS_DERIVED, error) : NULL;
-    generator->decoder = compiled ? bfm_decoder_new(compiled->plan, compiled->functions, generator->pool, 1, generator->context, error) : NULL;
+    generator->pool = generator->jit ? bfm_pool_new(threads) : NULL;
+    const Compiled *compiled = generator->jit ? compile_program(context->arena, generator->jit, generator->decode, &AS_DERIVED, error) : NULL;
+    generator->decoder = compiled ? bfm_decoder_new(compiled->plan, compiled->functions, generator->pool, 1, generator->length, error) : NULL;
     return generator->decoder && set_formals(generator, error) && window_make(generator, verify, error);
 }
 
-int generator_open(Driver *driver, const char *argument, bool verify, Generator *generator)
+bool generator_open(const BfmContext *context, const char *argument, bool verify, int threads, Generator *generator, BfmError *error)
 {
-    BfmError error;
-    *generator = (Generator){.driver = driver};
-    int code = trained_open(driver, argument, MODE_DECODE, &generator->trained);
-    if (code == CODE_OK)
-        code = derive(generator);
-    if (code != CODE_OK)
-        return code;
-    return trained_load(driver, &generator->trained, &error) && compile(generator, verify, &error) ? CODE_OK : driver_fail(driver, &error);
+    *generator = (Generator){.context = context};
+    return trained_open(context, argument, MODE_DECODE, &generator->trained, error) && derive(generator, error) && trained_load(context, &generator->trained, error) &&
+           compile(generator, verify, threads, error);
 }
 
 void generator_close(Generator *generator)
@@ -131,7 +126,7 @@ void generator_close(Generator *generator)
 
 /* ---- the window ---- */
 
-bool generator_is_full(const Generator *generator) { return generator->known == generator->context; }
+bool generator_is_full(const Generator *generator) { return generator->known == generator->length; }
 
 bool generator_feed(Generator *generator, const int32_t *tokens, int64_t count, BfmError *error)
 {
@@ -154,8 +149,8 @@ bool generator_feed(Generator *generator, const int32_t *tokens, int64_t count, 
 
 bool generator_slide(Generator *generator, BfmError *error)
 {
-    const int64_t kept = generator->context / 2;
-    int32_t *tokens = arena_memdup(generator->driver->arena, generator->window + (generator->known - kept), (size_t)kept * sizeof *tokens);
+    const int64_t kept = generator->length / 2;
+    int32_t *tokens = arena_memdup(generator->context->arena, generator->window + (generator->known - kept), (size_t)kept * sizeof *tokens);
     bfm_decoder_reset(generator->decoder);
     generator->known = 0;
     generator->windows++;
@@ -168,8 +163,8 @@ static BfmInstance *forward_instance(Generator *generator, float *step, int32_t 
 {
     const Program *program = generator->trained.model.lowered->program;
     const Unit *unit = generator->forward;
-    const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = generator->context, [DIM_P] = 0, [DIM_N] = generator->context, 1, 1, 1, 1, 1, 1, 1, 1}};
-    const Compiled *compiled = compile_unit(generator->driver->arena, generator->jit, unit->program, unit, NULL, &AS_DERIVED, error);
+    const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = generator->length, [DIM_P] = 0, [DIM_N] = generator->length, 1, 1, 1, 1, 1, 1, 1, 1}};
+    const Compiled *compiled = compile_unit(generator->context->arena, generator->jit, unit->program, unit, NULL, &AS_DERIVED, error);
     BfmInstance *instance = compiled ? bfm_instance_new(compiled->plan, compiled->functions, generator->pool, error) : NULL;
     if (!instance || !bfm_instance_bind(instance, env.value, error)) {
         bfm_instance_free(instance);
@@ -204,7 +199,7 @@ static void compare(const Generator *generator, const float *computed, Verificat
 
 bool generator_verify(Generator *generator, Verification *verification, BfmError *error)
 {
-    const size_t context = (size_t)generator->context;
+    const size_t context = (size_t)generator->length;
     float step = 0;
     int32_t *tokens = bfm_buffer_new(context * sizeof *tokens), *segment = bfm_buffer_new(context * sizeof *segment);
     bool ok = tokens && segment;

@@ -7,24 +7,24 @@
 #include "generate/decoder.h"
 
 typedef struct Generator {
-    Driver *driver;
+    const BfmContext *context;
     Trained trained;
     Unit *forward;   /* all positions at once */
     Program *decode; /* derived from it */
     Jit *jit;
     BfmPool *pool;
-    BfmDecoder *decoder; /* one row of `context` positions */
-    int64_t vocab, context;
-    const float *logits; /* [vocab] of the last position fed */
+    BfmDecoder *decoder;   /* one row of `length` positions */
+    int64_t vocab, length; /* length: the model's context */
+    const float *logits;   /* [vocab] of the last position fed */
     /* The window: what the decoder has been fed since it last forgot. */
-    int32_t *window; /* [context] */
+    int32_t *window; /* [length] */
     int64_t known;   /* positions of it */
-    float *compared; /* [context, vocab] logits of the window, only if they are to be verified */
+    float *compared; /* [length, vocab] logits of the window, only if they are to be verified */
     int64_t windows; /* how many there were, this one included */
 } Generator;
 
-/* Opens RUN or RUN/ckpt/STEP and derives, checks and compiles its decoder. CODE_OK, or everything is told; generator_close in any case. */
-int generator_open(Driver *driver, const char *argument, bool verify, Generator *generator);
+/* Opens RUN or RUN/ckpt/STEP and derives, checks and compiles its decoder, to run on so many threads (0: one per CPU). generator_close in any case. */
+bool generator_open(const BfmContext *context, const char *argument, bool verify, int threads, Generator *generator, BfmError *error);
 void generator_close(Generator *generator);
 
 /* Continues the window by tokens [count], which must fit: INPUT otherwise. */

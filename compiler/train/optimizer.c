@@ -38,7 +38,7 @@ typedef union Number {
 } Number;
 
 struct Optimizer {
-    Driver *driver;
+    const BfmContext *context;
     Engine *engine;
     const Module *module;
     const Recipe *recipe;
@@ -117,7 +117,7 @@ static bool form_compile(Optimizer *optimizer, Form *form, BfmError *error)
 
 static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *error)
 {
-    Node *overrides = recipe_overrides(optimizer->driver, optimizer->recipe, entry->path, entry->use);
+    Node *overrides = recipe_overrides(optimizer->context, optimizer->recipe, entry->path, entry->use);
     const int rank = entry->rank > 2 ? 2 : entry->rank;
     Form made = {.overrides = overrides, .tensor_rank = rank};
     for (int i = 0; i < optimizer->forms.count && !made.lowered; i++) {
@@ -133,14 +133,12 @@ static Form *form_get(Optimizer *optimizer, const StoreEntry *entry, BfmError *e
     for (int i = 0; i < optimizer->forms.count; i++)
         if (optimizer->forms.items[i]->lowered == made.lowered && memcmp(optimizer->forms.items[i]->extent, made.extent, sizeof made.extent) == 0)
             return optimizer->forms.items[i];
-    Form *form = ARENA_NEW(optimizer->driver->arena, Form);
+    Form *form = ARENA_NEW(optimizer->context->arena, Form);
     *form = made;
     form->executable = NULL;
     form->update = NULL;
-    if (!form_compile(optimizer, form, error))
-        return NULL;
-    vec_push(&optimizer->forms, form);
-    return form;
+    vec_push(&optimizer->forms, form); /* freed with the others, however far it came */
+    return form_compile(optimizer, form, error) ? form : NULL;
 }
 
 /* ---- slots ---- */
@@ -152,7 +150,7 @@ static bool states_new(Optimizer *optimizer, Slot *slot, BfmError *error)
     const DimEnv env = {.value = {[DIM_B] = 1, [DIM_L] = 1, [DIM_S0] = extent[0], extent[1], extent[2], 1, 1, 1, 1, 1}};
     slot->first_state = optimizer->states.count;
     for (int k = 0; k < form->state_count; k++) {
-        OptimizerState state = {.name = arena_printf(optimizer->driver->arena, "%s.%s", slot->entry->path, form->state_names[k]),
+        OptimizerState state = {.name = arena_printf(optimizer->context->arena, "%s.%s", slot->entry->path, form->state_names[k]),
                                 .rank = 1 + form->state_rank[k],
                                 .shape = {extent[0]},
                                 .elements = extent[0],
@@ -184,54 +182,54 @@ static bool slot_new(Optimizer *optimizer, StoreEntry *entry, BfmError *error)
     return states_new(optimizer, &vec_last(&optimizer->slots), error);
 }
 
-bool optimizer_is_frozen(const Options *options, const char *path)
+bool optimizer_is_frozen(const Frozen *frozen, const char *path)
 {
-    const OptionValue *globs = &options->values[OPT_FREEZE];
-    for (int i = 0; i < globs->count; i++)
-        if (glob_match(globs->texts[i], path))
+    for (int i = 0; i < frozen->count; i++)
+        if (glob_match(frozen->globs[i], path))
             return true;
     return false;
 }
 
-/* A glob of the command line that matches nothing is a slip that would train what should rest. */
-static bool freeze_matches(const Options *options, const Store *store, BfmError *error)
+/* A glob that matches nothing is a slip that would train what should rest. */
+static bool frozen_match(const Frozen *frozen, const Store *store, BfmError *error)
 {
-    const OptionValue *globs = &options->values[OPT_FREEZE];
-    for (int i = 0; i < globs->count; i++) {
+    for (int i = 0; i < frozen->count; i++) {
         bool found = false;
         for (int e = 0; e < store->count && !found; e++)
-            found = store->entries[e].role == TENSOR_PARAM && glob_match(globs->texts[i], store->entries[e].path);
+            found = store->entries[e].role == TENSOR_PARAM && glob_match(frozen->globs[i], store->entries[e].path);
         if (!found)
-            return bfm_error_set(error, BFM_ERROR_INPUT, "--freeze %s matches no parameter; a glob stands for a whole path, such as %s", globs->texts[i],
+            return bfm_error_set(error, BFM_ERROR_INPUT, "--freeze %s matches no parameter; a glob stands for a whole path, such as %s", frozen->globs[i],
                                  store->count > 0 ? store->entries[0].path : "ffn_0.w_in");
     }
     return true;
 }
 
-Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code)
+static bool slots_new(Optimizer *optimizer, const Store *store, const Frozen *frozen, BfmError *error)
 {
-    Optimizer *optimizer = ARENA_NEW(driver->arena, Optimizer);
-    *optimizer = (Optimizer){.driver = driver, .engine = engine, .module = module, .recipe = recipe, .wide = engine_wide(engine)};
-    BfmError error = {.message = ""};
-    bool ok = freeze_matches(driver->options, store, &error);
     int64_t largest = 1;
-    for (int i = 0; i < store->count && ok; i++) {
+    for (int i = 0; i < store->count; i++) {
         StoreEntry *entry = &store->entries[i];
-        if (entry->role == TENSOR_PARAM && !entry->elsewhere && !optimizer_is_frozen(driver->options, entry->path)) {
-            ok = slot_new(optimizer, entry, &error);
-            largest = entry->elements > largest && !engine_updates(engine) ? entry->elements : largest;
-        }
+        if (entry->role != TENSOR_PARAM || entry->elsewhere || optimizer_is_frozen(frozen, entry->path))
+            continue;
+        if (!slot_new(optimizer, entry, error))
+            return false;
+        largest = entry->elements > largest && !engine_updates(optimizer->engine) ? entry->elements : largest;
     }
     optimizer->scaled = bfm_buffer_new((size_t)largest * number_bytes(optimizer));
-    if (ok && optimizer->scaled) {
+    return optimizer->scaled || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the gradients");
+}
+
+Optimizer *optimizer_new(const BfmContext *context, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, const Frozen *frozen, BfmError *error)
+{
+    Optimizer *optimizer = ARENA_NEW(context->arena, Optimizer);
+    *optimizer = (Optimizer){.context = context, .engine = engine, .module = module, .recipe = recipe, .wide = engine_wide(engine)};
+    *error = (BfmError){.kind = BFM_ERROR_INPUT}; /* where a form cannot be lowered, the diagnostics say why */
+    if (frozen_match(frozen, store, error) && slots_new(optimizer, store, frozen, error)) {
         (void)lower_optimizer(module, recipe->optimizer, NULL, 2, &optimizer->plain_rate); /* groups may have others */
         return optimizer;
     }
-    *code = driver_diagnostics(driver);
-    if (*code == CODE_OK)
-        *code = driver_fail(driver, &error);
-    else if (driver->json)
-        *code = report_print(driver, report_new(driver), *code);
+    if (diag_errors(context->diags) > 0)
+        (void)context_rejected(error);
     optimizer_free(optimizer);
     return NULL;
 }

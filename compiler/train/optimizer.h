@@ -17,10 +17,16 @@ typedef struct OptimizerState {
     void *data;
 } OptimizerState;
 
-/* A glob of --freeze matches the parameter's path. */
-bool optimizer_is_frozen(const Options *options, const char *path);
-/* Forms for every parameter of the store that no glob of --freeze matches, with states at their start. NULL: told, *code is the exit code. */
-Optimizer *optimizer_new(Driver *driver, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, int *code);
+/* Globs for the paths of parameters that stay as they are. */
+typedef struct Frozen {
+    int count;
+    const char *const *globs;
+} Frozen;
+bool optimizer_is_frozen(const Frozen *frozen, const char *path);
+
+/* Forms for every parameter of the store that is not frozen, with states at their start. In the context's arena; the recipe must outlive it. NULL: INPUT, also for a glob
+   that matches nothing. */
+Optimizer *optimizer_new(const BfmContext *context, Engine *engine, const Module *module, const Recipe *recipe, const Store *store, const Frozen *frozen, BfmError *error);
 void optimizer_free(Optimizer *optimizer); /* NULL is allowed */
 
 /* Adds the gradients of the runner's last run, weighted; the first of a step overwrites. Without accumulation they stay where they are, until the next run. */

@@ -2,10 +2,10 @@
 
 #include <math.h>
 
-static bool compile(Driver *driver, RateSchedule *schedule, const Unit *unit, BfmError *error)
+static bool compile(const BfmContext *context, RateSchedule *schedule, const Unit *unit, BfmError *error)
 {
     const DimEnv env = {.value = {1, 1, 0, 1, 1, 1, 1, 1, 1, 1, 1}};
-    schedule->engine = engine_new(driver->arena, &ENGINE_INTERP, true, 1, error);
+    schedule->engine = engine_new(context->arena, &ENGINE_INTERP, true, 1, error);
     schedule->executable = schedule->engine ? engine_compile(schedule->engine, unit->program, unit, error) : NULL;
     if (!schedule->executable || !executable_bind(schedule->executable, &env, error))
         return false;
@@ -13,22 +13,19 @@ static bool compile(Driver *driver, RateSchedule *schedule, const Unit *unit, Bf
     return true;
 }
 
-RateSchedule *schedule_new(Driver *driver, const Module *module, const Recipe *recipe, int *code)
+RateSchedule *schedule_new(const BfmContext *context, const Module *module, const Recipe *recipe, BfmError *error)
 {
-    RateSchedule *schedule = ARENA_NEW(driver->arena, RateSchedule);
-    BfmError error;
+    RateSchedule *schedule = ARENA_NEW(context->arena, RateSchedule);
     *schedule = (RateSchedule){.step = 0};
     if (!recipe->schedule)
         return schedule;
     Unit *unit = lower_schedule(module, recipe->schedule, recipe->steps);
-    if (!unit || diag_errors(driver->diags) > 0) {
-        *code = driver_diagnostics(driver);
-        *code = driver->json ? report_print(driver, report_new(driver), *code) : *code;
+    if (!unit || diag_errors(context->diags) > 0) {
+        (void)context_rejected(error);
         return NULL;
     }
-    if (compile(driver, schedule, unit, &error))
+    if (compile(context, schedule, unit, error))
         return schedule;
-    *code = driver_fail(driver, &error);
     schedule_free(schedule);
     return NULL;
 }

@@ -11,8 +11,8 @@ typedef struct RateSchedule {
     double step;            /* its input */
 } RateSchedule;
 
-/* In the driver's arena. NULL: told, *code is the exit code. */
-RateSchedule *schedule_new(Driver *driver, const Module *module, const Recipe *recipe, int *code);
+/* In the context's arena. NULL: INPUT. */
+RateSchedule *schedule_new(const BfmContext *context, const Module *module, const Recipe *recipe, BfmError *error);
 void schedule_free(RateSchedule *schedule); /* NULL is allowed */
 /* The factor at a step, counted from 0; 1 without a schedule. */
 bool schedule_factor(RateSchedule *schedule, int64_t step, double *factor, BfmError *error);

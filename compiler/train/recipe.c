@@ -21,22 +21,22 @@ static const Node *only_recipe(const Node *file, int *count)
     return found;
 }
 
-const Node *recipe_pick(Driver *driver, const Module *module, int *code)
+const Node *recipe_pick(const BfmContext *context, const Module *module, const char *name, BfmError *error)
 {
-    const char *path = module->files[0].path, *name = option_text(driver->options, OPT_RECIPE);
+    const char *path = module->files[0].path;
     int count = 0;
-    const Node *found = name ? module_find(module, intern(driver->interner, name), NODE_RECIPE, -1) : only_recipe(module->files[0].root, &count);
+    const Node *found = name ? module_find(module, intern(context->interner, name), NODE_RECIPE, -1) : only_recipe(module->files[0].root, &count);
     if (found && count <= 1)
         return found;
     const Symbol similar = name ? module_similar(module, name, NODE_RECIPE, -1) : NULL;
     if (count > 1)
-        *code = driver_error(driver, BFM_ERROR_INPUT, "%s has %d recipes; say which with --recipe", path, count);
+        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s has %d recipes; say which with --recipe", path, count);
     else if (!name)
-        *code = driver_error(driver, BFM_ERROR_INPUT, "%s has no recipe; write one, or `use std.recipes` and choose with --recipe", path);
+        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s has no recipe; write one, or `use std.recipes` and choose with --recipe", path);
     else if (similar)
-        *code = driver_error(driver, BFM_ERROR_INPUT, "there is no recipe `%s`; did you mean `%s`?", name, similar);
+        (void)bfm_error_set(error, BFM_ERROR_INPUT, "there is no recipe `%s`; did you mean `%s`?", name, similar);
     else
-        *code = driver_error(driver, BFM_ERROR_INPUT, "%s has no recipe `%s`; `use std.recipes` brings the library's", path, name);
+        (void)bfm_error_set(error, BFM_ERROR_INPUT, "%s has no recipe `%s`; `use std.recipes` brings the library's", path, name);
     return NULL;
 }
 
@@ -76,7 +76,7 @@ static const SettingRow SETTINGS[] = {
 };
 enum { SETTING_ROWS = sizeof SETTINGS / sizeof *SETTINGS };
 
-static void unknown_setting(Driver *driver, const Node *setting)
+static void unknown_setting(const BfmContext *context, const Node *setting)
 {
     int best = 4, found = -1;
     for (int i = 0; i < SETTING_ROWS; i++)
@@ -84,39 +84,39 @@ static void unknown_setting(Driver *driver, const Node *setting)
             best = name_distance(setting->name, SETTINGS[i].name);
             found = i;
         }
-    Diagnostic *diag = diag_add(driver->diags, DIAG_E0203, setting->name_span, "a recipe has no setting `%s`", setting->name);
+    Diagnostic *diag = diag_add(context->diags, DIAG_E0203, setting->name_span, "a recipe has no setting `%s`", setting->name);
     if (found >= 0)
-        diag_fix(driver->diags, diag, "did you mean `%s`?", SETTINGS[found].name);
+        diag_fix(context->diags, diag, "did you mean `%s`?", SETTINGS[found].name);
     else
-        diag_note(driver->diags, diag, "it has optimizer, schedule, batch, context, steps, accumulate, seed and clip_norm");
+        diag_note(context->diags, diag, "it has optimizer, schedule, batch, context, steps, accumulate, seed and clip_norm");
 }
 
-static void wrong_value(Driver *driver, const SettingRow *row, const Node *node, double value)
+static void wrong_value(const BfmContext *context, const SettingRow *row, const Node *node, double value)
 {
     char least[32] = "";
     if (row->kind != SETTING_POSITIVE)
         (void)snprintf(least, sizeof least, " of at least %g", row->least);
-    Diagnostic *diag = diag_add(driver->diags, DIAG_E0205, node->span, "`%s` is a %s%s%s", row->name, row->kind == SETTING_POSITIVE ? "positive number" : "whole number", least,
+    Diagnostic *diag = diag_add(context->diags, DIAG_E0205, node->span, "`%s` is a %s%s%s", row->name, row->kind == SETTING_POSITIVE ? "positive number" : "whole number", least,
                                 value > row->most ? ", and not as large" : "");
     if (row->help)
-        diag_fix(driver->diags, diag, "%s", row->help);
+        diag_fix(context->diags, diag, "%s", row->help);
 }
 
-static void read_setting(Driver *driver, const Node *setting, Recipe *recipe)
+static void read_setting(const BfmContext *context, const Node *setting, Recipe *recipe)
 {
     const SettingRow *row = NULL;
     for (int i = 0; i < SETTING_ROWS; i++)
         if (strcmp(SETTINGS[i].name, setting->name) == 0)
             row = &SETTINGS[i];
     if (!row) {
-        unknown_setting(driver, setting);
+        unknown_setting(context, setting);
         return;
     }
     void *place = (char *)recipe + row->offset;
     const Node *node = setting->kids[SETTING_VALUE];
     if (row->kind == SETTING_EXPRESSION) {
         if (node->kind != NODE_CALL && node->kind != NODE_NAME)
-            diag_add(driver->diags, DIAG_E0205, node->span, "`%s` is a definition with its attributes, such as `%s`", row->name,
+            diag_add(context->diags, DIAG_E0205, node->span, "`%s` is a definition with its attributes, such as `%s`", row->name,
                      row->offset == offsetof(Recipe, optimizer) ? "sgd(rate = 0.1)" : "constant()");
         *(const Node **)place = node;
         return;
@@ -124,7 +124,7 @@ static void read_setting(Driver *driver, const Node *setting, Recipe *recipe)
     const double value = constant(node);
     const bool positive = row->kind == SETTING_POSITIVE;
     if (!(positive ? value > row->least : value >= row->least && value == floor(value)) || value > row->most) {
-        wrong_value(driver, row, node, value);
+        wrong_value(context, row, node, value);
         return;
     }
     switch (row->kind) {
@@ -147,43 +147,43 @@ static void try_definitions(const Module *module, const Recipe *recipe)
         (void)lower_schedule(module, recipe->schedule, recipe->steps);
 }
 
-static bool known_role(Driver *driver, const Node *group)
+static bool known_role(const BfmContext *context, const Node *group)
 {
     ParamRole role;
     if (role_find(group->name, &role))
         return true;
-    Diagnostic *diag = diag_add(driver->diags, DIAG_E0205, group->name_span, "there is no role `%s`", group->name);
-    diag_fix(driver->diags, diag, "a parameter is a matrix (a factor of sums of products), a table (looked up by an integer) or a vector (neither)");
+    Diagnostic *diag = diag_add(context->diags, DIAG_E0205, group->name_span, "there is no role `%s`", group->name);
+    diag_fix(context->diags, diag, "a parameter is a matrix (a factor of sums of products), a table (looked up by an integer) or a vector (neither)");
     return false;
 }
 
-bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe)
+bool recipe_read(const BfmContext *context, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe)
 {
     const Node *items = node->kids[RECIPE_ITEMS];
-    const int errors = diag_errors(driver->diags);
+    const int errors = diag_errors(context->diags);
     *recipe = (Recipe){.node = node,
                        .batch = 8,
                        .context = lowered && lowered->context ? lowered->context : 128,
                        .steps = 1000,
                        .accumulate = 1,
                        .seed = 1,
-                       .groups = ARENA_ARRAY(driver->arena, const Node *, list_count(items) + 1)};
+                       .groups = ARENA_ARRAY(context->arena, const Node *, list_count(items) + 1)};
     for (int i = 0; i < list_count(items); i++) {
         const Node *item = list_at(items, i);
         if (item->kind == NODE_SETTING)
-            read_setting(driver, item, recipe);
-        else if (item->kind == NODE_ON || (item->kind == NODE_ON_ROLE && known_role(driver, item)))
+            read_setting(context, item, recipe);
+        else if (item->kind == NODE_ON || (item->kind == NODE_ON_ROLE && known_role(context, item)))
             recipe->groups[recipe->group_count++] = item;
     }
     if (!recipe->optimizer)
-        diag_fix(driver->diags, diag_add(driver->diags, DIAG_E0204, node->name_span, "the recipe `%s` names no optimizer", node->name),
+        diag_fix(context->diags, diag_add(context->diags, DIAG_E0204, node->name_span, "the recipe `%s` names no optimizer", node->name),
                  "for example `optimizer = sgd(rate = 0.1)`");
     if (lowered && lowered->context && recipe->context > lowered->context)
-        diag_add(driver->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context,
+        diag_add(context->diags, DIAG_E0205, node->name_span, "the recipe's context of %lld is longer than the model's, %lld", (long long)recipe->context,
                  (long long)lowered->context);
-    if (diag_errors(driver->diags) == errors)
+    if (diag_errors(context->diags) == errors)
         try_definitions(module, recipe);
-    return diag_errors(driver->diags) == errors;
+    return diag_errors(context->diags) == errors;
 }
 
 double recipe_scale(const Recipe *recipe, double norm) { return recipe->clip_norm > 0 && norm > recipe->clip_norm ? recipe->clip_norm / norm : 1; }
@@ -193,7 +193,7 @@ static bool concerns(const Node *group, const char *path, ParamRole role)
     return group->kind == NODE_ON ? glob_match(group->name, path) : strcmp(group->name, role_name(role)) == 0;
 }
 
-Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path, ParamRole role)
+Node *recipe_overrides(const BfmContext *context, const Recipe *recipe, const char *path, ParamRole role)
 {
     Node *list = NULL;
     for (int g = 0; g < recipe->group_count; g++) {
@@ -202,11 +202,11 @@ Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path, P
         const Node *settings = recipe->groups[g]->kids[ON_ITEMS];
         for (int i = 0; i < list_count(settings); i++) {
             if (!list)
-                list = list_new(driver->arena, recipe->groups[g]->span);
+                list = list_new(context->arena, recipe->groups[g]->span);
             for (int k = list_count(list) - 1; k >= 0; k--)
                 if (list_at(list, k)->name == list_at(settings, i)->name)
                     list_remove(list, k);
-            list_push(driver->arena, list, list_at(settings, i));
+            list_push(context->arena, list, list_at(settings, i));
         }
     }
     return list;

@@ -2,7 +2,7 @@
 #ifndef BFM_TRAIN_RECIPE_H
 #define BFM_TRAIN_RECIPE_H
 
-#include "driver/driver.h"
+#include "run/context.h"
 #include "ir/roles.h"
 #include "lower/lower.h"
 
@@ -17,12 +17,12 @@ typedef struct Recipe {
     const Node **groups; /* ON and ON_ROLE nodes, in the order of the text */
 } Recipe;
 
-/* The recipe called --recipe, else the only one of the file. NULL: told, *code is the exit code. */
-const Node *recipe_pick(Driver *driver, const Module *module, int *code);
+/* The recipe of this name, of the file or the library; NULL: the only one of the file. NULL: INPUT. */
+const Node *recipe_pick(const BfmContext *context, const Module *module, const char *name, BfmError *error);
 /* Reads the settings; what is wrong is a diagnostic. `lowered`: the model's context is the default; NULL: no model is looked at. False after errors. */
-bool recipe_read(Driver *driver, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe);
+bool recipe_read(const BfmContext *context, const Module *module, const Node *node, const Lowered *lowered, Recipe *recipe);
 /* The settings that the groups whose glob matches `path`, or whose role is `role`, make for it, later ones first overridden: a LIST, NULL where none does. */
-Node *recipe_overrides(Driver *driver, const Recipe *recipe, const char *path, ParamRole role);
+Node *recipe_overrides(const BfmContext *context, const Recipe *recipe, const char *path, ParamRole role);
 /* What the gradients are multiplied by, given the norm of all together. */
 double recipe_scale(const Recipe *recipe, double norm);
 

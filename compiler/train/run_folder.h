@@ -8,7 +8,7 @@
 #ifndef BFM_TRAIN_RUN_FOLDER_H
 #define BFM_TRAIN_RUN_FOLDER_H
 
-#include "driver/driver.h"
+#include "run/context.h"
 
 typedef struct RunFolder {
     const char *path;

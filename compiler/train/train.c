@@ -4,7 +4,6 @@
 
 #include "file/json/json_file.h"
 #include "train/bad.h"
-#include "driver/stop.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,12 +39,12 @@ bool train_checkpoint(Train *train, BfmError *error)
 {
     if (train->checkpointed == train->meta.step)
         return true;
-    train->bad = bad_tensor(train->driver->arena, train->store, train->optimizer);
+    train->bad = bad_tensor(train->context->arena, train->store, train->optimizer);
     if (train->bad)
         return true;
     Arena *arena = arena_new();
     const Tensors tensors = all_tensors(train, arena);
-    const int64_t keep = option_whole(train->driver->options, OPT_KEEP, 3);
+    const int64_t keep = train->options.keep;
     const bool ok = bfm_log_sync(train->log, error) &&
                     bfm_checkpoint_write(train->folder.checkpoints, &train->meta, tensors.model, tensors.model_count, tensors.state, tensors.state_count, error) &&
                     bfm_checkpoint_prune(train->folder.checkpoints, keep > 0 ? keep : 1, -1, error);
@@ -84,8 +83,8 @@ bool train_restore(Train *train, const BfmCheckpoint *checkpoint, BfmError *erro
 /* What the last update left comes first: then the pass only met it. */
 static const char *first_bad(Train *train, int64_t position)
 {
-    const char *tensor = bad_tensor(train->driver->arena, train->store, train->optimizer);
-    return tensor ? tensor : bad_result(train->driver, train->runner, train->recipe.seed, (uint64_t)position);
+    const char *tensor = bad_tensor(train->context->arena, train->store, train->optimizer);
+    return tensor ? tensor : bad_result(train->context, train->runner, train->recipe.seed, (uint64_t)position);
 }
 
 typedef struct StepResult {
@@ -147,16 +146,22 @@ static bool log_metrics(Train *train, BfmError *error)
     return !record || bfm_log_write(train->metric_log, record, error);
 }
 
+static void pause_listener(const Train *train)
+{
+    if (train->listener.pause)
+        train->listener.pause(train->listener.user);
+}
+
 static bool evaluate(Train *train, BfmError *error)
 {
     if (!train->held_out.tokens || !train->evaluator || train->evaluated == train->meta.step)
         return true;
     const double before = seconds_now();
-    if (!evaluate_part(train->driver, train->evaluator, &train->held_out, train->recipe.batch, train->recipe.context, train->recipe.seed, &train->evaluation, error))
+    if (!evaluate_part(train->context, train->evaluator, &train->held_out, train->recipe.batch, train->recipe.context, train->recipe.seed, &train->evaluation, error))
         return false;
     if (train->evaluation.bad) {
-        const char *tensor = bad_tensor(train->driver->arena, train->store, train->optimizer);
-        train->bad = tensor ? tensor : arena_printf(train->driver->arena, "%s on held-out text", train->evaluation.bad);
+        const char *tensor = bad_tensor(train->context->arena, train->store, train->optimizer);
+        train->bad = tensor ? tensor : arena_printf(train->context->arena, "%s on held-out text", train->evaluation.bad);
         return true;
     }
     train->evaluated = train->meta.step;
@@ -165,13 +170,15 @@ static bool evaluate(Train *train, BfmError *error)
            *values = evaluation_json(&train->evaluation);
     json_object_update(record, values);
     json_decref(values);
-    progress_end(&train->progress);
+    pause_listener(train);
     if (train->evaluation.bits_per_byte > 0)
-        driver_note(train->driver, "step %lld: held out %.4f nats per token, %.4f bits per byte%s", (long long)train->meta.step, train->evaluation.nats,
-                    train->evaluation.bits_per_byte,
-                    train->leak == LEAK_SHOWN      ? " (leaky)"
-                    : train->leak == LEAK_POSSIBLE ? " (may be leaky)"
-                                                   : "");
+        context_note(train->context, "step %lld: held out %.4f nats per token, %.4f bits per byte%s", (long long)train->meta.step, train->evaluation.nats,
+                     train->evaluation.bits_per_byte,
+                     train->leak == LEAK_SHOWN      ? " (leaky)"
+                     : train->leak == LEAK_POSSIBLE ? " (may be leaky)"
+                                                    : "");
+    if (train->listener.evaluated)
+        train->listener.evaluated(train->listener.user, train);
     return bfm_log_write(train->eval_log, record, error);
 }
 
@@ -180,12 +187,12 @@ static bool evaluate(Train *train, BfmError *error)
 /* How much of the budget is left, in its own unit; infinite without one. */
 static double budget_left(const Train *train)
 {
-    switch (train->budget.kind) {
+    switch (train->options.budget.kind) {
     case BUDGET_NONE: return HUGE_VAL;
-    case BUDGET_SECONDS: return train->budget.amount - (seconds_now() - train->began);
-    case BUDGET_STEPS: return train->budget.amount - (double)train->meta.step;
-    case BUDGET_TOKENS: return train->budget.amount - (double)train->meta.tokens;
-    case BUDGET_FLOPS: return train->budget.amount - 3 * train->ledger.flops * (double)train->meta.position;
+    case BUDGET_SECONDS: return train->options.budget.amount - (seconds_now() - train->began);
+    case BUDGET_STEPS: return train->options.budget.amount - (double)train->meta.step;
+    case BUDGET_TOKENS: return train->options.budget.amount - (double)train->meta.tokens;
+    case BUDGET_FLOPS: return train->options.budget.amount - 3 * train->ledger.flops * (double)train->meta.position;
     }
     return 0;
 }
@@ -193,45 +200,45 @@ static double budget_left(const Train *train)
 /* Seconds until the recipe or the budget ends, at the present pace. */
 static double seconds_left(const Train *train)
 {
-    const double pace = train->progress.rate > 0 ? train->progress.rate : train->meta.seconds, steps = (double)(train->recipe.steps - train->meta.step) * pace,
-                 left = budget_left(train);
-    switch (train->budget.kind) {
+    const double pace = train->pace > 0 ? train->pace : train->meta.seconds, steps = (double)(train->recipe.steps - train->meta.step) * pace, left = budget_left(train);
+    switch (train->options.budget.kind) {
     case BUDGET_NONE: return steps;
     case BUDGET_SECONDS: return fmin(steps, left);
     case BUDGET_STEPS: return fmin(steps, left * pace);
-    case BUDGET_TOKENS: return fmin(steps, left / train->progress.tokens_a_step * pace);
+    case BUDGET_TOKENS: return fmin(steps, left / train_step_tokens(train) * pace);
     case BUDGET_FLOPS: return fmin(steps, left / (3 * train->ledger.flops * (double)train->recipe.accumulate) * pace);
     }
     return steps;
 }
 
-static bool due(const Train *train, OptionId option)
-{
-    const int64_t every = option_whole(train->driver->options, option, 0);
-    return every > 0 && train->meta.step % every == 0;
-}
+static bool due(const Train *train, int64_t every) { return every > 0 && train->meta.step % every == 0; }
 
 /* False: an error, or train->bad. */
 static bool after_step(Train *train, const StepResult *result, double seconds, BfmError *error)
 {
-    progress_step(&train->progress, train->meta.step, result->loss, seconds, seconds_left(train));
+    train->pace = train->pace == 0 ? seconds : 0.9 * train->pace + 0.1 * seconds;
+    if (train->listener.step)
+        train->listener.step(train->listener.user, train, seconds, seconds_left(train));
     return log_step(train, result, seconds, error) && (train->meta.step % METRICS_EVERY != 0 || log_metrics(train, error)) &&
-           (!due(train, OPT_EVAL_EVERY) || evaluate(train, error)) && !train->bad && (!due(train, OPT_CKPT_EVERY) || train_checkpoint(train, error)) && !train->bad;
+           (!due(train, train->options.eval_every) || evaluate(train, error)) && !train->bad && (!due(train, train->options.checkpoint_every) || train_checkpoint(train, error)) &&
+           !train->bad;
 }
+
+static bool stop_wanted(const Train *train) { return train->listener.stop && train->listener.stop(train->listener.user); }
 
 /* A line of the log met the limit on the size of files, and SIGXFSZ asks to stop: the step itself is done, and a checkpoint may still fit. */
 static bool stopped_writing(const Train *train, const BfmError *error)
 {
-    if (!stop_asked())
+    if (!stop_wanted(train))
         return false;
-    driver_note(train->driver, "warning: %s", error->message);
+    context_note(train->context, "warning: %s", error->message);
     return true;
 }
 
 static StopReason steps(Train *train, BfmError *error)
 {
     while (train->meta.step < train->recipe.steps) {
-        if (stop_asked())
+        if (stop_wanted(train))
             return STOP_SIGNAL;
         if (budget_left(train) <= 0)
             return STOP_BUDGET;
@@ -254,7 +261,7 @@ StopReason train_run(Train *train, BfmError *error)
     if (!train_checkpoint(train, error)) /* whatever happens later, there is one to go back to */
         return STOP_ERROR;
     const StopReason reason = train->bad ? STOP_BAD_NUMBER : steps(train, error);
-    progress_end(&train->progress);
+    pause_listener(train);
     const bool good = reason == STOP_STEPS || reason == STOP_BUDGET || reason == STOP_SIGNAL;
     if (good && (!train_checkpoint(train, error) || (!train->bad && reason != STOP_SIGNAL && !evaluate(train, error))))
         return STOP_ERROR;

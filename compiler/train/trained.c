@@ -32,22 +32,22 @@ static bool checkpoint_belongs(const Trained *trained, BfmError *error)
                          same_seed ? "" : " seed");
 }
 
-bool trained_open_files(Driver *driver, const char *argument, Trained *trained, BfmError *error)
+bool trained_open_files(const BfmContext *context, const char *argument, Trained *trained, BfmError *error)
 {
     int64_t step, skipped = 0;
     *trained = (Trained){.run = NULL};
-    if (!run_folder_find(driver->arena, argument, &trained->folder, &step, error))
+    if (!run_folder_find(context->arena, argument, &trained->folder, &step, error))
         return false;
     trained->run = bfm_json_read(trained->folder.json, error);
     if (!trained->run)
         return false;
     trained->checkpoint = step < 0 ? bfm_checkpoint_latest(trained->folder.checkpoints, &skipped, error)
-                                   : bfm_checkpoint_open(arena_printf(driver->arena, "%s/%lld", trained->folder.checkpoints, (long long)step), error);
+                                   : bfm_checkpoint_open(arena_printf(context->arena, "%s/%lld", trained->folder.checkpoints, (long long)step), error);
     if (!trained->checkpoint || !checkpoint_belongs(trained, error))
         return false;
     if (skipped > 0)
-        driver_note(driver, "warning: %s: %lld newer checkpoint%s damaged; this is step %lld", trained->folder.checkpoints, (long long)skipped, skipped == 1 ? " is" : "s are",
-                    (long long)trained->checkpoint->meta.step);
+        context_note(context, "warning: %s: %lld newer checkpoint%s damaged; this is step %lld", trained->folder.checkpoints, (long long)skipped, skipped == 1 ? " is" : "s are",
+                     (long long)trained->checkpoint->meta.step);
     return true;
 }
 
@@ -64,44 +64,39 @@ static bool model_belongs(const Trained *trained, BfmError *error)
                          trained->folder.model, trained->folder.json, trained->folder.checkpoints, (long long)trained->checkpoint->meta.step);
 }
 
-int trained_open(Driver *driver, const char *argument, Mode mode, Trained *trained)
+bool trained_open(const BfmContext *context, const char *argument, Mode mode, Trained *trained, BfmError *error)
 {
-    BfmError error;
     const char *name;
-    int code;
-    if (!trained_open_files(driver, argument, trained, &error) || !model_belongs(trained, &error) ||
-        !bfm_json_get_string(trained->run, trained->folder.json, "model", &name, &error))
-        return driver_fail(driver, &error);
-    return pipeline_model(driver, arena_printf(driver->arena, "%s:%s", trained->folder.model, name), mode, &trained->model, &code) &&
-                   pipeline_others(driver, &trained->model, mode, &trained->others, &code)
-               ? CODE_OK
-               : code;
+    if (!trained_open_files(context, argument, trained, error) || !model_belongs(trained, error) || !bfm_json_get_string(trained->run, trained->folder.json, "model", &name, error))
+        return false;
+    const Target target = {trained->folder.model, name};
+    return model_open(context, &target, NULL, mode, &trained->model, error) && model_others(context, &trained->model, mode, &trained->others, error);
 }
 
 /* Layer states, as train names them in a checkpoint. */
-static bool load_states(Driver *driver, const Trained *trained, BfmError *error)
+static bool load_states(const BfmContext *context, const Trained *trained, BfmError *error)
 {
     for (int i = 0; i < trained->store->count; i++) {
         const StoreEntry *entry = &trained->store->entries[i];
         if (entry->role != TENSOR_STATE)
             continue;
-        const BfmTensor *tensor = bfm_safetensors_expect(trained->checkpoint->state, arena_printf(driver->arena, "layer/%s", entry->path), entry->rank, entry->shape, error);
+        const BfmTensor *tensor = bfm_safetensors_expect(trained->checkpoint->state, arena_printf(context->arena, "layer/%s", entry->path), entry->rank, entry->shape, error);
         if (!tensor || !bfm_tensor_finite(tensor, bfm_safetensors_path(trained->checkpoint->state), error) || !bfm_tensor_read_f32(tensor, entry->data, error))
             return false;
     }
     return true;
 }
 
-bool trained_load(Driver *driver, Trained *trained, BfmError *error)
+bool trained_load(const BfmContext *context, Trained *trained, BfmError *error)
 {
-    trained->store = store_new(driver->arena, trained->model.lowered, &trained->others, false, error);
-    return trained->store && store_load(trained->store, trained->checkpoint->model, true, error) && load_states(driver, trained, error);
+    trained->store = store_new(context->arena, trained->model.lowered, &trained->others, false, error);
+    return trained->store && store_load(trained->store, trained->checkpoint->model, true, error) && load_states(context, trained, error);
 }
 
-BfmTokenizer *trained_tokenizer(Driver *driver, const Trained *trained, BfmError *error)
+BfmTokenizer *trained_tokenizer(const BfmContext *context, const Trained *trained, BfmError *error)
 {
     const char *folder = trained->folder.path;
-    if (!bfm_path_exists(arena_printf(driver->arena, "%s/tokenizer.json", folder)) && !bfm_json_get_string(trained->run, trained->folder.json, "data", &folder, error))
+    if (!bfm_path_exists(arena_printf(context->arena, "%s/tokenizer.json", folder)) && !bfm_json_get_string(trained->run, trained->folder.json, "data", &folder, error))
         return NULL;
     BfmTokenizer *tokenizer = bfm_tokenizer_load(folder, error);
     if (!tokenizer || run_has(trained, "tokenizer", bfm_tokenizer_hash(tokenizer)))
@@ -113,9 +108,9 @@ BfmTokenizer *trained_tokenizer(Driver *driver, const Trained *trained, BfmError
     return NULL;
 }
 
-bool trained_reads(Driver *driver, const Trained *trained, const BfmDataset *data, BfmError *error)
+bool trained_reads(const BfmContext *context, const Trained *trained, const BfmDataset *data, BfmError *error)
 {
-    BfmTokenizer *own = trained_tokenizer(driver, trained, error);
+    BfmTokenizer *own = trained_tokenizer(context, trained, error);
     if (!own)
         return false;
     const char *kind = bfm_tokenizer_kind(own);
@@ -125,16 +120,16 @@ bool trained_reads(Driver *driver, const Trained *trained, const BfmDataset *dat
             error, BFM_ERROR_INPUT,
             "%s: its tokenizer (%s, %lld ids) is not the one that %s was trained with (%s, %lld ids), so that the same ids mean other text; pack the text with --tokenizer %s",
             data->folder, bfm_tokenizer_kind(data->tokenizer), (long long)bfm_tokenizer_vocab(data->tokenizer), trained->folder.path, kind, (long long)bfm_tokenizer_vocab(own),
-            strcmp(kind, "byte") == 0 ? kind : arena_printf(driver->arena, "%s/tokenizer.model", trained->folder.path));
+            strcmp(kind, "byte") == 0 ? kind : arena_printf(context->arena, "%s/tokenizer.model", trained->folder.path));
     bfm_tokenizer_free(own);
     return same;
 }
 
-bool trained_belongs(Driver *driver, const RunFolder *folder, BfmCheckpoint *checkpoint, BfmError *error)
+bool trained_belongs(const BfmContext *context, const RunFolder *folder, BfmCheckpoint *checkpoint, BfmError *error)
 {
     Trained trained = {.folder = *folder, .checkpoint = checkpoint, .run = bfm_json_read(folder->json, error)};
     bool belongs = trained.run && checkpoint_belongs(&trained, error) && model_belongs(&trained, error);
-    BfmTokenizer *tokenizer = belongs ? trained_tokenizer(driver, &trained, error) : NULL;
+    BfmTokenizer *tokenizer = belongs ? trained_tokenizer(context, &trained, error) : NULL;
     belongs = tokenizer != NULL;
     bfm_tokenizer_free(tokenizer);
     json_decref(trained.run);

@@ -4,7 +4,7 @@
 
 #include "checkpoint/checkpoint.h"
 #include "data/dataset.h"
-#include "driver/pipeline.h"
+#include "run/model.h"
 #include "train/run_folder.h"
 #include "run/store.h"
 #include "tokenizer/tokenizer.h"
@@ -21,17 +21,17 @@ typedef struct Trained {
 } Trained;
 
 /* Whether a run's run.json, model.bfm, tokenizer.json and this checkpoint are of one training, before it goes on. */
-bool trained_belongs(Driver *driver, const RunFolder *folder, BfmCheckpoint *checkpoint, BfmError *error);
+bool trained_belongs(const BfmContext *context, const RunFolder *folder, BfmCheckpoint *checkpoint, BfmError *error);
 /* RUN or RUN/ckpt/STEP: run.json and the checkpoint, which belongs to it; the model is not read. */
-bool trained_open_files(Driver *driver, const char *argument, Trained *trained, BfmError *error);
-/* The same and the model, which is the one trained. CODE_OK, or everything is told and it is the exit code; trained_close in any case. */
-int trained_open(Driver *driver, const char *argument, Mode mode, Trained *trained);
+bool trained_open_files(const BfmContext *context, const char *argument, Trained *trained, BfmError *error);
+/* The same and the model, which is the one trained. trained_close in any case. */
+bool trained_open(const BfmContext *context, const char *argument, Mode mode, Trained *trained, BfmError *error);
 /* Parameters, and the states that definitions keep, for the formals of the program as it is now. */
-bool trained_load(Driver *driver, Trained *trained, BfmError *error);
+bool trained_load(const BfmContext *context, Trained *trained, BfmError *error);
 /* The tokenizer of the text that it was trained on: the run's own copy, else that of the data folder. */
-BfmTokenizer *trained_tokenizer(Driver *driver, const Trained *trained, BfmError *error);
+BfmTokenizer *trained_tokenizer(const BfmContext *context, const Trained *trained, BfmError *error);
 /* Whether the data's ids mean what they meant in training; else `error` says how to pack the text. */
-bool trained_reads(Driver *driver, const Trained *trained, const BfmDataset *data, BfmError *error);
+bool trained_reads(const BfmContext *context, const Trained *trained, const BfmDataset *data, BfmError *error);
 void trained_close(Trained *trained);
 
 #endif

@@ -1,4 +1,4 @@
-#include "driver/path_index.h"
+#include "run/path_index.h"
 
 #include <string.h>
 

@@ -1,6 +1,6 @@
 /* Numbers of paths ("pair_0[1].mix"), and the walk from a path to those that enclose it. */
-#ifndef BFM_DRIVER_PATH_INDEX_H
-#define BFM_DRIVER_PATH_INDEX_H
+#ifndef BFM_RUN_PATH_INDEX_H
+#define BFM_RUN_PATH_INDEX_H
 
 #include "support/intern.h"
 #include "support/pointer_map.h"
