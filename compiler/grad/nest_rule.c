@@ -67,6 +67,28 @@ static int seed_expr(Rewrite *rewrite, const Op *op, int root, const Seed *seed)
 
 static int add_to(OpBuilder *b, int sum, int part) { return sum < 0 ? part : expr_op(b, EXPR_ADD, sum, part, -1); }
 
+/* The expressions whose value may be no number because an integer is none. */
+static bool *may_be_none(const Unit *unit, const Op *op)
+{
+    bool *none = ARENA_ARRAY(unit->program->arena, bool, op->expr_count + 1);
+    for (int id = 0; id < op->expr_count; id++) {
+        const Expr *expr = &op->exprs[id];
+        none[id] = expr->kind == EXPR_POINT || (expr->kind == EXPR_READ && unit->tensors[expr->access.tensor].type == T_INT);
+        for (int k = expr->kind == EXPR_SELECT ? 1 : 0; k < scalar_arity(expr->kind) && !scalar_is_boolean(expr->kind); k++)
+            none[id] = none[id] || none[expr->arg[k]];
+    }
+    return none;
+}
+
+/* What was not chosen has the adjoint 0, also where its derivative is no number: an operand is none there. */
+static int without_none(OpBuilder *b, int part, const Expr *expr, const int *arg, const bool *none)
+{
+    for (int k = 0; k < scalar_arity(expr->kind); k++)
+        if (none[expr->arg[k]])
+            part = expr_op(b, EXPR_SELECT, expr_op(b, EXPR_EXISTS, arg[k], -1, -1), part, expr_const(b, 0));
+    return part;
+}
+
 /* The adjoint of expression `read` of `op`, given that of `root`; only through expressions that `flows` to the read. */
 static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool *flows, int ybar)
 {
@@ -74,6 +96,7 @@ static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool 
     for (int id = 0; id < op->expr_count; id++)
         adjoint[id] = -1;
     adjoint[root] = ybar;
+    const bool *none = may_be_none(rewrite->unit, op);
     for (int id = root; id > read; id--) {
         const Expr *expr = &op->exprs[id];
         if (adjoint[id] < 0 || !flows[id])
@@ -86,6 +109,8 @@ static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool 
             if (!flows[expr->arg[k]] || !scalar_differentiable(expr->kind, k))
                 continue;
             int part = scalar_adjoint(rewrite->to, expr->kind, k, adjoint[id], arg, y);
+            if (part != adjoint[id] && expr->kind != EXPR_SELECT)
+                part = without_none(rewrite->to, part, expr, arg, none);
             adjoint[expr->arg[k]] = add_to(rewrite->to, adjoint[expr->arg[k]], part);
         }
     }

@@ -18,6 +18,11 @@ bool body_affine(const Unit *unit, const Op *op, int expr, bool through, Affine 
             return false;
         *value = affine_const(program, dim_int(program->dims, (int64_t)node->value));
         return true;
+    case EXPR_NEG:
+        if (!body_affine(unit, op, node->arg[0], through, &a))
+            return false;
+        *value = affine_scale(program, a, dim_int(program->dims, -1));
+        return true;
     case EXPR_ADD:
     case EXPR_SUB:
     case EXPR_MUL:

@@ -19,26 +19,26 @@ static const Op *partial_op(const Unit *unit, int tensor)
 }
 
 /* Whether none of the integers that subscript it is ever none. */
-static bool subscripts_exist(const Unit *unit, const Access *access)
+static bool subscripts_exist(const Unit *unit, const Access *access, Dim longest)
 {
     bool exist = true;
     for (int s = 0; s < access->count && exist; s++)
-        exist = !access->subs[s].read || (integer_always_exists(unit, access->subs[s].read->tensor) && subscripts_exist(unit, access->subs[s].read));
+        exist = !access->subs[s].read || (integer_always_exists(unit, access->subs[s].read->tensor, longest) && subscripts_exist(unit, access->subs[s].read, longest));
     return exist;
 }
 
-/* 0 <= value over the box of the operation's indices. */
-static bool nonnegative(const Op *op, DimTable *dims, Affine value)
+/* 0 <= value over the box of the operation's indices, where no length is above `longest`. */
+static bool nonnegative(const Op *op, DimTable *dims, Affine value, Dim longest)
 {
     Dim least = value.base;
     for (int i = 0; i < value.count; i++)
         if (!dim_proves_nonnegative(value.terms[i].coef))
             least = dim_add(dims, least, dim_mul(dims, value.terms[i].coef, dim_sub(dims, op->indices[value.terms[i].index].extent, dim_int(dims, 1))));
-    return dim_proves_nonnegative(least);
+    return dim_proves_nonnegative(least) || (longest && dim_proves_nonnegative(dim_sub(dims, least, dim_sub(dims, longest, dim_symbol(dims, DIM_L)))));
 }
 
 /* Whether what the operation computes is inside the bound of its integers: positions that are, or other integers that always exist and are. */
-static bool body_inside(const Unit *unit, const Op *op)
+static bool body_inside(const Unit *unit, const Op *op, Dim longest)
 {
     Program *program = unit->program;
     const Dim bound = unit->tensors[op->out.tensor].bound;
@@ -46,12 +46,13 @@ static bool body_inside(const Unit *unit, const Op *op)
     Affine value;
     if (body->kind == EXPR_READ)
         return unit->tensors[body->access.tensor].type == T_INT && dim_proves_nonnegative(dim_sub(program->dims, bound, unit->tensors[body->access.tensor].bound)) &&
-               subscripts_exist(unit, &body->access) && integer_always_exists(unit, body->access.tensor);
+               subscripts_exist(unit, &body->access, longest) && integer_always_exists(unit, body->access.tensor, longest);
     const Affine last = affine_const(program, dim_sub(program->dims, bound, dim_int(program->dims, 1)));
-    return body_affine(unit, op, op->body, false, &value) && nonnegative(op, program->dims, value) && nonnegative(op, program->dims, affine_sub(program, last, value));
+    return body_affine(unit, op, op->body, false, &value) && nonnegative(op, program->dims, value, longest) &&
+           nonnegative(op, program->dims, affine_sub(program, last, value), longest);
 }
 
-bool integer_always_exists(const Unit *unit, int tensor)
+bool integer_always_exists(const Unit *unit, int tensor, Dim longest)
 {
     if (unit->tensors[tensor].role != TENSOR_LOCAL)
         return true;
@@ -62,7 +63,7 @@ bool integer_always_exists(const Unit *unit, int tensor)
         if (op->cond_count > 0 || op->guard_count > 0)
             return false;
         if (op->kind == OP_NEST)
-            return body_inside(unit, op);
+            return body_inside(unit, op, longest);
         DimTable *dims = unit->program->dims;
         Dim points = dim_int(dims, 1);
         for (int k = op->index_count - op->reduced; k < op->index_count; k++)
@@ -116,6 +117,7 @@ static bool access_mapped(const Access *access, const int *map)
 /* What is found out of a unit's tensors, each once. */
 typedef struct Holes {
     const Unit *unit;
+    Dim longest;       /* run; NULL: not known */
     signed char *zero; /* [tensor_count] as an expression, the tensor would be 0 where it does not exist: 1 yes, -1 no, 0 not asked yet */
 } Holes;
 
@@ -189,15 +191,15 @@ static bool zero_in_holes(Holes *holes, const Op *op)
 {
     for (int i = 0; i < op->guard_count; i++) {
         const Access *integer = guard_integer(op, op->guards[i]);
-        if (!integer || (!integer_always_exists(holes->unit, integer->tensor) && !vanishes(holes, op, integer)))
+        if (!integer || (!integer_always_exists(holes->unit, integer->tensor, holes->longest) && !vanishes(holes, op, integer)))
             return false;
     }
     return op->cond_count == 0;
 }
 
-bool op_zero_in_holes(const Unit *unit, const Op *op)
+bool op_zero_in_holes(const Unit *unit, const Op *op, Dim longest)
 {
-    Holes holes = {unit, calloc((size_t)unit->tensor_count + 1, 1)};
+    Holes holes = {unit, longest, calloc((size_t)unit->tensor_count + 1, 1)};
     BFM_ASSERT(holes.zero);
     const bool zero = zero_in_holes(&holes, op);
     free(holes.zero);

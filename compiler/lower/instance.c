@@ -181,7 +181,7 @@ bool exists_everywhere(Body *body, LTensor *tensor, const char *what)
     if (tensor->domain_op < 0)
         return true;
     Op *op = &body->uc->unit->ops[tensor->domain_op];
-    if (op_zero_in_holes(body->uc->unit, op)) {
+    if (op_zero_in_holes(body->uc->unit, op, lw->context)) {
         op->reducer = REDUCE_SUM;
         tensor->domain_op = -1;
         return true;
@@ -195,7 +195,7 @@ bool exists_everywhere(Body *body, LTensor *tensor, const char *what)
 bool integer_exists(Body *body, const LTensor *tensor, const char *what)
 {
     Lower *lw = body->lw;
-    if (!tensor->integer || integer_always_exists(body->uc->unit, tensor->id))
+    if (!tensor->integer || integer_always_exists(body->uc->unit, tensor->id, lw->context))
         return true;
     Diagnostic *diag = diag_add(lw->diags, DIAG_E0408, tensor->span, "%s is a number, but this integer may be none", what);
     diag_note(lw->diags, diag, "`index[n](…)` is none outside 0 … n - 1, an integer definition outside its `where`");

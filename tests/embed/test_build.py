@@ -1,5 +1,5 @@
 """bfmc build: shared objects run by a C program that is compiled as the header says. Usage: test_build.py BFMC GOLDEN [C FLAGS…]"""
-import json, os, shlex, struct, subprocess, sys, tempfile
+import itertools, json, os, shlex, struct, subprocess, sys, tempfile
 import numpy as np
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "optimizers"))
@@ -203,25 +203,51 @@ model m { vocab = 16 context = 32 embed(d = 8) patch_mean() wiring = none head(t
 """
 
 
-def check_lengths():
+SHORT = """use std.layers
+layer steps(x[b, l, d]) -> [b, l, d] {
+    param w[4, d] ~ normal(0, 1)
+    let z[b, q in 0 ..< size(l) - 3, c in 0 ..< d] = x[b, q + 3, c] - x[b, q + 2, c]
+    let k[b, l] = index[4](l - 2)
+    let p[b, l, c] = x[b, l, c] * w[k[b, l], c]
+    let none[b, l, c] = x[b, l, c] * select(exists(index[5](l - 1)), 1, 0.5) + (mean[q | q <= l] z[b, q, c])
+    return y[b, l, c] = none[b, l, c] + (sum[v | v == k[b, l]] w[v, c]) + (sum[t | t <= l] p[b, t, c])
+}
+model m { vocab = 16 context = 32 embed(d = 8) steps() wiring = none norm = none head(tied = false) }
+"""
+
+
+def patch_mean(x, _):
+    return np.repeat(x.reshape(2, x.shape[1] // 4, 4, 8).mean(2), 4, axis=1)
+
+
+def short_steps(x, w):
+    """The layer of SHORT, position by position: a reduction leaves out the points whose integer is none, an empty mean is 0."""
+    y = np.zeros(x.shape)
+    for l in range(x.shape[1]):
+        found = {t: w["steps_0.w"][t - 2].astype(float) for t in range(l + 1) if 2 <= t < 6}
+        far = [x[:, q + 3] - x[:, q + 2] for q in range(x.shape[1] - 3) if q <= l]
+        y[:, l] = x[:, l] * (1 if 1 <= l <= 5 else 0.5) + (sum(far) / len(far) if far else 0) + found.get(l, 0) + sum(x[:, t] * row for t, row in found.items())
+    return y
+
+
+def check_lengths(text, need, bad, good, made, **params):
     """Lengths that the program was not made for are refused when they are bound, and the same instances go on with good ones."""
     with tempfile.TemporaryDirectory() as folder:
-        model, rng, bad, good = f"{folder}/model.bfm", np.random.default_rng(3), (7, 3, 30, 1, 2), (8, 4, 32)
-        open(model, "w").write(MULTIPLES)
-        weights = {"embed_0.table": rng.normal(size=(16, 8)).astype(np.float32), "head_0.w": rng.normal(size=(16, 8)).astype(np.float32)}
+        model, rng = f"{folder}/model.bfm", np.random.default_rng(3)
+        open(model, "w").write(text)
+        weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in {"embed_0.table": (16, 8), "head_0.w": (16, 8), **params}.items()}
         save(f"{folder}/weights.safetensors", weights)
         tokens = rng.integers(0, 16, 2 * 32)
         tokens.astype("<i4").tofile(f"{folder}/tokens")
         run(BFMC, "build", model, "-o", f"{folder}/libx.so", "-q")
         compile_embedder(folder, program="sizes")
-        order = [7, 3, 8, 30, 4, 1, 32, 2]
+        order = [l for pair in itertools.zip_longest(bad, good) for l in pair if l]
         said = run(f"{folder}/sizes", f"{folder}/weights.safetensors", f"{folder}/tokens", 2, folder, *order).stdout.splitlines()
-        wanted = [f"{entry} {l}: " + ("ran" if l in good else f"model.bfm:4: the length must be a multiple of 4; it is {l}") for l in order for entry in ("forward", "backward")]
+        wanted = [f"{entry} {l}: " + ("ran" if l in good else f"model.bfm:4: the length must be {need}; it is {l}") for l in order for entry in ("forward", "backward")]
         assert len(said) == len(wanted) and all(line.startswith(w.split(": ")[0]) and line.endswith(w.split(": ", 1)[1]) for line, w in zip(said, wanted)), said
         for l in good:
             x = weights["embed_0.table"].astype(float)[tokens[:2 * l].reshape(2, l)] * 8 ** 0.5
-            y = np.repeat(x.reshape(2, l // 4, 4, 8).mean(2), 4, axis=1)
-            assert largest(np.fromfile(f"{folder}/logits_{l}", np.float32), y @ weights["head_0.w"].astype(float).T) < 1e-5, l
+            assert largest(np.fromfile(f"{folder}/logits_{l}", np.float32), made(x, weights) @ weights["head_0.w"].astype(float).T) < 1e-5, l
         assert all(not os.path.exists(f"{folder}/logits_{l}") for l in bad)
 
 
@@ -275,7 +301,8 @@ def check_errors():
 check_errors()
 for case in ("dense_rope", "dense_untied"):
     check_golden(case)
-check_lengths()
+check_lengths(MULTIPLES, "a multiple of 4", (7, 3, 30, 1, 2), (8, 4, 32), patch_mean)
+check_lengths(SHORT, "at least 3", (1, 2), (3, 4, 8, 32), short_steps, **{"steps_0.w": (4, 8)})
 for small in ((2, 1, 2, 1), (1, 1, 1, 1), (3, 4, 1, 1), (3, 4, 3, 4)):
     check_small(*small)
 check_init_and_step()

@@ -744,6 +744,26 @@ def pointed_value(layer):
     layer.known[y] = layer.axis_i()
 
 
+def pointed_factor(layer):
+    """The integer times what is learned, where it exists; what is not chosen has no derivative. In place or through a `let`."""
+    (of, found), x, y, w = pointed(layer), layer.pick(layer.axis_i()), layer.fresh("y"), layer.param("d", layer.d)
+    k, part, condition, there = of, layer.fresh("v"), "exists({})", lambda at: at >= 0
+    if layer.rng.random() < 0.5:
+        k = layer.fresh("k")
+        layer.lines.append(f"let {k}[b, l] = {of}")
+        k += "[b, l]"
+    if layer.rng.random() < 0.5:
+        condition, there = "0 < {}", lambda at: at > 0
+    form, apply = layer.rng.choice([("{w} * {k}", np.multiply), ("sin({w} * {k})", lambda w, k: np.sin(w * k)), ("{w} / (1 + {k})", lambda w, k: w / (1 + k)), ("tanh({w} + 0.5 * {k})", lambda w, k: np.tanh(w + 0.5 * k))])
+    value = form.format(w=f"{w}[i]", k=k)
+    if layer.rng.random() < 0.5:
+        layer.lines.append(f"let {part}[b, l, i in 0 ..< d] = {value}")
+        value = f"{part}[b, l, i]"
+    layer.statement(f"let {y}[b, l, i in 0 ..< d] = {x}[b, l, i] + select({condition.format(k)}, {value}, 0)",
+                    lambda store: store.__setitem__(y, store[x] + np.where(there(found(store))[..., None], apply(store[w], found(store)[..., None] + (found(store)[..., None] < 0)), 0)))
+    layer.known[y] = layer.axis_i()
+
+
 def pointed_reduced(layer):
     """The condition of a reduction, or of what a reduction reads."""
     r, x, y, kind = layer.rng, layer.pick(layer.axis_i()), layer.fresh("y"), layer.rng.choice(["sum", "mean"])
@@ -956,7 +976,7 @@ def integer_wanted(layer):
 
 CONSTRUCTS = [(weighted, 2), (accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
               (lookup_condition, 1), (lookup_recurrence, 1), (lookup_accumulate, 1), (lookup_loss, 1), (pointed_value, 1), (pointed_reduced, 1), (pointed_recurrence, 1),
-              (pointed_added, 1), (pointed_loss, 1)]  # with how often
+              (pointed_added, 1), (pointed_loss, 1), (pointed_factor, 1)]  # with how often
 WRONG_RESULTS = [losing_result, losing_result, losing_loss, integer_wanted]
 
 
