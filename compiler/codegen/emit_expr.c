@@ -142,35 +142,29 @@ static V emit_number(Emit *e, const FormExpr *expr, bool vector)
     case EXPR_MAX: return choose(e, compare(e, LLVMRealOGE, a, b), a, b);
     case EXPR_SELECT: return choose(e, value_logical(e, e->expr[expr->arg[0]], vector), b, c);
     case EXPR_STOP: return a;
-    case EXPR_EXP: return vec_exp(vm, a);
-    case EXPR_LOG: return vec_log(vm, a);
-    case EXPR_SQRT: return vec_sqrt(vm, a);
     case EXPR_RSQRT: return LLVMBuildFDiv(builder, vec_const(a, 1.0), vec_sqrt(vm, a), "");
-    case EXPR_TANH: return vec_tanh(vm, a);
-    case EXPR_SIGMOID: return vec_sigmoid(vm, a);
-    case EXPR_ERF: return vec_erf(vm, a);
-    case EXPR_SOFTPLUS: return vec_softplus(vm, a);
-    case EXPR_SIN: return vec_sin(vm, a);
-    case EXPR_COS: return vec_cos(vm, a);
-    case EXPR_ABS: return vec_abs(vm, a);
     case EXPR_POW: return emit_pow(e, a, b, &exprs[expr->arg[1]]);
-    case EXPR_FLOOR: return vec_floor(vm, a);
     case EXPR_MOD: return emit_mod(e, a, b);
     case EXPR_POINT: return emit_point(e, a, b);
-    case EXPR_FMA: return vec_fma(vm, a, b, c);
-    case EXPR_CONST:
-    case EXPR_DIM:
-    case EXPR_POS:
-    case EXPR_DRAW:
-    case EXPR_READ:
-    case EXPR_EQ:
-    case EXPR_NE:
-    case EXPR_LT:
-    case EXPR_LE:
-    case EXPR_AND:
-    case EXPR_OR:
-    case EXPR_NOT:
-    case EXPR_EXISTS:
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) CODE_##code(name, text, arity)
+#define CODE_FUNCTION(name, text, arity)                                                                                                                                           \
+    case EXPR_##name:                                                                                                                                                              \
+        return CALL_##arity(vec_##text);
+#define CODE_INSTRUCTIONS(name, text, arity)
+#define CODE_TRUTH(name, text, arity)                                                                                                                                              \
+    case EXPR_##name:                                                                                                                                                              \
+        break;
+#define CODE_LEAF(name, text, arity) CODE_TRUTH(name, text, arity)
+#define CALL_1(function)             function(vm, a)
+#define CALL_3(function)             function(vm, a, b, c)
+#include "bfm/scalars.def"
+#undef SCALAR
+#undef CODE_FUNCTION
+#undef CODE_INSTRUCTIONS
+#undef CODE_TRUTH
+#undef CODE_LEAF
+#undef CALL_1
+#undef CALL_3
     case EXPR_COUNT: break;
     }
     BFM_BUG("no code for scalar %s", scalar_name(expr->kind));

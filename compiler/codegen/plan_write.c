@@ -5,10 +5,12 @@
 #include "schedule/stream.h"
 #include "support/bug.h"
 #include "support/hash.h"
+#include "support/pointer_map.h"
 #include "support/vec.h"
 
 #include <string.h>
 
+_Static_assert((int)BFM_SCALAR_KINDS == (int)EXPR_COUNT, "expressions and scalars are rows of one table");
 _Static_assert((int)BFM_PLAN_SYMBOLS == (int)DIM_SYMBOLS, "a plan is bound to the symbols of dimensions");
 
 typedef struct Writer {
@@ -18,8 +20,10 @@ typedef struct Writer {
     DimTable *dim_table;
     Codegen *codegen;
     int *buffer_of; /* [tensor_count] number of its buffer, -1 = none yet */
-    VEC(const char *) functions;
+    VEC(Symbol) functions;
+    PointerMap numbers; /* of the functions, by name */
     VEC(Dim) dims;
+    PointerMap slots; /* of the dims */
     VEC(BfmPlanBuffer) buffers;
     VEC(BfmPlanCode) codes;
     VEC(BfmPlanKernel) kernels;
@@ -36,12 +40,13 @@ typedef struct Writer {
 
 static int32_t slot_of(Writer *writer, Dim dim)
 {
-    for (int i = 0; i < writer->dims.count; i++) {
-        if (writer->dims.items[i] == dim)
-            return i;
+    int slot = pointer_map_find(&writer->slots, dim);
+    if (slot < 0) {
+        slot = writer->dims.count;
+        vec_push(&writer->dims, dim);
+        pointer_map_set(&writer->slots, dim, slot);
     }
-    vec_push(&writer->dims, dim);
-    return writer->dims.count - 1;
+    return slot;
 }
 
 static int32_t slot_or_none(Writer *writer, Dim dim) { return dim == NULL ? -1 : slot_of(writer, dim); }
@@ -58,12 +63,14 @@ static uint32_t text_of(Writer *writer, const char *text)
 
 static int32_t function_of(Writer *writer, const char *symbol)
 {
-    for (int i = 0; i < writer->functions.count; i++) {
-        if (strcmp(writer->functions.items[i], symbol) == 0)
-            return i;
+    const Symbol name = intern(writer->unit->program->interner, symbol);
+    int function = pointer_map_find(&writer->numbers, name);
+    if (function < 0) {
+        function = writer->functions.count;
+        vec_push(&writer->functions, name);
+        pointer_map_set(&writer->numbers, name, function);
     }
-    vec_push(&writer->functions, symbol);
-    return writer->functions.count - 1;
+    return function;
 }
 
 /* The tensor whose elements this one keeps (ir.h: `init` of a SET), -1 if there is none. */
@@ -287,52 +294,6 @@ static void write_top(Writer *writer, const Step *step)
 
 /* ---- scalars -------------------------------------------------------------------------------------------------------------- */
 
-static BfmScalarKind scalar_kind(ExprKind kind)
-{
-    switch (kind) {
-    case EXPR_CONST: return BFM_SCALAR_CONST;
-    case EXPR_READ: return BFM_SCALAR_READ;
-    case EXPR_NEG: return BFM_SCALAR_NEG;
-    case EXPR_ADD: return BFM_SCALAR_ADD;
-    case EXPR_SUB: return BFM_SCALAR_SUB;
-    case EXPR_MUL: return BFM_SCALAR_MUL;
-    case EXPR_DIV: return BFM_SCALAR_DIV;
-    case EXPR_MIN: return BFM_SCALAR_MIN;
-    case EXPR_MAX: return BFM_SCALAR_MAX;
-    case EXPR_SELECT: return BFM_SCALAR_SELECT;
-    case EXPR_EQ: return BFM_SCALAR_EQ;
-    case EXPR_NE: return BFM_SCALAR_NE;
-    case EXPR_LT: return BFM_SCALAR_LT;
-    case EXPR_LE: return BFM_SCALAR_LE;
-    case EXPR_AND: return BFM_SCALAR_AND;
-    case EXPR_OR: return BFM_SCALAR_OR;
-    case EXPR_NOT: return BFM_SCALAR_NOT;
-    case EXPR_EXISTS: return BFM_SCALAR_EXISTS;
-    case EXPR_POINT: return BFM_SCALAR_POINT;
-    case EXPR_EXP: return BFM_SCALAR_EXP;
-    case EXPR_LOG: return BFM_SCALAR_LOG;
-    case EXPR_SQRT: return BFM_SCALAR_SQRT;
-    case EXPR_RSQRT: return BFM_SCALAR_RSQRT;
-    case EXPR_TANH: return BFM_SCALAR_TANH;
-    case EXPR_SIGMOID: return BFM_SCALAR_SIGMOID;
-    case EXPR_ERF: return BFM_SCALAR_ERF;
-    case EXPR_SOFTPLUS: return BFM_SCALAR_SOFTPLUS;
-    case EXPR_SIN: return BFM_SCALAR_SIN;
-    case EXPR_COS: return BFM_SCALAR_COS;
-    case EXPR_ABS: return BFM_SCALAR_ABS;
-    case EXPR_POW: return BFM_SCALAR_POW;
-    case EXPR_FLOOR: return BFM_SCALAR_FLOOR;
-    case EXPR_MOD: return BFM_SCALAR_MOD;
-    case EXPR_FMA: return BFM_SCALAR_FMA;
-    case EXPR_STOP: return BFM_SCALAR_ADD; /* to nothing */
-    case EXPR_DIM:
-    case EXPR_POS:
-    case EXPR_DRAW:
-    case EXPR_COUNT: break;
-    }
-    BFM_BUG("scalar kind %d", (int)kind);
-}
-
 static void write_scalar(Writer *writer, const Step *step)
 {
     const Op *op = &writer->unit->ops[step->op];
@@ -343,7 +304,7 @@ static void write_scalar(Writer *writer, const Step *step)
     kernel.record = record_add(writer, &plan, sizeof plan);
     for (int id = 0; id <= op->body; id++) {
         const Expr *e = &op->exprs[id];
-        BfmPlanScalarNode node = {.kind = (int32_t)scalar_kind(e->kind), .arg = {-1, -1, -1}};
+        BfmPlanScalarNode node = {.kind = (int32_t)e->kind, .arg = {-1, -1, -1}};
         for (int k = 0; k < scalar_arity(e->kind); k++)
             node.arg[k] = e->arg[k];
         if (e->kind == EXPR_READ)
@@ -657,6 +618,7 @@ static void writer_free(Writer *writer)
 {
     vec_free(&writer->functions), vec_free(&writer->dims), vec_free(&writer->buffers), vec_free(&writer->codes), vec_free(&writer->kernels);
     vec_free(&writer->formals), vec_free(&writer->outputs), vec_free(&writer->needs), vec_free(&writer->ints), vec_free(&writer->streams);
+    pointer_map_free(&writer->slots), pointer_map_free(&writer->numbers);
     str_free(&writer->text);
 }
 

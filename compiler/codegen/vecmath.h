@@ -12,20 +12,23 @@ typedef struct VecMath {
     LLVMBuilderRef builder;
 } VecMath;
 
-LLVMValueRef vec_exp(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_log(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_tanh(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_sigmoid(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_softplus(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_erf(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_sin(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_cos(const VecMath *vm, LLVMValueRef x);
+/* vec_text(vm, x, …) of every row that names a function: the square root is correctly rounded, a*b + c is rounded once. */
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) VEC_##code(text, arity)
+#define VEC_FUNCTION(text, arity)                                            LLVMValueRef vec_##text VEC_OPERANDS_##arity;
+#define VEC_INSTRUCTIONS(text, arity)
+#define VEC_TRUTH(text, arity)
+#define VEC_LEAF(text, arity)
+#define VEC_OPERANDS_1 (const VecMath *vm, LLVMValueRef x)
+#define VEC_OPERANDS_3 (const VecMath *vm, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c)
+#include "bfm/scalars.def"
+#undef SCALAR
+#undef VEC_FUNCTION
+#undef VEC_INSTRUCTIONS
+#undef VEC_TRUTH
+#undef VEC_LEAF
+#undef VEC_OPERANDS_1
+#undef VEC_OPERANDS_3
 LLVMValueRef vec_pow(const VecMath *vm, LLVMValueRef x, LLVMValueRef y);
-
-LLVMValueRef vec_sqrt(const VecMath *vm, LLVMValueRef x); /* correctly rounded */
-LLVMValueRef vec_floor(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_abs(const VecMath *vm, LLVMValueRef x);
-LLVMValueRef vec_fma(const VecMath *vm, LLVMValueRef a, LLVMValueRef b, LLVMValueRef c); /* a*b + c, rounded once */
 
 /* A number as a constant of the type of `like` (a vector: in every lane). */
 LLVMValueRef vec_const(LLVMValueRef like, double value);

@@ -1,4 +1,4 @@
-/* Reverse mode over the tensor IR: one rule per operation, one column per scalar operand (ir/ops.def).
+/* Reverse mode over the tensor IR: one rule per operation, one column per scalar operand (bfm/scalars.def).
 
    requires   a verified program; every op in dependency order; groups already raised (opt/opt.h)
    preserves  values of all outputs; formals and outputs keep their positions, new ones are appended

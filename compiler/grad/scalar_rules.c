@@ -1,4 +1,4 @@
-/* The derivative columns of ir/ops.def: each name is one way to build an operand's adjoint. */
+/* The derivative columns of bfm/scalars.def: each name is one way to build an operand's adjoint. */
 #include "grad/internal.h"
 
 typedef enum {
@@ -31,8 +31,8 @@ typedef enum {
 } Partial;
 
 static const Partial PARTIALS[EXPR_COUNT][3] = {
-#define SCALAR(name, text, arity, flops, eval, da, db, dc) [EXPR_##name] = {PARTIAL_##da, PARTIAL_##db, PARTIAL_##dc},
-#include "ir/ops.def"
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) [EXPR_##name] = {PARTIAL_##da, PARTIAL_##db, PARTIAL_##dc},
+#include "bfm/scalars.def"
 #undef SCALAR
 };
 

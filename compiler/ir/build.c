@@ -348,7 +348,7 @@ static int simplify(OpBuilder *builder, ExprKind kind, int a, int b, int c)
     const Op *op = &builder->op;
     const ExprKind kind_a = op->exprs[a].kind, kind_b = b >= 0 ? op->exprs[b].kind : EXPR_CONST;
     double value;
-    switch (kind) {
+    switch ((int)kind) { /* those that have identities */
     case EXPR_NEG: return kind_a == EXPR_NEG ? op->exprs[a].arg[0] : -1;
     case EXPR_ADD: return is(op, a, 0) ? b : is(op, b, 0) ? a : -1;
     case EXPR_SUB: return is(op, b, 0) ? a : -1;
@@ -385,31 +385,8 @@ static int simplify(OpBuilder *builder, ExprKind kind, int a, int b, int c)
     case EXPR_STOP: return kind_a == EXPR_STOP || kind_a == EXPR_CONST || kind_a == EXPR_DIM || kind_a == EXPR_POS || kind_a == EXPR_DRAW ? a : -1;
     case EXPR_POINT: return kind_a == EXPR_POINT && op->exprs[a].arg[1] == b ? a : -1;
     case EXPR_FLOOR: return kind_a == EXPR_FLOOR || kind_a == EXPR_POS || kind_a == EXPR_DIM ? a : -1;
-    case EXPR_CONST:
-    case EXPR_DIM:
-    case EXPR_POS:
-    case EXPR_DRAW:
-    case EXPR_READ:
-    case EXPR_EQ:
-    case EXPR_NE:
-    case EXPR_LT:
-    case EXPR_LE:
-    case EXPR_EXISTS:
-    case EXPR_EXP:
-    case EXPR_LOG:
-    case EXPR_SQRT:
-    case EXPR_RSQRT:
-    case EXPR_TANH:
-    case EXPR_SIGMOID:
-    case EXPR_ERF:
-    case EXPR_SOFTPLUS:
-    case EXPR_SIN:
-    case EXPR_COS:
-    case EXPR_ABS:
-    case EXPR_MOD:
-    case EXPR_COUNT: return -1;
     }
-    BFM_BUG("scalar kind %d", (int)kind);
+    return -1;
 }
 
 int expr_op(OpBuilder *builder, ExprKind kind, int a, int b, int c)

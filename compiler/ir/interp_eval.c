@@ -48,12 +48,12 @@ static void fill(double *values, int from, int count, double value)
 static void eval_operator(ExprKind kind, const double *a, const double *b, const double *c, int count, double *values)
 {
     switch (kind) {
-#define SCALAR(name, text, arity, flops, eval, da, db, dc)                                                                                                                         \
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc)                                                                                                       \
     case EXPR_##name:                                                                                                                                                              \
         for (int i = 0; i < count; i++)                                                                                                                                            \
             values[i] = eval;                                                                                                                                                      \
         return;
-#include "ir/ops.def"
+#include "bfm/scalars.def"
 #undef SCALAR
     case EXPR_COUNT: break;
     }

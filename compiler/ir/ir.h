@@ -82,8 +82,8 @@ struct Access {
 };
 
 typedef enum {
-#define SCALAR(name, text, arity, flops, eval, da, db, dc) EXPR_##name,
-#include "ir/ops.def"
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) EXPR_##name,
+#include "bfm/scalars.def"
 #undef SCALAR
     EXPR_COUNT
 } ExprKind;
@@ -302,7 +302,8 @@ const char *scalar_name(ExprKind kind);
 int scalar_arity(ExprKind kind);
 double scalar_flops(ExprKind kind);
 double scalar_eval(ExprKind kind, double a, double b, double c);
-bool scalar_is_boolean(ExprKind kind); /* its value is 0 or 1 */
+bool scalar_is_boolean(ExprKind kind);                       /* its value is 0 or 1 */
+bool scalar_find_function(const char *name, ExprKind *kind); /* the function that the language calls `name` */
 /* The Philox stream of a draw: hash of the labels of the calls that led there, joined by '.' ("" in the main unit), and the tag. */
 uint64_t draw_stream(const char *path, Symbol tag);
 

@@ -6,7 +6,7 @@
    biases, tables of scores.
    Activated: elements of PRODUCT parameters that one token meets, on average over a sequence as long as the context, whatever the length. Where an integer chooses a part, the pairs that exist at most are counted:
    k of the parts for k choices, the slots offered for as many slots.
-   Arithmetic: 2 per multiply-add, other scalars as ops.def says; points cut off by affine conditions do not count, points cut off by data do. A value that
+   Arithmetic: 2 per multiply-add, other scalars as bfm/scalars.def says; points cut off by affine conditions do not count, points cut off by data do. A value that
    depends on some indices only counts once for those. Only what results and losses need counts. */
 #ifndef BFM_IR_LEDGER_H
 #define BFM_IR_LEDGER_H

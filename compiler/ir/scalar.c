@@ -11,11 +11,13 @@ typedef struct ScalarRow {
     const char *name;
     int arity;
     double flops;
+    enum { NUMBER, TRUTH } value;
+    enum { INNER, CALLED } use;
 } ScalarRow;
 
 static const ScalarRow rows[EXPR_COUNT] = {
-#define SCALAR(name, text, arity, flops, eval, da, db, dc) [EXPR_##name] = {text, arity, flops},
-#include "ir/ops.def"
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) [EXPR_##name] = {#text, arity, flops, value, use},
+#include "bfm/scalars.def"
 #undef SCALAR
 };
 
@@ -29,10 +31,10 @@ double scalar_eval(ExprKind kind, double a, double b, double c)
 #define B b
 #define C c
     switch (kind) {
-#define SCALAR(name, text, arity, flops, eval, da, db, dc)                                                                                                                         \
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc)                                                                                                       \
     case EXPR_##name:                                                                                                                                                              \
         return eval;
-#include "ir/ops.def"
+#include "bfm/scalars.def"
 #undef SCALAR
     case EXPR_COUNT: break;
     }
@@ -42,9 +44,14 @@ double scalar_eval(ExprKind kind, double a, double b, double c)
     BFM_BUG("scalar kind %d", (int)kind);
 }
 
-bool scalar_is_boolean(ExprKind kind)
+bool scalar_is_boolean(ExprKind kind) { return rows[kind].value == TRUTH; }
+
+bool scalar_find_function(const char *name, ExprKind *kind)
 {
-    return kind == EXPR_EQ || kind == EXPR_NE || kind == EXPR_LT || kind == EXPR_LE || kind == EXPR_AND || kind == EXPR_OR || kind == EXPR_NOT || kind == EXPR_EXISTS;
+    for (int k = 0; k < EXPR_COUNT; k++)
+        if (rows[k].use == CALLED && strcmp(name, rows[k].name) == 0)
+            return *kind = (ExprKind)k, true;
+    return false;
 }
 
 /* Part by part, so that a tag that carries its path ("a.b.keep", where calls have been inlined) gives the stream of path "a.b" and tag "keep". */

@@ -4,18 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-/* Built-in functions that are one scalar node. */
-static const struct {
-    const char *name;
-    ExprKind kind;
-    int arity;
-} SCALARS[] = {
-    {"exp", EXPR_EXP, 1},         {"log", EXPR_LOG, 1}, {"sqrt", EXPR_SQRT, 1},         {"rsqrt", EXPR_RSQRT, 1}, {"tanh", EXPR_TANH, 1}, {"erf", EXPR_ERF, 1},
-    {"sigmoid", EXPR_SIGMOID, 1}, {"sin", EXPR_SIN, 1}, {"softplus", EXPR_SOFTPLUS, 1}, {"cos", EXPR_COS, 1},     {"abs", EXPR_ABS, 1},   {"floor", EXPR_FLOOR, 1},
-    {"min", EXPR_MIN, 2},         {"max", EXPR_MAX, 2}, {"select", EXPR_SELECT, 3},     {"stop", EXPR_STOP, 1},
-};
-enum { SCALAR_FUNCTIONS = sizeof SCALARS / sizeof *SCALARS };
-
 static bool count_is(Lower *lw, const Node *node, int wanted)
 {
     const int found = list_count(node->kids[CALL_ARGS]);
@@ -45,8 +33,9 @@ static bool exact_call(Lower *lw, const char *name, const Val *values, int count
     return true;
 }
 
-static Val scalar_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, ExprKind kind, int arity)
+static Val scalar_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node, ExprKind kind)
 {
+    const int arity = scalar_arity(kind);
     Val values[3], result;
     double numbers[3] = {0};
     bool constant = true;
@@ -219,9 +208,9 @@ Val eval_call(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
     const Val *known = scope_find(scope, node->name);
     if (known && known->kind == VAL_DEF && known->def->node && known->def->node->op == AST_DEF_FN)
         return function_call(lw, ctx, scope, node, known->def->node);
-    for (int i = 0; i < SCALAR_FUNCTIONS; i++)
-        if (strcmp(node->name, SCALARS[i].name) == 0)
-            return scalar_call(lw, ctx, scope, node, SCALARS[i].kind, SCALARS[i].arity);
+    ExprKind scalar;
+    if (scalar_find_function(node->name, &scalar))
+        return scalar_call(lw, ctx, scope, node, scalar);
     if (strcmp(node->name, "ceil") == 0)
         return ceil_call(lw, ctx, scope, node);
     if (strcmp(node->name, "exists") == 0)

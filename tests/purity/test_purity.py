@@ -62,7 +62,7 @@ PUBLIC = "runtime/include/bfm/runtime.h"
 PLUGINS = {"runtime/tokenizer/plugin/": "tokenizer"}
 # The runtime's headers that compiler folders see: the ABI, and for codegen what runs its plans.
 KERNELS = {"device/cpu/templates", "device/cpu/gemm", "device/cpu/pool", "memory", "rng"}
-RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "file"} | KERNELS, "run": {"bfm", "file"} | KERNELS,
+RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "grad": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "file"} | KERNELS, "run": {"bfm", "file"} | KERNELS,
                 "train": {"bfm", "file", "file/json", "checkpoint", "data", "tokenizer", "generate"} | KERNELS, "report": {"bfm", "file", "file/json"} | KERNELS,
                 "doc": {"bfm"}, "build": {"bfm", "file", "rng"}}
 OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/device/cpu/gemm/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}

@@ -11,7 +11,7 @@
 
 #define BFM_PLAN_MAGIC "bfmplan"
 
-enum { BFM_PLAN_VERSION = 4, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
+enum { BFM_PLAN_VERSION = 5, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
 
 typedef struct BfmSection {
     uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
@@ -170,40 +170,9 @@ typedef struct BfmPlanTop {
 
 /* Scalars (device/cpu/templates/scalar.c): one number from scalar inputs, in double precision. */
 typedef enum {
-    BFM_SCALAR_CONST,
-    BFM_SCALAR_READ,
-    BFM_SCALAR_NEG,
-    BFM_SCALAR_ADD,
-    BFM_SCALAR_SUB,
-    BFM_SCALAR_MUL,
-    BFM_SCALAR_DIV,
-    BFM_SCALAR_MIN,
-    BFM_SCALAR_MAX,
-    BFM_SCALAR_SELECT,
-    BFM_SCALAR_EQ,
-    BFM_SCALAR_NE,
-    BFM_SCALAR_LT,
-    BFM_SCALAR_LE,
-    BFM_SCALAR_AND,
-    BFM_SCALAR_OR,
-    BFM_SCALAR_NOT,
-    BFM_SCALAR_EXISTS,
-    BFM_SCALAR_EXP,
-    BFM_SCALAR_LOG,
-    BFM_SCALAR_SQRT,
-    BFM_SCALAR_RSQRT,
-    BFM_SCALAR_TANH,
-    BFM_SCALAR_SIGMOID,
-    BFM_SCALAR_ERF,
-    BFM_SCALAR_SOFTPLUS,
-    BFM_SCALAR_SIN,
-    BFM_SCALAR_COS,
-    BFM_SCALAR_ABS,
-    BFM_SCALAR_POW,
-    BFM_SCALAR_FLOOR,
-    BFM_SCALAR_MOD,
-    BFM_SCALAR_FMA,
-    BFM_SCALAR_POINT,
+#define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) BFM_SCALAR_##name,
+#include "bfm/scalars.def"
+#undef SCALAR
     BFM_SCALAR_KINDS
 } BfmScalarKind;
 
