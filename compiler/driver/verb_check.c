@@ -120,16 +120,39 @@ static int check_named(Driver *driver, Module *module, const Target *target, con
     return item ? CODE_OK : code;
 }
 
-/* Groups of recipes are asked about where every model is known. */
+static bool has_groups(const Node *items)
+{
+    for (int i = 0; i < list_count(items); i++)
+        for (int k = 0; list_at(items, i)->kind == NODE_RECIPE && k < list_count(list_at(items, i)->kids[RECIPE_ITEMS]); k++)
+            if (list_at(list_at(items, i)->kids[RECIPE_ITEMS], k)->kind == NODE_ON || list_at(list_at(items, i)->kids[RECIPE_ITEMS], k)->kind == NODE_ON_ROLE)
+                return true;
+    return false;
+}
+
+/* In memory of its own: a file may have many models. */
+static void check_alone(Driver *driver, const Module *module, const Node *item, Checked *checked)
+{
+    Module scratch = module_in(module, arena_new());
+    (void)check_item(driver, &scratch, item, checked);
+    arena_free(scratch.arena);
+}
+
+/* Groups of recipes are asked about where every model is known: only then the models stay. */
 static void check_all(Driver *driver, Module *module, const Spaces *spaces, Checked *checked)
 {
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
     const Lowered **models = ARENA_ARRAY(driver->context.arena, const Lowered *, list_count(items) + 1);
     int count = 0;
     bool whole = true;
+    const bool compiled = option_flag(driver->options, OPT_EXPLAIN_SCHEDULE) || option_flag(driver->options, OPT_COST) || option_flag(driver->options, OPT_CHECK_GRADIENTS);
+    const bool stay = compiled || has_groups(items);
     for (int i = 0; i < list_count(items); i++) {
         if (!is_model(list_at(items, i)))
             continue;
+        if (!stay) {
+            check_alone(driver, module, list_at(items, i), checked);
+            continue;
+        }
         models[count] = check_item(driver, module, list_at(items, i), checked);
         whole = whole && models[count];
         count += models[count] != NULL;

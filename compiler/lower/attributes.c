@@ -88,21 +88,14 @@ static bool number_fits(int type, const Val *value)
     return type == AST_TYPE_INT || (type == AST_TYPE_COUNT && integer >= 0) || (type == AST_TYPE_WIDTH && integer >= 1);
 }
 
-static bool is_choice(const Node *type, Symbol word)
-{
-    const Node *choices = type->kids[TYPE_CHOICES];
-    for (int i = 0; i < list_count(choices); i++)
-        if (list_at(choices, i)->name == word)
-            return true;
-    return false;
-}
+static bool is_choice(Lower *lw, const Node *type, Symbol word) { return list_find(lw, type->kids[TYPE_CHOICES], NODE_NAME, word) != NULL; }
 
 static Val choice_value(Lower *lw, const Node *type, const Node *node, Scope *scope, Symbol name)
 {
-    if (node->kind == NODE_NAME && is_choice(type, node->name))
+    if (node->kind == NODE_NAME && is_choice(lw, type, node->name))
         return (Val){.kind = VAL_CHOICE, .choice = node->name, .span = node->span, .expr = -1};
     const Val *known = node->kind == NODE_NAME ? scope_find(scope, node->name) : NULL;
-    if (known && known->kind == VAL_CHOICE && is_choice(type, known->choice))
+    if (known && known->kind == VAL_CHOICE && is_choice(lw, type, known->choice))
         return *known;
     const Val found = node->kind == NODE_NAME && !known ? (Val){.kind = VAL_CHOICE, .choice = node->name} : eval_const(lw, scope, node);
     return type_error(lw, type, node, &found, name);
@@ -127,14 +120,6 @@ Val attribute_value(Lower *lw, const Node *type, const Node *node, Scope *scope,
     return type_error(lw, type, node, &value, name);
 }
 
-static const Node *attribute_find(const Node *attributes, Symbol name)
-{
-    for (int i = 0; i < list_count(attributes); i++)
-        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && list_at(attributes, i)->name == name)
-            return list_at(attributes, i);
-    return NULL;
-}
-
 static Symbol attribute_similar(const Node *attributes, Symbol name)
 {
     for (int i = 0; i < list_count(attributes); i++)
@@ -157,6 +142,8 @@ static const char *attribute_list(Lower *lw, const Node *attributes)
 void attribute_unknown(Lower *lw, const Node *definition, const Node *attributes, const Node *argument)
 {
     Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, argument->span, "`%s` has no attribute `%s`", definition->name, argument->name);
+    if (!diag_kept(lw->diags, diag))
+        return;
     const Symbol similar = attribute_similar(attributes, argument->name);
     if (similar)
         diag_fix(lw->diags, diag, "did you mean `%s`?", similar);
@@ -195,7 +182,7 @@ DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
             diag_fix(lw->diags, diag, "write `name = value`; the attributes are: %s", attribute_list(lw, attributes));
             return NULL;
         }
-        const Node *attribute = attribute_find(attributes, argument->name);
+        const Node *attribute = list_find(lw, attributes, NODE_ATTRIBUTE, argument->name);
         if (!attribute) {
             attribute_unknown(lw, node, attributes, argument);
             return NULL;
@@ -206,6 +193,7 @@ DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
             return NULL;
         def->bound[def->count++] = (struct Binding_){argument->name, value, argument->span};
     }
+    bound_index(lw, def);
     return def;
 }
 
@@ -217,11 +205,11 @@ Val val_def(Lower *lw, const Node *definition, const Node *call, Scope *scope, S
 
 Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span)
 {
-    for (int i = 0; i < def->count; i++)
-        if (def->bound[i].name == name)
-            return *def->bound[i].value;
+    const int known = bound_find(def, name);
+    if (known >= 0)
+        return *def->bound[known].value;
     const Node *attributes = def->node ? attributes_shared(lw, def->node) : NULL;
-    const Node *attribute = attribute_find(attributes, name);
+    const Node *attribute = list_find(lw, attributes, NODE_ATTRIBUTE, name);
     if (attribute && attribute->kids[ATTRIBUTE_DEFAULT])
         return attribute_value(lw, attribute->kids[ATTRIBUTE_TYPE], attribute->kids[ATTRIBUTE_DEFAULT], scope_new(lw, NULL), name);
     Diagnostic *diag = diag_add(lw->diags, DIAG_E0203, span, "`%s` has no attribute `%s` with a value", def->node ? def->node->name : "this", name);
@@ -245,13 +233,9 @@ static bool by_name(Lower *lw, const Node *attribute, Scope *outer, Scope *scope
     return setting != NULL;
 }
 
-static bool argument_names_input(const Node *definition, Symbol name)
+static bool argument_names_input(Lower *lw, const Node *definition, Symbol name)
 {
-    const Node *params = definition->kind == NODE_DEFINITION ? definition->kids[DEFINITION_PARAMS] : NULL;
-    for (int i = 0; i < list_count(params); i++)
-        if (list_at(params, i)->kind == NODE_INPUT && list_at(params, i)->name == name)
-            return true;
-    return false;
+    return definition->kind == NODE_DEFINITION && list_find(lw, definition->kids[DEFINITION_PARAMS], NODE_INPUT, name) != NULL;
 }
 
 /* `router(z, tokens = ids)`: a tensor offered by name, which a router that does not look at tokens need not declare. */
@@ -269,44 +253,34 @@ static bool check_arguments(Lower *lw, const Node *definition, const Node *attri
     bool ok = true;
     for (int i = 0; i < list_count(arguments); i++) {
         const Node *argument = list_at(arguments, i);
-        if (argument->kind != NODE_ARG || argument_names_input(definition, argument->name) || gives_tensor(outer, argument))
+        if (argument->kind != NODE_ARG || argument_names_input(lw, definition, argument->name) || gives_tensor(outer, argument))
             continue;
-        if (!attribute_find(attributes, argument->name)) {
+        if (!list_find(lw, attributes, NODE_ATTRIBUTE, argument->name)) {
             attribute_unknown(lw, definition, attributes, argument);
             ok = false;
         }
-        for (int k = 0; k < i; k++)
-            if (list_at(arguments, k)->kind == NODE_ARG && list_at(arguments, k)->name == argument->name) {
-                diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, argument->span, "`%s` is given twice", argument->name), list_at(arguments, k)->span, "first here");
-                ok = false;
-                break;
-            }
+        const Node *first = list_find(lw, arguments, NODE_ARG, argument->name);
+        if (first != argument) {
+            diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, argument->span, "`%s` is given twice", argument->name), first->span, "first here");
+            ok = false;
+        }
     }
     return ok;
 }
 
-static const Node *argument_find(const Node *call, Symbol name)
-{
-    const Node *arguments = call ? call->kids[CALL_ARGS] : NULL;
-    for (int i = 0; i < list_count(arguments); i++)
-        if (list_at(arguments, i)->kind == NODE_ARG && list_at(arguments, i)->name == name)
-            return list_at(arguments, i);
-    return NULL;
-}
-
 static bool bind_one(Lower *lw, const Node *definition, const Node *attribute, const Node *call, const DefValue *bound, Scope *outer, Scope *scope, Span span)
 {
-    const Node *type = attribute->kids[ATTRIBUTE_TYPE], *argument = argument_find(call, attribute->name);
+    const Node *type = attribute->kids[ATTRIBUTE_TYPE], *argument = call ? list_find(lw, call->kids[CALL_ARGS], NODE_ARG, attribute->name) : NULL;
     if (argument) {
         const Val value = attribute_value(lw, type, argument->kids[ARG_VALUE], outer, attribute->name);
         scope_set(scope, attribute->name, value);
         return value.kind != VAL_POISON;
     }
-    for (int i = 0; bound && i < bound->count; i++)
-        if (bound->bound[i].name == attribute->name) {
-            scope_set(scope, attribute->name, *bound->bound[i].value);
-            return true;
-        }
+    const int known = bound ? bound_find(bound, attribute->name) : -1;
+    if (known >= 0) {
+        scope_set(scope, attribute->name, *bound->bound[known].value);
+        return true;
+    }
     if (scope_find_local(scope, attribute->name)) /* bound by the stream: `d` of a block */
         return true;
     if (attribute->kids[ATTRIBUTE_DEFAULT]) {

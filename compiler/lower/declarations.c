@@ -136,11 +136,19 @@ static void check_forms(Lower *lw, const Node *expression, const Node *overrides
 {
     enum { MATRIX = 2 };
     double rate;
-    if (!lower_optimizer(lw->module, expression, overrides, MATRIX, &rate))
-        return;
-    for (int rank = 0; rank < MATRIX; rank++)
-        if (optimizer_has_form(lw->module, expression, rank))
-            (void)lower_optimizer(lw->module, expression, overrides, rank, &rate);
+    const Module scratch = module_in(lw->module, arena_new()); /* a recipe may have many groups */
+    bool ok = lower_optimizer(&scratch, expression, overrides, MATRIX, &rate) != NULL;
+    for (int rank = 0; rank < MATRIX && ok; rank++)
+        if (optimizer_has_form(&scratch, expression, rank))
+            (void)lower_optimizer(&scratch, expression, overrides, rank, &rate);
+    arena_free(scratch.arena);
+}
+
+static void check_schedule(Lower *lw, const Node *expression, int64_t steps)
+{
+    const Module scratch = module_in(lw->module, arena_new());
+    (void)lower_schedule(&scratch, expression, steps);
+    arena_free(scratch.arena);
 }
 
 static void check_setting(Lower *lw, const KnownSetting *known, const Node *setting, int64_t steps)
@@ -165,7 +173,7 @@ static void check_setting(Lower *lw, const KnownSetting *known, const Node *sett
         break;
     case SETTING_SCHEDULE:
         if (value->kind == NODE_NAME || value->kind == NODE_CALL)
-            (void)lower_schedule(lw->module, value, steps);
+            check_schedule(lw, value, steps);
         else
             diag_add(lw->diags, DIAG_E0205, value->span, "expected a schedule with its attributes: cosine(warmup = 100)");
         break;
@@ -178,9 +186,7 @@ static void check_setting(Lower *lw, const KnownSetting *known, const Node *sett
 static void check_twice(Lower *lw, const Node *items, int at)
 {
     const Node *item = list_at(items, at);
-    int first = 0;
-    while (list_at(items, first)->kind != NODE_SETTING || list_at(items, first)->name != item->name)
-        first++;
+    const int first = list_position(lw, items, NODE_SETTING, item->name);
     if (first < at)
         diag_label(lw->diags, diag_add(lw->diags, DIAG_E0206, item->span, "`%s` is set twice", item->name), list_at(items, first)->span, "first here");
 }
@@ -297,27 +303,68 @@ static void standard_settings(Lower *lw)
     scope_set(lw->model_scope, intern(lw->interner, "context"), val_dim(dim_int(lw->dims, SOME_CONTEXT), span_none()));
 }
 
-Spaces lower_declarations(const Module *module)
+/* Copies what outlives the declaration. */
+static Space space_keep(Arena *arena, const Space *space)
 {
-    Spaces spaces = {.items = ARENA_ARRAY(module->arena, Space, module->item_count + 1)};
-    Lower lw = {.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module};
+    Space kept = *space;
+    kept.kinds = arena_memdup(arena, space->kinds, (size_t)space->kind_count * sizeof *kept.kinds);
+    kept.lets = arena_memdup(arena, space->lets, (size_t)space->let_count * sizeof *kept.lets);
+    for (int i = 0; i < kept.kind_count; i++)
+        kept.kinds[i].variants = natural_copy(arena, kept.kinds[i].variants);
+    for (int i = 0; i < kept.let_count; i++)
+        kept.lets[i].values = natural_copy(arena, kept.lets[i].values);
+    kept.once = natural_copy(arena, space->once);
+    kept.size = natural_copy(arena, space->size);
+    kept.start_differs = space->start_differs ? arena_strdup(arena, space->start_differs) : NULL;
+    return kept;
+}
+
+/* What all declarations of a file come to is bounded together. */
+typedef struct Spent {
+    int expanded;
+    int64_t space_work;
+    bool too_large;
+} Spent;
+
+/* One declaration, with memory of its own that is freed with it. */
+static void check_declaration(const Module *module, const Node *item, Spent *spent, Spaces *spaces)
+{
+    const Module scratch = module_in(module, arena_new());
+    Lower lw = {.arena = scratch.arena, .interner = module->interner, .diags = module->diags, .module = &scratch};
     lw.program = program_new(lw.arena, lw.interner);
     lw.dims = lw.program->dims;
+    lw.expanded_whole = spent->expanded;
+    lw.space_work = spent->space_work;
+    lw.too_large = spent->too_large;
     standard_settings(&lw);
-    for (int i = 0; i < module->item_count; i++) {
-        if (module->items[i].file != 0 || module_malformed(module, module->items[i].node))
-            continue;
-        const Node *item = module->items[i].node;
-        expansion_begin(&lw);
-        switch ((int)item->kind) {
-        case NODE_RECIPE: check_recipe(&lw, item); break;
-        case NODE_SEARCH: check_search(&lw, item); break;
-        case NODE_SPACE: spaces.count += space_lower(&lw, item, &spaces.items[spaces.count]); break;
-        case NODE_CHECK: check_block(&lw, item); break;
-        default: break; /* models are lowered; definitions are checked where they are used, with their attributes known */
-        }
+    expansion_begin(&lw);
+    Space space;
+    switch ((int)item->kind) {
+    case NODE_RECIPE: check_recipe(&lw, item); break;
+    case NODE_SEARCH: check_search(&lw, item); break;
+    case NODE_SPACE:
+        if (space_lower(&lw, item, &space))
+            spaces->items[spaces->count++] = space_keep(module->arena, &space);
+        break;
+    case NODE_CHECK: check_block(&lw, item); break;
+    default: break; /* models are lowered; definitions are checked where they are used, with their attributes known */
     }
-    for (Scope *scope = lw.scopes; scope; scope = scope->next_owned)
-        vec_free(&scope->entries);
+    *spent = (Spent){lw.expanded_whole, lw.space_work, lw.too_large};
+    lower_free(&lw);
+    arena_free(scratch.arena);
+}
+
+static bool is_declaration(const Node *item) { return item->kind == NODE_RECIPE || item->kind == NODE_SEARCH || item->kind == NODE_SPACE || item->kind == NODE_CHECK; }
+
+Spaces lower_declarations(const Module *module)
+{
+    int count = 0;
+    for (int i = 0; i < module->item_count; i++)
+        count += module->items[i].node->kind == NODE_SPACE;
+    Spaces spaces = {.items = ARENA_ARRAY(module->arena, Space, count + 1)};
+    Spent spent = {0};
+    for (int i = 0; i < module->item_count; i++)
+        if (module->items[i].file == 0 && !module_malformed(module, module->items[i].node) && is_declaration(module->items[i].node))
+            check_declaration(module, module->items[i].node, &spent, &spaces);
     return spaces;
 }

@@ -92,6 +92,8 @@ static void unknown_name(Lower *lw, OpCtx *ctx, Scope *scope, const Node *node)
         diag_fix(lw->diags, diag, "a definition that reads itself, one step back along an axis, is a recurrence: `recur %s[…] = …`", node->name);
         return;
     }
+    if (!diag_kept(lw->diags, diag))
+        return;
     Symbol best = NULL;
     const int limit = strlen(node->name) > 1 ? 1 + (int)strlen(node->name) / 4 : 0; /* any letter is near any other */
     for (Scope *s = scope; s && !best; s = s->barrier ? NULL : s->parent)

@@ -33,6 +33,12 @@ typedef struct LTensor {
     Span span;
 } LTensor;
 
+/* Where the items of a long list are, by kind and name (find.c). */
+typedef struct ListIndex {
+    int room;   /* a power of two, at least twice the items */
+    int *slots; /* [room]: position of the first item of its kind and name, -1: free */
+} ListIndex;
+
 typedef struct Scope Scope;
 
 /* A definition with some of its attributes bound: the value of a higher-order attribute. */
@@ -44,6 +50,7 @@ typedef struct DefValue {
         struct Val *value;
         Span span;
     } * bound;
+    ListIndex index; /* of `bound` by name, where it is long (bound_index) */
     /* A function of tensors that is no definition: what `f` and `norm` of a wiring stand for. */
     struct LTensor *(*apply)(void *context, struct LTensor *argument, Symbol label, Span span);
     void *context;
@@ -88,7 +95,8 @@ struct Scope {
     Scope *parent;
     bool barrier; /* names further out are seen only as required attributes taken by name */
     VEC(ScopeEntry) entries;
-    Scope *next_owned; /* list of all scopes, to be freed with the Lower */
+    PointerMap numbers; /* by name, the last of each; empty while there are few */
+    Scope *next_owned;  /* list of all scopes, to be freed with the Lower */
 };
 
 typedef struct IndexBinding {
@@ -160,10 +168,14 @@ typedef struct Lower {
     int temporary; /* numbers of unnamed tensors */
     int expanded;  /* nodes evaluated for the line or declaration at hand */
     int expanded_whole;
-    int statements; /* elaborated for the line or declaration at hand */
-    Span expanding; /* the outermost call of it that is being written out, where it has a name */
+    int64_t space_work; /* steps that counting spaces took so far (space_count.c) */
+    int statements;     /* elaborated for the line or declaration at hand */
+    Span expanding;     /* the outermost call of it that is being written out, where it has a name */
     const char *expanding_name;
-    bool too_large; /* E0701 was reported: nothing more is evaluated */
+    bool too_large;          /* E0701 was reported: nothing more is evaluated */
+    PointerMap list_numbers; /* lists of the tree that are indexed, in the order of `lists` */
+    VEC(ListIndex) lists;
+    PointerMap *fields; /* names that some definition reads from outside, `router.group`; NULL: not looked for yet (unread.c) */
 } Lower;
 
 /* The body of one definition being elaborated inside a unit. */
@@ -183,7 +195,14 @@ typedef struct Body {
     VEC(Symbol) labels; /* of definitions called so far */
 } Body;
 
+/* ---- lists (find.c) ---- */
+/* The first item of the kind and name; -1, NULL where there is none. The list may be NULL. */
+int list_position(Lower *lw, const Node *list, NodeKind kind, Symbol name);
+const Node *list_find(Lower *lw, const Node *list, NodeKind kind, Symbol name);
+
 /* ---- scopes, values (values.c) ---- */
+/* Frees what a Lower has outside of its arena. */
+void lower_free(Lower *lw);
 Scope *scope_new(Lower *lw, Scope *parent);
 void scope_set(Scope *scope, Symbol name, Val value);
 Val *scope_find(Scope *scope, Symbol name);
@@ -221,6 +240,10 @@ DefValue *def_value(Lower *lw, const Node *node, const Node *call, Scope *scope)
 Val val_def(Lower *lw, const Node *definition, const Node *call, Scope *scope, Span span);
 /* The value of an attribute of a bound definition, `router.group`. */
 Val def_field(Lower *lw, const DefValue *def, Symbol name, Span span);
+/* The first of its bound attributes with the name, -1. */
+int bound_find(const DefValue *def, Symbol name);
+/* Where `bound` is complete. */
+void bound_index(Lower *lw, DefValue *def);
 
 /* The norm or wiring (by the attribute type) of a line where nothing says otherwise (model.c). */
 const char *line_default(int type);

@@ -3,13 +3,7 @@
 
 #include <string.h>
 
-static bool given_in(const Node *call, Symbol name)
-{
-    for (int i = 0; call && i < list_count(call->kids[CALL_ARGS]); i++)
-        if (list_at(call->kids[CALL_ARGS], i)->name == name)
-            return true;
-    return false;
-}
+static bool given_in(Lower *lw, const Node *call, Symbol name) { return call && list_find(lw, call->kids[CALL_ARGS], NODE_ARG, name) != NULL; }
 
 /* A wiring that keeps the stream out is `none`, by the name that a line may give it. */
 void line_attributes(Lower *lw, LineInfo *info, const Node *definition, const Node *call, Scope *scope, const Val *norm, const Val *wiring)
@@ -25,6 +19,6 @@ void line_attributes(Lower *lw, LineInfo *info, const Node *definition, const No
         const Val *value = attribute->kind == NODE_ATTRIBUTE ? scope_find_local(scope, attribute->name) : NULL;
         if (value && val_is_const(value))
             info->attributes[info->attribute_count++] = (LineAttribute){
-                attribute->name, val_text(lw, value), given_in(call, attribute->name) || attribute->kids[ATTRIBUTE_TYPE]->op == AST_TYPE_WIDTH, value->kind == VAL_DEF};
+                attribute->name, val_text(lw, value), given_in(lw, call, attribute->name) || attribute->kids[ATTRIBUTE_TYPE]->op == AST_TYPE_WIDTH, value->kind == VAL_DEF};
     }
 }

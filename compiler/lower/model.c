@@ -651,30 +651,11 @@ static void lower_begin(Lower *lw, const Module *module, const LowerOptions *opt
     lw->dims = lw->program->dims;
 }
 
-static void lower_end(Lower *lw)
-{
-    for (Scope *scope = lw->scopes; scope; scope = scope->next_owned)
-        vec_free(&scope->entries);
-    for (int i = 0; i < lw->instances.count; i++)
-        vec_free(&lw->instances.items[i]->formals);
-    vec_free(&lw->instances);
-    pointer_map_free(&lw->instance_numbers);
-    vec_free(&lw->requirements);
-}
-
 /* Indices of positions may subscript axes of the context, so programs hold for lengths up to it only. */
 static void bound_length(Lower *lw, int64_t context)
 {
     lw->context = dim_int(lw->dims, context);
     lw->program->most[DIM_L] = lw->program->most[DIM_N] = context;
-}
-
-static const Node *find_setting(const Node *node, Symbol name)
-{
-    for (int i = 0; i < list_count(node->kids[MODEL_BODY]); i++)
-        if (list_at(node->kids[MODEL_BODY], i)->kind == NODE_SETTING && list_at(node->kids[MODEL_BODY], i)->name == name)
-            return list_at(node->kids[MODEL_BODY], i);
-    return NULL;
 }
 
 static bool model_settings(Lower *lw, const Node *node, Scope *scope, Lowered *result)
@@ -707,7 +688,8 @@ static void unused_settings(Lower *lw, const Node *node)
 {
     for (int i = 0; i < lw->model_scope->entries.count; i++) {
         const ScopeEntry *entry = &lw->model_scope->entries.items[i];
-        const Node *setting = entry->used || strcmp(entry->name, "vocab") == 0 || strcmp(entry->name, "context") == 0 ? NULL : find_setting(node, entry->name);
+        const Node *setting =
+            entry->used || strcmp(entry->name, "vocab") == 0 || strcmp(entry->name, "context") == 0 ? NULL : list_find(lw, node->kids[MODEL_BODY], NODE_SETTING, entry->name);
         if (!setting)
             continue;
         Diagnostic *diag = diag_add(lw->diags, DIAG_W0604, setting->span, "nothing in `%s` reads the setting `%s`", node->name, setting->name);
@@ -777,7 +759,7 @@ static void model_end(Model *model)
     vec_free(&model->lines);
     vec_free(&model->shared);
     vec_free(&model->main.formals);
-    lower_end(lw);
+    lower_free(lw);
 }
 
 static void model_begin(Model *model, Lower *lw, Lowered *result, const Node *node)

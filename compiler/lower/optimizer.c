@@ -82,12 +82,6 @@ static void lower_start(Lower *lw, const Module *module)
     lw->dims = lw->program->dims;
 }
 
-static void lower_stop(Lower *lw)
-{
-    for (Scope *scope = lw->scopes; scope; scope = scope->next_owned)
-        vec_free(&scope->entries);
-}
-
 /* Errors inside a definition of the library also show what asked for it. */
 static void point_at(const Module *module, int first, Span span)
 {
@@ -98,34 +92,45 @@ static void point_at(const Module *module, int first, Span span)
     }
 }
 
+/* NULL after an error. */
+static Val *override_value(Lower *lw, const DefValue *def, const Node *setting)
+{
+    const Node *attributes = module_find_form(lw->module, def->node->name, AST_DEF_OPTIMIZER, 0)->kids[DEFINITION_PARAMS];
+    const Node *attribute = list_find(lw, attributes, NODE_ATTRIBUTE, setting->name);
+    if (!attribute) {
+        attribute_unknown(lw, def->node, attributes, setting);
+        return NULL;
+    }
+    Val *value = ARENA_NEW(lw->arena, Val);
+    *value = attribute_value(lw, attribute->kids[ATTRIBUTE_TYPE], setting->kids[SETTING_VALUE], scope_new(lw, NULL), setting->name);
+    return value->kind == VAL_POISON ? NULL : value;
+}
+
 /* `on "*.g" { weight_decay = 0 }` replaces attributes of the expression. */
 static bool apply_overrides(Lower *lw, DefValue *def, const Node *overrides)
 {
-    const Node *attributes = module_find_form(lw->module, def->node->name, AST_DEF_OPTIMIZER, 0)->kids[DEFINITION_PARAMS];
     struct Binding_ *bound = ARENA_ARRAY(lw->arena, struct Binding_, def->count + list_count(overrides));
-    for (int i = 0; i < def->count; i++)
+    PointerMap places = {0};
+    bool ok = true;
+    for (int i = 0; i < def->count; i++) {
         bound[i] = def->bound[i];
-    def->bound = bound;
-    for (int i = 0; i < list_count(overrides); i++) {
-        const Node *setting = list_at(overrides, i), *attribute = NULL;
-        for (int k = 0; k < list_count(attributes); k++)
-            if (list_at(attributes, k)->name == setting->name && list_at(attributes, k)->kind == NODE_ATTRIBUTE)
-                attribute = list_at(attributes, k);
-        if (!attribute) {
-            attribute_unknown(lw, def->node, attributes, setting);
-            return false;
-        }
-        Val *value = ARENA_NEW(lw->arena, Val);
-        *value = attribute_value(lw, attribute->kids[ATTRIBUTE_TYPE], setting->kids[SETTING_VALUE], scope_new(lw, NULL), setting->name);
-        if (value->kind == VAL_POISON)
-            return false;
-        int at = 0;
-        while (at < def->count && bound[at].name != setting->name)
-            at++;
-        bound[at] = (struct Binding_){setting->name, value, setting->span};
-        def->count += at == def->count;
+        pointer_map_set(&places, bound[i].name, i);
     }
-    return true;
+    def->bound = bound;
+    for (int i = 0; i < list_count(overrides) && ok; i++) {
+        const Node *setting = list_at(overrides, i);
+        Val *value = override_value(lw, def, setting);
+        const int known = pointer_map_find(&places, setting->name), at = known < 0 ? def->count : known;
+        ok = value != NULL;
+        if (!ok)
+            break;
+        bound[at] = (struct Binding_){setting->name, value, setting->span};
+        pointer_map_set(&places, setting->name, at);
+        def->count += known < 0;
+    }
+    pointer_map_free(&places);
+    bound_index(lw, def);
+    return ok;
 }
 
 static LTensor *scalar_formal(Lower *lw, UnitCtx *uc, const char *name)
@@ -336,7 +341,7 @@ OptimizerForm *lower_optimizer(const Module *module, const Node *expression, con
     point_at(module, reported, overridden(overrides, expression));
     body_free(&body);
     vec_free(&instance->formals);
-    lower_stop(&lw);
+    lower_free(&lw);
     return ok ? form : NULL;
 }
 
@@ -394,6 +399,6 @@ Unit *lower_schedule(const Module *module, const Node *expression, int64_t steps
         program_expect(lw.program, "lowering");
     body_free(&body);
     vec_free(&instance->formals);
-    lower_stop(&lw);
+    lower_free(&lw);
     return factor ? uc.unit : NULL;
 }

@@ -164,28 +164,43 @@ typedef struct Ways {
     Natural *by_length; /* [longest + 1] */
 } Ways;
 
-typedef VEC(Ways) WaysList;
+typedef struct WaysList {
+    Arena *arena; /* holds the numbers */
+    VEC(Ways) items;
+    PointerMap numbers; /* by the lets, 1 added */
+} WaysList;
 
 typedef struct Count {
     SpaceLower *sl;
-    Arena *arena;
+    Arena *scratch; /* of sums in the making */
     int longest;
     Natural **choose; /* choose[n][m]: in how many ways m of n places are taken */
 } Count;
 
-static Natural *ways_of(const Count *count, WaysList *list, unsigned lets)
+static void ways_free(WaysList *list)
 {
-    for (int i = 0; i < list->count; i++)
-        if (list->items[i].lets == lets)
-            return list->items[i].by_length;
-    vec_push(list, (Ways){lets, ARENA_ARRAY(count->arena, Natural, count->longest + 1)});
-    return vec_last(list).by_length;
+    vec_free(&list->items);
+    pointer_map_free(&list->numbers);
+    arena_free(list->arena);
 }
 
-static void add_to(const Count *count, Natural *sum, Natural value)
+static Natural *ways_of(const Count *count, WaysList *list, unsigned lets)
 {
-    if (!natural_is_zero(value))
-        *sum = natural_add(count->arena, *sum, value);
+    const void *key = (const void *)((uintptr_t)lets + 1);
+    const int known = pointer_map_find(&list->numbers, key);
+    if (known >= 0)
+        return list->items.items[known].by_length;
+    pointer_map_set(&list->numbers, key, list->items.count);
+    vec_push(&list->items, (Ways){lets, ARENA_ARRAY(list->arena, Natural, count->longest + 1)});
+    return vec_last(&list->items).by_length;
+}
+
+/* The empty sequence. */
+static WaysList ways_none(const Count *count)
+{
+    WaysList ways = {.arena = arena_new()};
+    ways_of(count, &ways, 0)[0] = natural(ways.arena, 1);
+    return ways;
 }
 
 static Natural **binomials(Arena *arena, int longest)
@@ -203,31 +218,42 @@ static Natural **binomials(Arena *arena, int longest)
 /* Sequences of the lines of one entry alone. */
 static WaysList ways_of_kind(const Count *count, const SpaceKind *kind, const LetCounts *lines)
 {
-    WaysList ways = {0};
-    ways_of(count, &ways, 0)[0] = natural(count->arena, 1);
+    WaysList ways = ways_none(count);
     for (int m = 0; m < kind->most && m < count->longest; m++)
-        for (int w = 0, known = ways.count; w < known; w++)
+        for (int w = 0, known = ways.items.count; w < known; w++)
             for (int i = 0; i < lines->count; i++) {
-                const Natural before = ways.items[w].by_length[m];
-                if (!natural_is_zero(before))
-                    add_to(count, &ways_of(count, &ways, ways.items[w].lets | lines->items[i].lets)[m + 1], natural_mul(count->arena, before, lines->items[i].count));
+                const Natural before = ways.items.items[w].by_length[m];
+                if (natural_is_zero(before) || !space_work(count->sl, WORK_NATURAL))
+                    continue;
+                Natural *sum = &ways_of(count, &ways, ways.items.items[w].lets | lines->items[i].lets)[m + 1];
+                *sum = natural_add(ways.arena, *sum, natural_mul(ways.arena, before, lines->items[i].count));
             }
     return ways;
 }
 
-/* Puts m lines of an entry among the places of n. */
+/* Puts m lines of an entry among the places of n, for each m: in the scratch arena. */
+static Natural places_of(const Count *count, const SpaceKind *kind, const Natural *own, const Natural *before, int n)
+{
+    Natural sum = {0};
+    for (int m = kind->least; m <= kind->most && m <= n; m++)
+        if (!natural_is_zero(own[m]) && !natural_is_zero(before[n - m]) && space_work(count->sl, WORK_NATURAL))
+            sum = natural_add(count->scratch, sum, natural_mul(count->scratch, count->choose[n][m], natural_mul(count->scratch, own[m], before[n - m])));
+    return sum;
+}
+
 static WaysList with_kind(const Count *count, const WaysList *before, const SpaceKind *kind, const WaysList *own)
 {
-    WaysList after = {0};
-    for (int w = 0; w < before->count; w++)
-        for (int k = 0; k < own->count; k++)
-            for (int m = kind->least; m <= kind->most && m <= count->longest; m++)
-                for (int n = m; n <= count->longest; n++) {
-                    const Natural some = own->items[k].by_length[m], others = before->items[w].by_length[n - m];
-                    if (!natural_is_zero(some) && !natural_is_zero(others))
-                        add_to(count, &ways_of(count, &after, before->items[w].lets | own->items[k].lets)[n],
-                               natural_mul(count->arena, count->choose[n][m], natural_mul(count->arena, some, others)));
+    WaysList after = {.arena = arena_new()};
+    for (int w = 0; w < before->items.count; w++)
+        for (int k = 0; k < own->items.count && space_work(count->sl, 1); k++)
+            for (int n = kind->least; n <= count->longest; n++) {
+                const Natural more = places_of(count, kind, own->items.items[k].by_length, before->items.items[w].by_length, n);
+                if (!natural_is_zero(more)) {
+                    Natural *sum = &ways_of(count, &after, before->items.items[w].lets | own->items.items[k].lets)[n];
+                    *sum = natural_add(after.arena, *sum, more);
                 }
+                arena_reset(count->scratch);
+            }
     return after;
 }
 
@@ -258,57 +284,56 @@ static void count_kinds(SpaceLower *sl)
     }
 }
 
+/* Sequences of the lengths that the space has: in the scratch arena. */
+static Natural sequences_of(const Count *count, const Ways *ways)
+{
+    Space *space = count->sl->space;
+    Natural sum = {0};
+    for (int length = 1; length <= count->longest; length++) {
+        if (!count->sl->lengths[length] || natural_is_zero(ways->by_length[length]))
+            continue;
+        sum = natural_add(count->scratch, sum, ways->by_length[length]);
+        space->shortest = space->shortest == 0 || length < space->shortest ? length : space->shortest;
+        space->longest = length > space->longest ? length : space->longest;
+    }
+    return sum;
+}
+
 /* Sequences times what is chosen once times the values of the lets that either uses. */
 static void count_ways(const Count *count, const WaysList *ways, const LetCounts *once)
 {
     Space *space = count->sl->space;
-    space->size = natural(count->arena, 0);
-    for (int w = 0; w < ways->count; w++)
-        for (int o = 0; o < once->count; o++) {
-            Natural factor = once->items[o].count;
+    for (int w = 0; w < ways->items.count; w++)
+        for (int o = 0; o < once->count && space_work(count->sl, WORK_NATURAL); o++) {
+            Natural members = natural_mul(count->scratch, sequences_of(count, &ways->items.items[w]), once->items[o].count);
             for (int i = 0; i < space->let_count; i++)
-                if ((ways->items[w].lets | once->items[o].lets) >> i & 1)
-                    factor = natural_mul(count->arena, factor, space->lets[i].values);
-            for (int length = 1; length <= count->longest; length++) {
-                const Natural sequences = ways->items[w].by_length[length];
-                if (!count->sl->lengths[length] || natural_is_zero(sequences))
-                    continue;
-                space->size = natural_add(count->arena, space->size, natural_mul(count->arena, sequences, factor));
-                space->shortest = space->shortest == 0 || length < space->shortest ? length : space->shortest;
-                space->longest = length > space->longest ? length : space->longest;
-            }
+                if ((ways->items.items[w].lets | once->items[o].lets) >> i & 1)
+                    members = natural_mul(count->scratch, members, space->lets[i].values);
+            if (!natural_is_zero(members))
+                space->size = natural_add(count->sl->lw->arena, space->size, members);
+            arena_reset(count->scratch);
         }
 }
 
 static void count_members(SpaceLower *sl)
 {
-    Count count = {.sl = sl, .arena = sl->lw->arena};
+    Count count = {.sl = sl, .scratch = arena_new()};
     for (int length = 1; length <= SPACE_LENGTH_MAX; length++)
         count.longest = sl->lengths[length] ? length : count.longest;
-    count.choose = binomials(count.arena, count.longest);
+    count.choose = binomials(sl->lw->arena, count.longest);
     const LetCounts once = count_once(sl);
     sl->space->once = counts_sum(sl, &once);
     count_kinds(sl);
-    WaysList ways = {0};
-    ways_of(&count, &ways, 0)[0] = natural(count.arena, 1);
+    WaysList ways = ways_none(&count);
     for (int k = 0; k < sl->space->kind_count; k++) {
         WaysList own = ways_of_kind(&count, &sl->space->kinds[k], &sl->lines[k]), after = with_kind(&count, &ways, &sl->space->kinds[k], &own);
-        vec_free(&own);
-        vec_free(&ways);
+        ways_free(&own);
+        ways_free(&ways);
         ways = after;
     }
     count_ways(&count, &ways, &once);
-    vec_free(&ways);
-}
-
-/* Entries of one layer that allow, or may allow, an equal line. */
-static void find_overlaps(SpaceLower *sl)
-{
-    for (int a = 0; a < sl->space->kind_count; a++)
-        for (int b = 0; b < a; b++) {
-            Box both;
-            sl->exact = box_meet(sl, &sl->kinds[a], &sl->kinds[b], &both) == MEET_NO && sl->exact;
-        }
+    ways_free(&ways);
+    arena_free(count.scratch);
 }
 
 /* ---- spaces ---- */
@@ -340,13 +365,12 @@ static bool item_check(SpaceLower *sl, const Node *items, int at)
         return kind_build(sl, item);
     if ((item->kind != NODE_DOMAIN && item->kind != NODE_SETTING) || (item->kind == NODE_DOMAIN && item->op & AST_LET))
         return true;
-    for (int i = 0; i < at; i++) {
-        const Node *other = list_at(items, i);
-        if ((other->kind == NODE_SETTING || (other->kind == NODE_DOMAIN && !(other->op & AST_LET))) && other->name == item->name) {
-            diag_label(sl->lw->diags, diag_add(sl->lw->diags, DIAG_E0206, item->span, "`%s` is given twice", item->name), other->span, "first here");
-            return false;
-        }
+    const int first = pointer_map_find(&sl->once, item->name);
+    if (first >= 0) {
+        diag_label(sl->lw->diags, diag_add(sl->lw->diags, DIAG_E0206, item->span, "`%s` is given twice", item->name), list_at(items, first)->span, "first here");
+        return false;
     }
+    pointer_map_set(&sl->once, item->name, at);
     return once_build(sl, item, item->kind == NODE_DOMAIN ? item->kids[DOMAIN_SET] : item->kids[SETTING_VALUE]);
 }
 
@@ -409,9 +433,11 @@ static bool space_finish(SpaceLower *sl)
     if (sl->length_count == 0 && !length_follows(sl))
         return false;
     check_lets(sl);
-    find_overlaps(sl);
+    sl->exact = boxes_apart(sl, sl->kinds, sl->space->kind_count) && sl->exact; /* entries of one layer may allow an equal line */
     count_members(sl);
     sl->space->exact = sl->exact;
+    if (!space_work(sl, 0))
+        return false;
     if (natural_is_zero(sl->space->size)) {
         Diagnostic *diag = diag_add(lw->diags, DIAG_E0602, sl->node->name_span, "the space `%s` has no members: no length agrees with the numbers of its lines", sl->node->name);
         for (int k = 0; k < sl->space->kind_count && k < 4; k++)
@@ -448,5 +474,6 @@ bool space_lower(Lower *lw, const Node *node, Space *space)
     }
     if (!layers && list_count(items) > 0)
         diag_add(lw->diags, DIAG_E0602, node->name_span, "the space `%s` lists no layer", node->name);
+    pointer_map_free(&sl.once);
     return ok && layers && diag_raised(lw->diags) == errors && space_finish(&sl) && diag_raised(lw->diags) == errors;
 }

@@ -1,27 +1,23 @@
-/* Domains: sets of values, some of which are definitions whose attributes have domains themselves. They are counted and intersected as they are, as unions of
-   products, never written out. */
+/* Domains: sets of values, some of which are definitions whose attributes have domains themselves. They are never written out; how many values they hold is
+   space_count.c's. */
 #include "lower/space_internal.h"
 
 #include "support/bug.h"
-#include "support/pointer_map.h"
-#include "support/vec.h"
 
 #include <string.h>
 
-static const Node *attribute_named(const Node *attributes, Symbol name)
+static int attribute_position(SpaceLower *sl, const Node *definition, Symbol name) { return list_position(sl->lw, definition->kids[DEFINITION_PARAMS], NODE_ATTRIBUTE, name); }
+
+const Domain *box_domain(SpaceLower *sl, const Box *box, Symbol name)
 {
-    for (int i = 0; i < list_count(attributes); i++)
-        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && list_at(attributes, i)->name == name)
-            return list_at(attributes, i);
-    return NULL;
+    const int at = attribute_position(sl, box->definition, name);
+    return at >= 0 && box->numbers[at] > 0 ? &box->attributes[box->numbers[at] - 1].domain : NULL;
 }
 
-const Domain *box_domain(const Box *box, Symbol name)
+static void box_add(SpaceLower *sl, Box *box, Symbol name, Domain domain)
 {
-    for (int i = 0; i < box->count; i++)
-        if (box->attributes[i].name == name)
-            return &box->attributes[i].domain;
-    return NULL;
+    box->attributes[box->count++] = (DomainAttribute){name, domain};
+    box->numbers[attribute_position(sl, box->definition, name)] = box->count;
 }
 
 /* ---- building ---- */
@@ -171,13 +167,16 @@ static void unknown_attribute(SpaceLower *sl, const Node *definition, const Node
 
 static bool given_twice(SpaceLower *sl, const Node *arguments, int at)
 {
-    for (int i = 0; i < at; i++)
-        if (list_at(arguments, i)->name == list_at(arguments, at)->name) {
-            diag_label(sl->lw->diags, diag_add(sl->lw->diags, DIAG_E0206, list_at(arguments, at)->span, "`%s` is given twice", list_at(arguments, at)->name),
-                       list_at(arguments, i)->span, "first here");
-            return true;
-        }
-    return false;
+    static const NodeKind KINDS[] = {NODE_DOMAIN, NODE_SETTING, NODE_ARG};
+    const Node *argument = list_at(arguments, at);
+    int first = at;
+    for (size_t i = 0; i < sizeof KINDS / sizeof *KINDS; i++) {
+        const int other = list_position(sl->lw, arguments, KINDS[i], argument->name);
+        first = other >= 0 && other < first ? other : first;
+    }
+    if (first < at)
+        diag_label(sl->lw->diags, diag_add(sl->lw->diags, DIAG_E0206, argument->span, "`%s` is given twice", argument->name), list_at(arguments, first)->span, "first here");
+    return first < at;
 }
 
 static bool from_model(Symbol name) { return strcmp(name, "context") == 0 || strcmp(name, "vocab") == 0; }
@@ -190,12 +189,12 @@ static bool box_defaults(SpaceLower *sl, const Node *definition, Span span, bool
     bool ok = true;
     for (int i = 0; i < list_count(attributes); i++) {
         const Node *attribute = list_at(attributes, i);
-        if (attribute->kind != NODE_ATTRIBUTE || box_domain(box, attribute->name))
+        if (attribute->kind != NODE_ATTRIBUTE || box_domain(sl, box, attribute->name))
             continue;
         if (constant_default(attribute)) {
             DomainItem item;
             if (item_build(sl, attribute->kids[ATTRIBUTE_TYPE], attribute->kids[ATTRIBUTE_DEFAULT], attribute->name, &item))
-                box->attributes[box->count++] = (DomainAttribute){attribute->name, single(sl, item)};
+                box_add(sl, box, attribute->name, single(sl, item));
         } else if (!attribute->kids[ATTRIBUTE_DEFAULT] && all_required && !from_model(attribute->name)) {
             Diagnostic *diag = diag_add(lw->diags, DIAG_E0204, span, "`%s` needs the attribute `%s`", definition->name, attribute->name);
             diag_fix(lw->diags, diag, "give it a domain, `%s in { … }`, or a value", attribute->name);
@@ -208,30 +207,32 @@ static bool box_defaults(SpaceLower *sl, const Node *definition, Span span, bool
 bool box_build(SpaceLower *sl, const Node *definition, const Node *arguments, Span span, bool all_required, Box *box)
 {
     const Node *attributes = definition->kids[DEFINITION_PARAMS];
-    *box = (Box){.definition = definition, .attributes = ARENA_ARRAY(sl->lw->arena, DomainAttribute, list_count(attributes) + list_count(arguments) + 1)};
+    *box = (Box){.definition = definition,
+                 .attributes = ARENA_ARRAY(sl->lw->arena, DomainAttribute, list_count(attributes) + list_count(arguments) + 1),
+                 .numbers = ARENA_ARRAY(sl->lw->arena, int, list_count(attributes) + 1)};
     bool ok = true, named = true;
     for (int i = 0; i < list_count(arguments); i++) {
         const Node *argument = list_at(arguments, i), *value = argument_value(argument);
         if (argument->kind == NODE_ERROR)
             continue;
-        const Node *attribute = value ? attribute_named(attributes, argument->name) : NULL;
+        const Node *attribute = value ? list_find(sl->lw, attributes, NODE_ATTRIBUTE, argument->name) : NULL;
         Domain domain;
         if (!attribute) {
             unknown_attribute(sl, definition, argument);
             ok = named = false;
         } else if (given_twice(sl, arguments, i) || !domain_build(sl, attribute->kids[ATTRIBUTE_TYPE], value, argument->name, &domain)) {
             ok = false;
-            box->attributes[box->count++] = (DomainAttribute){attribute->name, {.let = -1}}; /* it is given, though wrongly */
+            box_add(sl, box, attribute->name, (Domain){.let = -1}); /* it is given, though wrongly */
         } else {
-            box->attributes[box->count++] = (DomainAttribute){attribute->name, domain};
+            box_add(sl, box, attribute->name, domain);
         }
     }
     return box_defaults(sl, definition, span, all_required && named, box) && ok;
 }
 
-/* ---- intersections ---- */
+/* ---- membership ---- */
 
-static bool text_integer(const char *text, int64_t *value)
+bool text_integer(const char *text, int64_t *value)
 {
     char *end;
     *value = strtoll(text, &end, 10);
@@ -244,200 +245,17 @@ static bool range_has(const Domain *range, const char *text)
     return text && text_integer(text, &value) && value >= range->low && value <= range->high;
 }
 
-static Meet domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both);
-
-/* One attribute apart is enough; otherwise one doubt is. */
-Meet box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both)
-{
-    Meet meet = a->definition == b->definition ? MEET_YES : MEET_NO;
-    *both = (Box){.definition = a->definition, .attributes = ARENA_ARRAY(sl->lw->arena, DomainAttribute, a->count + 1)};
-    for (int i = 0; i < a->count && meet != MEET_NO; i++) {
-        const Domain *other = box_domain(b, a->attributes[i].name);
-        Domain domain;
-        const Meet here = other ? domain_meet(sl, &a->attributes[i].domain, other, &domain) : MEET_MAYBE;
-        meet = here < meet ? here : meet;
-        if (here == MEET_YES)
-            both->attributes[both->count++] = (DomainAttribute){a->attributes[i].name, domain};
-    }
-    for (int i = 0; i < b->count && meet == MEET_YES; i++)
-        if (!box_domain(a, b->attributes[i].name))
-            meet = MEET_MAYBE;
-    return meet;
-}
-
-static Meet items_meet(SpaceLower *sl, const DomainItem *a, const DomainItem *b, DomainItem *both)
-{
-    *both = *a;
-    if (a->text || b->text)
-        return a->text && b->text && strcmp(a->text, b->text) == 0 ? MEET_YES : MEET_NO;
-    return box_meet(sl, &a->box, &b->box, &both->box);
-}
-
-static Meet range_meet(const Domain *a, const Domain *b, Domain *both)
-{
-    *both = *a;
-    both->low = a->low > b->low ? a->low : b->low;
-    both->high = a->high < b->high ? a->high : b->high;
-    return both->low <= both->high ? MEET_YES : MEET_NO;
-}
-
-static Meet domain_meet(SpaceLower *sl, const Domain *a, const Domain *b, Domain *both)
-{
-    *both = *a;
-    if (a->let >= 0 || b->let >= 0)
-        return a->let == b->let ? MEET_YES : MEET_MAYBE;
-    if (a->range)
-        return b->range ? range_meet(a, b, both) : domain_meet(sl, b, a, both);
-    bool doubt = false;
-    both->count = 0;
-    VEC(DomainItem) items = {0};
-    for (int i = 0; i < a->count; i++) {
-        if (b->range && range_has(b, a->items[i].text))
-            vec_push(&items, a->items[i]);
-        for (int k = 0; !b->range && k < b->count; k++) {
-            DomainItem item;
-            const Meet meet = items_meet(sl, &a->items[i], &b->items[k], &item);
-            if (meet == MEET_YES)
-                vec_push(&items, item);
-            doubt = doubt || meet == MEET_MAYBE;
-        }
-    }
-    both->count = items.count;
-    both->items = arena_memdup(sl->lw->arena, items.items, (size_t)items.count * sizeof *both->items);
-    vec_free(&items);
-    return doubt ? MEET_MAYBE : both->count > 0 ? MEET_YES : MEET_NO;
-}
-
-/* ---- counting ---- */
-
-static void counts_add(SpaceLower *sl, LetCounts *counts, unsigned lets, Natural count)
-{
-    Arena *arena = sl->lw->arena;
-    for (int i = 0; i < counts->count; i++)
-        if (counts->items[i].lets == lets) {
-            counts->items[i].count = natural_add(arena, counts->items[i].count, count);
-            return;
-        }
-    LetCount *items = ARENA_ARRAY(arena, LetCount, counts->count + 1);
-    for (int i = 0; i < counts->count; i++)
-        items[i] = counts->items[i];
-    items[counts->count++] = (LetCount){lets, count};
-    counts->items = items;
-}
-
-static LetCounts counts_of(SpaceLower *sl, unsigned lets, Natural count)
-{
-    LetCounts counts = {0};
-    counts_add(sl, &counts, lets, count);
-    return counts;
-}
-
-LetCounts counts_one(SpaceLower *sl) { return counts_of(sl, 0, natural(sl->lw->arena, 1)); }
-
-LetCounts counts_mul(SpaceLower *sl, const LetCounts *a, const LetCounts *b)
-{
-    LetCounts product = {0};
-    for (int i = 0; i < a->count; i++)
-        for (int k = 0; k < b->count; k++)
-            counts_add(sl, &product, a->items[i].lets | b->items[k].lets, natural_mul(sl->lw->arena, a->items[i].count, b->items[k].count));
-    return product;
-}
-
-Natural counts_sum(SpaceLower *sl, const LetCounts *counts)
-{
-    Natural sum = natural(sl->lw->arena, 0);
-    for (int i = 0; i < counts->count; i++)
-        sum = natural_add(sl->lw->arena, sum, counts->items[i].count);
-    return sum;
-}
-
-/* `part` is a part of `counts`: with the same lets. */
-static void counts_take(SpaceLower *sl, LetCounts *counts, const LetCounts *part)
-{
-    for (int i = 0; i < part->count; i++)
-        for (int k = 0; k < counts->count; k++)
-            if (counts->items[k].lets == part->items[i].lets)
-                counts->items[k].count = natural_sub(sl->lw->arena, counts->items[k].count, part->items[i].count);
-}
-
-static bool all_texts(const DomainItem *items, int count)
-{
-    for (int i = 0; i < count; i++)
-        if (!items[i].text)
-            return false;
-    return true;
-}
-
-/* Plain values: those that differ. */
-static LetCounts texts_count(SpaceLower *sl, const DomainItem *items, int count)
-{
-    PointerMap seen = {0};
-    for (int i = 0; i < count; i++)
-        pointer_map_set(&seen, intern(sl->lw->interner, items[i].text), i);
-    const int distinct = seen.count;
-    pointer_map_free(&seen);
-    return distinct > 0 ? counts_of(sl, 0, natural(sl->lw->arena, (uint64_t)distinct)) : (LetCounts){0};
-}
-
-/* Values that some item allows: each item's, less those that earlier ones allow too. Where that is in doubt they count: no value is left out. */
-static LetCounts items_count(SpaceLower *sl, const DomainItem *items, int count)
-{
-    LetCounts sum = {0};
-    VEC(DomainItem) shared = {0};
-    if (all_texts(items, count))
-        return texts_count(sl, items, count);
-    for (int i = 0; i < count; i++) {
-        shared.count = 0;
-        for (int k = 0; k < i; k++) {
-            DomainItem both = {0};
-            const Meet meet = items_meet(sl, &items[i], &items[k], &both);
-            if (meet == MEET_YES)
-                vec_push(&shared, both);
-            sl->exact = sl->exact && meet != MEET_MAYBE;
-        }
-        LetCounts own = items[i].text ? counts_one(sl) : box_count(sl, &items[i].box);
-        const LetCounts before = items_count(sl, shared.items, shared.count);
-        counts_take(sl, &own, &before);
-        for (int k = 0; k < own.count; k++)
-            counts_add(sl, &sum, own.items[k].lets, own.items[k].count);
-    }
-    vec_free(&shared);
-    return sum;
-}
-
-LetCounts domain_count(SpaceLower *sl, const Domain *domain)
-{
-    Arena *arena = sl->lw->arena;
-    if (domain->let >= 0)
-        return counts_of(sl, 1U << domain->let, natural(arena, 1));
-    if (domain->range)
-        return counts_of(sl, 0, natural_add(arena, natural(arena, (uint64_t)domain->high - (uint64_t)domain->low), natural(arena, 1)));
-    return items_count(sl, domain->items, domain->count);
-}
-
-LetCounts box_count(SpaceLower *sl, const Box *box)
-{
-    LetCounts product = counts_one(sl);
-    for (int i = 0; i < box->count; i++) {
-        const LetCounts values = domain_count(sl, &box->attributes[i].domain);
-        product = counts_mul(sl, &product, &values);
-    }
-    return product;
-}
-
-/* ---- membership ---- */
-
 static bool box_has(SpaceLower *sl, const Box *box, const DefValue *def, const char **let_values)
 {
     if (!def || def->node != box->definition)
         return false;
     for (int i = 0; i < box->count; i++) {
-        const Node *attribute = attribute_named(box->definition->kids[DEFINITION_PARAMS], box->attributes[i].name);
+        const Node *attribute = list_find(sl->lw, box->definition->kids[DEFINITION_PARAMS], NODE_ATTRIBUTE, box->attributes[i].name);
         const Val *given = NULL;
         Val standard;
-        for (int k = 0; k < def->count; k++)
-            if (def->bound[k].name == attribute->name)
-                given = def->bound[k].value;
+        const int known = bound_find(def, attribute->name);
+        if (known >= 0)
+            given = def->bound[known].value;
         if (!given && constant_default(attribute)) {
             standard = attribute_value(sl->lw, attribute->kids[ATTRIBUTE_TYPE], attribute->kids[ATTRIBUTE_DEFAULT], sl->scope, attribute->name);
             given = &standard;

@@ -26,6 +26,7 @@ typedef struct Box {
     const Node *definition;
     int count;
     DomainAttribute *attributes;
+    int *numbers; /* by position of the attribute among those of the definition: its place here, 1 added; 0: not listed */
 } Box;
 
 typedef struct DomainItem {
@@ -59,6 +60,7 @@ typedef struct SpaceLower {
     LetCounts *lines;              /* likewise: the lines that an entry allows */
     Domain width, d, norm, wiring; /* count 0 and no range where the space does not say */
     bool has_width, has_d, has_norm, has_wiring;
+    PointerMap once; /* what is chosen once for the block, by name: position among the items */
     int length_count;
     bool lengths[SPACE_LENGTH_MAX + 1];
 } SpaceLower;
@@ -69,18 +71,24 @@ typedef struct SpaceLower {
 bool domain_build(SpaceLower *sl, const Node *type, const Node *node, Symbol name, Domain *domain);
 /* The entry `ffn { … }` of the space, or `top2(…)` of a domain: arguments are DOMAINs, SETTINGs or ARGs. */
 bool box_build(SpaceLower *sl, const Node *definition, const Node *arguments, Span span, bool all_required, Box *box);
+const Domain *box_domain(SpaceLower *sl, const Box *box, Symbol name); /* NULL where the box does not list it */
+/* Whether the value belongs to the domain; a let is bound by the first value met (let_values[i], NULL before). */
+bool domain_has(SpaceLower *sl, const Domain *domain, const Val *value, const char **let_values);
+bool constant_default(const Node *attribute);
+bool text_integer(const char *text, int64_t *value);
+
+/* ---- counts (space_count.c) ---- */
+
+enum { WORK_NATURAL = 4 }; /* what one operation on numbers of any size takes, in comparisons */
+/* So much more is done to count the spaces of the file; false, once with E0701, where it is too much. What then follows is not used. */
+bool space_work(SpaceLower *sl, int64_t amount);
 LetCounts domain_count(SpaceLower *sl, const Domain *domain);
 LetCounts box_count(SpaceLower *sl, const Box *box);
 LetCounts counts_one(SpaceLower *sl);                                         /* 1 value, no let */
 LetCounts counts_mul(SpaceLower *sl, const LetCounts *a, const LetCounts *b); /* pairs: they use what either uses */
 Natural counts_sum(SpaceLower *sl, const LetCounts *counts);
-/* What both allow. MEET_MAYBE: it depends on a let, or on a default that depends on other attributes; then *both is nothing. */
-typedef enum { MEET_NO, MEET_MAYBE, MEET_YES } Meet;
-Meet box_meet(SpaceLower *sl, const Box *a, const Box *b, Box *both);
-const Domain *box_domain(const Box *box, Symbol name);
-/* Whether the value belongs to the domain; a let is bound by the first value met (let_values[i], NULL before). */
-bool domain_has(SpaceLower *sl, const Domain *domain, const Val *value, const char **let_values);
-bool constant_default(const Node *attribute);
+/* Whether no two of them have a value in common, as far as that is known. */
+bool boxes_apart(SpaceLower *sl, const Box *boxes, int count);
 
 /* ---- the start (space_start.c) ---- */
 

@@ -157,7 +157,7 @@ static bool line_fits(Start *start, int number, const Box *box, const char **let
     for (int i = 0; i < list_count(attributes); i++) {
         const Node *attribute = list_at(attributes, i);
         const Val *value = attribute->kind == NODE_ATTRIBUTE ? scope_find_local(line->scope, attribute->name) : NULL;
-        const Domain *domain = value ? box_domain(box, attribute->name) : NULL;
+        const Domain *domain = value ? box_domain(sl, box, attribute->name) : NULL;
         if (!value || (domain ? domain_has(sl, domain, value, let_values) : is_default(start, line, attribute)))
             continue;
         note_reason(

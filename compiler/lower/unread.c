@@ -4,19 +4,19 @@
 
 #include <string.h>
 
-typedef VEC(Symbol) Names;
+typedef PointerMap Names;
 
 typedef struct Reading {
     Names live; /* read by what the definition gives, directly or through other names */
     VEC(const Node *) statements;
 } Reading;
 
-static bool names_hold(const Names *names, Symbol name)
+static bool names_hold(const Names *names, Symbol name) { return pointer_map_find(names, name) >= 0; }
+
+static void names_add(Names *names, Symbol name)
 {
-    for (int i = 0; i < names->count; i++)
-        if (names->items[i] == name)
-            return true;
-    return false;
+    if (!names_hold(names, name))
+        pointer_map_set(names, name, names->count);
 }
 
 static bool names_a_value(const Node *node) { return node->kind == NODE_NAME || node->kind == NODE_SUBSCRIPT || node->kind == NODE_CALL; }
@@ -25,8 +25,8 @@ static void collect(const Node *node, Names *names)
 {
     if (!node)
         return;
-    if (names_a_value(node) && !names_hold(names, node->name))
-        vec_push(names, node->name);
+    if (names_a_value(node))
+        names_add(names, node->name);
     for (int i = 0; i < node->count; i++)
         collect(node->kids[i], names);
 }
@@ -134,60 +134,61 @@ static const Node *attributes_in(const Node *item)
     return item->kids[item->kind == NODE_DEFINITION ? DEFINITION_PARAMS : item->kind == NODE_BLOCK ? BLOCK_ATTRIBUTES : MODEL_ATTRIBUTES];
 }
 
-/* A definition that the text calls takes the attribute by name: it requires one that is not given. */
-static bool required_by(const Node *called, Symbol name)
+static void collect_required(const Node *called, Names *names)
 {
-    const Node *attributes = attributes_in(called);
-    for (int i = 0; i < list_count(attributes); i++) {
-        const Node *attribute = list_at(attributes, i);
-        if (attribute->kind == NODE_ATTRIBUTE && attribute->name == name && !attribute->kids[ATTRIBUTE_DEFAULT])
-            return true;
-    }
-    return false;
+    const Node *attributes = called ? attributes_in(called) : NULL;
+    for (int i = 0; i < list_count(attributes); i++)
+        if (list_at(attributes, i)->kind == NODE_ATTRIBUTE && !list_at(attributes, i)->kids[ATTRIBUTE_DEFAULT])
+            names_add(names, list_at(attributes, i)->name);
 }
 
-static bool taken_by_name(Lower *lw, const Names *names, Symbol name)
+/* Definitions that the text calls take the attributes by name that they require and are not given. */
+static Names taken_by_name(const Lower *lw, const Names *text)
 {
-    for (int i = 0; i < names->count; i++) {
-        const Node *definition = module_find(lw->module, names->items[i], NODE_DEFINITION, -1), *block = module_find(lw->module, names->items[i], NODE_BLOCK, -1);
-        if ((definition && required_by(definition, name)) || (block && required_by(block, name)))
-            return true;
+    Names names = {0};
+    for (int i = 0; i < text->room; i++) {
+        if (!text->keys[i])
+            continue;
+        collect_required(module_find(lw->module, text->keys[i], NODE_DEFINITION, -1), &names);
+        collect_required(module_find(lw->module, text->keys[i], NODE_BLOCK, -1), &names);
     }
-    return false;
+    return names;
 }
 
-static bool has_field(const Node *node, Symbol name)
+static void collect_fields(const Node *node, Names *names)
 {
     if (!node)
-        return false;
-    if (node->kind == NODE_FIELD && node->name == name)
-        return true;
+        return;
+    if (node->kind == NODE_FIELD)
+        names_add(names, node->name);
     for (int i = 0; i < node->count; i++)
-        if (has_field(node->kids[i], name))
-            return true;
-    return false;
+        collect_fields(node->kids[i], names);
 }
 
 /* Some definition reads it from outside, `router.group`. */
-static bool read_as_field(const Lower *lw, Symbol name)
+static bool read_as_field(Lower *lw, Symbol name)
 {
-    for (int i = 0; i < lw->module->item_count; i++)
-        if (has_field(lw->module->items[i].node, name))
-            return true;
-    return false;
+    if (!lw->fields) {
+        lw->fields = ARENA_NEW(lw->arena, Names);
+        for (int i = 0; i < lw->module->item_count; i++)
+            collect_fields(lw->module->items[i].node, lw->fields);
+    }
+    return names_hold(lw->fields, name);
 }
 
 static void unread_attributes(Lower *lw, const Node *item, const Scope *scope, const Names *text)
 {
     const Node *attributes = attributes_in(item);
+    Names taken = taken_by_name(lw, text);
     for (int i = 0; i < list_count(attributes); i++) {
         const Node *attribute = list_at(attributes, i);
         const ScopeEntry *entry = scope_entry(scope, attribute->name);
         const bool width = item->kind == NODE_BLOCK && strcmp(attribute->name, "d") == 0; /* of the stream that the block stands on */
-        if (attribute->kind == NODE_ATTRIBUTE && !width && !(entry && entry->used) && !names_hold(text, attribute->name) && !taken_by_name(lw, text, attribute->name) &&
+        if (attribute->kind == NODE_ATTRIBUTE && !width && !(entry && entry->used) && !names_hold(text, attribute->name) && !names_hold(&taken, attribute->name) &&
             !read_as_field(lw, attribute->name))
             warn(lw, item, attribute->name, attribute->span, "attribute", "whatever it is given changes nothing");
     }
+    pointer_map_free(&taken);
 }
 
 /* An optimiser's forms share the attributes of the first. */
@@ -207,7 +208,7 @@ static bool of_library(const Lower *lw, const Node *item)
 {
     const Module *module = lw->module;
     const size_t length = strlen(module->library);
-    for (int i = 0; i < module->item_count; i++)
+    for (int i = module_first(module, item->name); i >= 0; i = module->items[i].next)
         if (module->items[i].node == item) {
             const char *path = module->files[module->items[i].file].path;
             return module->items[i].file != 0 && strncmp(path, module->library, length) == 0 && path[length] == '/';
@@ -229,7 +230,7 @@ void unread_warn(Lower *lw, const Node *item, const Scope *scope)
         spread(&reading);
         unread_statements(lw, item, &reading);
     }
-    vec_free(&text);
-    vec_free(&reading.live);
+    pointer_map_free(&text);
+    pointer_map_free(&reading.live);
     vec_free(&reading.statements);
 }

@@ -17,22 +17,49 @@ Scope *scope_new(Lower *lw, Scope *parent)
     return scope;
 }
 
+void lower_free(Lower *lw)
+{
+    for (Scope *scope = lw->scopes; scope; scope = scope->next_owned) {
+        vec_free(&scope->entries);
+        pointer_map_free(&scope->numbers);
+    }
+    for (int i = 0; i < lw->instances.count; i++)
+        vec_free(&lw->instances.items[i]->formals);
+    vec_free(&lw->instances);
+    pointer_map_free(&lw->instance_numbers);
+    vec_free(&lw->requirements);
+    pointer_map_free(&lw->list_numbers);
+    vec_free(&lw->lists);
+    if (lw->fields)
+        pointer_map_free(lw->fields);
+}
+
+enum { SHORT_SCOPE = 16 };
+
+/* The last entry of the name, -1. */
+static int entry_of(const Scope *scope, Symbol name)
+{
+    if (scope->numbers.count > 0)
+        return pointer_map_find(&scope->numbers, name);
+    for (int i = scope->entries.count - 1; i >= 0; i--)
+        if (scope->entries.items[i].name == name)
+            return i;
+    return -1;
+}
+
 Val *scope_find_local(Scope *scope, Symbol name)
 {
-    for (int i = scope->entries.count - 1; i >= 0; i--)
-        if (scope->entries.items[i].name == name) {
-            scope->entries.items[i].used = true;
-            return &scope->entries.items[i].value;
-        }
-    return NULL;
+    const int at = entry_of(scope, name);
+    if (at < 0)
+        return NULL;
+    scope->entries.items[at].used = true;
+    return &scope->entries.items[at].value;
 }
 
 const ScopeEntry *scope_entry(const Scope *scope, Symbol name)
 {
-    for (int i = scope->entries.count - 1; i >= 0; i--)
-        if (scope->entries.items[i].name == name)
-            return &scope->entries.items[i];
-    return NULL;
+    const int at = entry_of(scope, name);
+    return at < 0 ? NULL : &scope->entries.items[at];
 }
 
 /* Up to the first barrier: a definition sees its own names, not those of its user. */
@@ -46,7 +73,14 @@ Val *scope_find(Scope *scope, Symbol name)
     return NULL;
 }
 
-void scope_set(Scope *scope, Symbol name, Val value) { vec_push(&scope->entries, (ScopeEntry){.name = name, .value = value}); }
+void scope_set(Scope *scope, Symbol name, Val value)
+{
+    vec_push(&scope->entries, (ScopeEntry){.name = name, .value = value});
+    const int first = scope->entries.count <= SHORT_SCOPE ? scope->entries.count : scope->numbers.count > 0 ? scope->entries.count - 1 : 0;
+    for (int i = first; i < scope->entries.count; i++)
+        if (scope->entries.items[i].name)
+            pointer_map_set(&scope->numbers, scope->entries.items[i].name, i);
+}
 
 Val val_poison(void) { return (Val){.kind = VAL_POISON, .span = span_none(), .expr = -1}; }
 

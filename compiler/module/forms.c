@@ -2,6 +2,7 @@
    for every definition of every file, whether or not a model uses it. */
 #include "module/forms.h"
 
+#include "support/pointer_map.h"
 #include "support/vec.h"
 
 #include <string.h>
@@ -41,6 +42,7 @@ typedef struct Check {
     Module *module;
     const Node *item;
     VEC(Declared) names; /* of its signature */
+    PointerMap numbers;  /* by name */
     bool broken;
 } Check;
 
@@ -48,16 +50,16 @@ typedef struct Check {
 
 static void declare(Check *check, Symbol name, Span span, const char *what)
 {
-    for (int i = 0; i < check->names.count; i++) {
-        const Declared *first = &check->names.items[i];
-        if (first->name != name || strcmp(name, "_") == 0)
-            continue;
+    const int known = pointer_map_find(&check->numbers, name);
+    if (known >= 0 && strcmp(name, "_") != 0) {
+        const Declared *first = &check->names.items[known];
         Diagnostic *diag = diag_add(check->module->diags, DIAG_E0206, span, "`%s` declares `%s` twice", check->item->name, name);
         diag_label(check->module->diags, diag, first->span, "the first is %s", first->what);
         diag_fix(check->module->diags, diag, "give one of them another name");
         check->broken = true;
         return;
     }
+    pointer_map_set(&check->numbers, name, check->names.count);
     vec_push(&check->names, (Declared){name, span, what});
 }
 
@@ -70,10 +72,8 @@ static void declare_axes(Check *check, const Node *entries)
             declare_axes(check, entry->kids[TUPLE_PARTS]);
             continue;
         }
-        bool known = entry->kind != NODE_NAME;
-        for (int k = 0; k < check->names.count; k++)
-            known = known || (check->names.items[k].name == entry->name && strcmp(check->names.items[k].what, "an axis") == 0);
-        if (!known)
+        const int known = entry->kind == NODE_NAME ? pointer_map_find(&check->numbers, entry->name) : -1;
+        if (entry->kind == NODE_NAME && (known < 0 || strcmp(check->names.items[known].what, "an axis") != 0))
             declare(check, entry->name, entry->span, "an axis");
     }
 }
@@ -81,15 +81,19 @@ static void declare_axes(Check *check, const Node *entries)
 static void check_choices(Check *check, const Node *attribute)
 {
     const Node *choices = attribute->kids[ATTRIBUTE_TYPE]->kind == NODE_TYPE ? attribute->kids[ATTRIBUTE_TYPE]->kids[TYPE_CHOICES] : NULL;
-    for (int i = 0; i < list_count(choices); i++)
-        for (int k = 0; k < i; k++)
-            if (list_at(choices, k)->name == list_at(choices, i)->name) {
-                Diagnostic *diag =
-                    diag_add(check->module->diags, DIAG_E0206, list_at(choices, i)->span, "`%s` allows the word `%s` twice", attribute->name, list_at(choices, i)->name);
-                diag_label(check->module->diags, diag, list_at(choices, k)->span, "the first is here");
-                check->broken = true;
-                break;
-            }
+    PointerMap words = {0};
+    for (int i = 0; i < list_count(choices); i++) {
+        const Node *choice = list_at(choices, i);
+        const int first = pointer_map_find(&words, choice->name);
+        if (first < 0) {
+            pointer_map_set(&words, choice->name, i);
+            continue;
+        }
+        Diagnostic *diag = diag_add(check->module->diags, DIAG_E0206, choice->span, "`%s` allows the word `%s` twice", attribute->name, choice->name);
+        diag_label(check->module->diags, diag, list_at(choices, first)->span, "the first is here");
+        check->broken = true;
+    }
+    pointer_map_free(&words);
 }
 
 static void declare_params(Check *check, const Node *params)
@@ -236,23 +240,65 @@ static bool names_clash(const Node *a, const Node *b)
     return !apart && (a->op == b->op || (a->op != AST_DEF_OPTIMIZER && a->op != AST_DEF_SCHEDULE));
 }
 
+/* Of a form of an optimiser; -1 without inputs. */
+static int form_axes(const Node *form)
+{
+    const Node *inputs = form->kids[DEFINITION_INPUTS];
+    return list_count(inputs) > 0 ? list_count(list_at(inputs, 0)->kids[INPUT_AXES]) : -1;
+}
+
+/* Items that clash with the same others: of these only the first need be compared. */
+static bool same_kind(const Node *a, const Node *b)
+{
+    if (a->kind != b->kind || a->kind != NODE_DEFINITION || a->op != b->op)
+        return a->kind == b->kind && a->kind != NODE_DEFINITION;
+    return a->op != AST_DEF_OPTIMIZER || form_axes(a) == form_axes(b);
+}
+
+static void report_duplicate(const Module *module, const Node *a, const Node *b)
+{
+    const bool forms = a->kind == NODE_DEFINITION && a->op == AST_DEF_OPTIMIZER && b->kind == NODE_DEFINITION && b->op == AST_DEF_OPTIMIZER;
+    const int axes = forms ? form_axes(b) : 0;
+    Diagnostic *diag = forms ? diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` has two forms for tensors of %d %s", b->name, axes, axes_word(axes))
+                             : diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` is defined twice", b->name);
+    diag_label(module->diags, diag, a->name_span, "the first is here");
+}
+
+/* Sets first[i] to the earlier item that i cannot be told from, -1, for all items of one name; one file's stand together. */
+static void find_duplicates(const Module *module, int at, int *first)
+{
+    VEC(int) kinds = {0}; /* the first of each kind in the file at hand */
+    for (int file = -1; at >= 0; at = module->items[at].next) {
+        const Node *item = module->items[at].node;
+        if (module->items[at].file != file)
+            kinds.count = 0;
+        file = module->items[at].file;
+        if (item->kind == NODE_CHECK || module_malformed(module, item))
+            continue;
+        bool known = false;
+        for (int k = 0; k < kinds.count && !(known && first[at] >= 0); k++) {
+            const Node *other = module->items[kinds.items[k]].node;
+            if (first[at] < 0 && names_clash(other, item))
+                first[at] = kinds.items[k];
+            known = known || same_kind(other, item);
+        }
+        if (!known)
+            vec_push(&kinds, at);
+    }
+    vec_free(&kinds);
+}
+
 static void check_duplicates(const Module *module)
 {
-    for (int i = 0; i < module->item_count; i++) {
-        const Node *b = module->items[i].node;
-        for (int k = module_malformed(module, b) ? -1 : module_first(module, b->name); k >= 0 && k < i; k = module->items[k].next) {
-            const Node *a = module->items[k].node;
-            if (module->items[k].file != module->items[i].file || module_malformed(module, a) || !names_clash(a, b))
-                continue;
-            Diagnostic *diag = a->kind == NODE_DEFINITION && a->op == AST_DEF_OPTIMIZER && b->kind == NODE_DEFINITION && b->op == AST_DEF_OPTIMIZER
-                                   ? diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` has two forms for tensors of %d %s", b->name,
-                                              list_count(list_at(b->kids[DEFINITION_INPUTS], 0)->kids[INPUT_AXES]),
-                                              axes_word(list_count(list_at(b->kids[DEFINITION_INPUTS], 0)->kids[INPUT_AXES])))
-                                   : diag_add(module->diags, DIAG_E0206, b->name_span, "`%s` is defined twice", b->name);
-            diag_label(module->diags, diag, a->name_span, "the first is here");
-            break;
-        }
-    }
+    int *first = ARENA_ARRAY(module->arena, int, module->item_count + 1);
+    for (int i = 0; i < module->item_count; i++)
+        first[i] = -1;
+    for (int i = 0; i < module->item_count; i++)
+        if (module_first(module, module->items[i].node->name) == i)
+            find_duplicates(module, i, first);
+    for (int i = 0; i < module->item_count; i++)
+        if (first[i] >= 0)
+            report_duplicate(module, module->items[first[i]].node, module->items[i].node);
 }
 
 bool forms_check_item(Module *module, Node *item)
@@ -272,6 +318,7 @@ bool forms_check_item(Module *module, Node *item)
     if (check.broken)
         item->layout |= NODE_BROKEN;
     vec_free(&check.names);
+    pointer_map_free(&check.numbers);
     return !check.broken;
 }
 

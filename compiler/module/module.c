@@ -249,6 +249,8 @@ int name_distance(const char *a, const char *b)
 Symbol module_similar(const Module *module, const char *name, NodeKind kind, int def)
 {
     Symbol best = NULL;
+    if (diag_errors(module->diags) > DIAGNOSTICS_MAX) /* nobody would see it */
+        return NULL;
     int best_distance = 1 + (int)strlen(name) / 3;
     for (int i = 0; i < module->item_count; i++) {
         const Node *node = module->items[i].node;

@@ -38,6 +38,14 @@ Module *module_load(Arena *arena, Interner *interner, Diagnostics *diags, const 
 /* The same for a text in memory, shown to the user under `path`. */
 Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length);
 
+/* The same module for what is needed for a while only: `arena` takes what is made from it. */
+static inline Module module_in(const Module *module, Arena *arena)
+{
+    Module scratch = *module;
+    scratch.arena = arena;
+    return scratch;
+}
+
 /* A candidate: a module that was loaded, with one item replaced. It has memory, names and diagnostics of its own and shares everything else, which it only
    reads: any number of them may be made from one module, in threads at once, as long as nobody changes the module. */
 typedef struct Candidate {

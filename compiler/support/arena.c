@@ -54,6 +54,26 @@ void arena_free(Arena *arena)
     free(arena);
 }
 
+/* One chunk of the usual size is kept for what follows. */
+void arena_reset(Arena *arena)
+{
+    Chunk *kept = NULL;
+    for (Chunk *chunk = arena->chunks, *next; chunk; chunk = next) {
+        next = chunk->next;
+#ifndef BFM_ARENA_DEBUG
+        if (!kept && chunk->size == CHUNK_BYTES) {
+            kept = chunk;
+            continue;
+        }
+#endif
+        free(chunk);
+    }
+    if (kept)
+        *kept = (Chunk){.size = kept->size};
+    arena->chunks = kept;
+    arena->bytes = 0;
+}
+
 void *arena_alloc(Arena *arena, size_t size)
 {
     if (size > SIZE_MAX / 2)

@@ -10,6 +10,7 @@ typedef struct Arena Arena;
 Arena *arena_new(void);
 void arena_purpose(Arena *arena, const char *purpose);              /* what is being built in it, for the message when memory is exhausted; the text is kept by the caller */
 void arena_free(Arena *arena);                                      /* NULL is allowed */
+void arena_reset(Arena *arena);                                     /* frees what was allocated; the arena stays */
 void *arena_alloc(Arena *arena, size_t size);                       /* aligned to 16, zeroed, never NULL (exhaustion ends the process: exit code 3) */
 void *arena_alloc_array(Arena *arena, size_t count, size_t size);   /* checked product */
 char *arena_strndup(Arena *arena, const char *text, size_t length); /* adds the terminating NUL */

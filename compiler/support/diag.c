@@ -170,6 +170,7 @@ void diag_fix(Diagnostics *diags, Diagnostic *diag, const char *format, ...)
     va_end(args);
 }
 
+bool diag_kept(const Diagnostics *diags, const Diagnostic *diag) { return diag != &diags->dropped; }
 int diag_count(const Diagnostics *diags) { return diags->all.count; }
 
 const Diagnostic *diag_get(const Diagnostics *diags, int index)

@@ -68,6 +68,8 @@ __attribute__((format(printf, 4, 5))) Diagnostic *diag_add(Diagnostics *diags, D
 __attribute__((format(printf, 4, 5))) void diag_label(Diagnostics *diags, Diagnostic *diag, Span span, const char *format, ...);
 __attribute__((format(printf, 3, 4))) void diag_note(Diagnostics *diags, Diagnostic *diag, const char *format, ...);
 __attribute__((format(printf, 3, 4))) void diag_fix(Diagnostics *diags, Diagnostic *diag, const char *format, ...);
+/* False: it is only counted. What is costly to find for its notes and fixes need not be looked for. */
+bool diag_kept(const Diagnostics *diags, const Diagnostic *diag);
 int diag_count(const Diagnostics *diags);
 const Diagnostic *diag_get(const Diagnostics *diags, int index);
 int diag_errors(const Diagnostics *diags); /* with those that are not kept */

@@ -27,8 +27,9 @@ enum {
     AXIS_PARTS_MAX = 8,               /* parts of a compound axis */
     OPERATION_INDICES_MAX = 60,       /* indices of one operation: E0404 */
     /* spaces */
-    SPACE_LENGTH_MAX = 128, /* lines of a member: E0602 */
-    SPACE_LETS_MAX = 16,    /* `let`s: E0602 */
+    SPACE_LENGTH_MAX = 128,   /* lines of a member: E0602 */
+    SPACE_LETS_MAX = 16,      /* `let`s: E0602 */
+    SPACE_WORK_MAX = 1 << 24, /* steps that counting the members of all spaces of a file takes: E0701 */
 };
 
 #define PARAMETER_ELEMENTS_MAX ((int64_t)1 << 40) /* of one parameter: E0414 */

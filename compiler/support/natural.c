@@ -20,6 +20,8 @@ Natural natural(Arena *arena, uint64_t value)
     return trimmed(digits, 2);
 }
 
+Natural natural_copy(Arena *arena, Natural a) { return (Natural){a.count, arena_memdup(arena, a.digits, (size_t)a.count * sizeof *a.digits)}; }
+
 static uint64_t digit(Natural a, int i) { return i < a.count ? a.digits[i] : 0; }
 
 Natural natural_add(Arena *arena, Natural a, Natural b)
@@ -33,19 +35,6 @@ Natural natural_add(Arena *arena, Natural a, Natural b)
         carry >>= 32;
     }
     return trimmed(digits, count);
-}
-
-Natural natural_sub(Arena *arena, Natural a, Natural b)
-{
-    uint32_t *digits = ARENA_ARRAY(arena, uint32_t, a.count + 1);
-    uint64_t borrow = 0;
-    for (int i = 0; i < a.count; i++) {
-        const uint64_t difference = digit(a, i) - digit(b, i) - borrow;
-        digits[i] = (uint32_t)difference;
-        borrow = difference >> 63;
-    }
-    BFM_ASSERT(borrow == 0 && b.count <= a.count);
-    return trimmed(digits, a.count);
 }
 
 Natural natural_mul(Arena *arena, Natural a, Natural b)

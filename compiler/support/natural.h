@@ -14,8 +14,8 @@ typedef struct Natural {
 } Natural;
 
 Natural natural(Arena *arena, uint64_t value);
+Natural natural_copy(Arena *arena, Natural a); /* that lives in this arena */
 Natural natural_add(Arena *arena, Natural a, Natural b);
-Natural natural_sub(Arena *arena, Natural a, Natural b); /* a >= b */
 Natural natural_mul(Arena *arena, Natural a, Natural b);
 static inline bool natural_is_zero(Natural a) { return a.count == 0; }
 bool natural_fits(Natural a, uint64_t *value);     /* whether it is below 2^64 */

@@ -114,6 +114,40 @@ class Bounds(harness.Case):
                 self.assertEqual(done.returncode, 0, done.stderr[-2000:])
                 self.assertEqual(self.soon("fmt", self.path("m.bfm")).returncode, 0)
 
+    def checked(self, text, code, megabytes):
+        """Large enough that a search per item, or memory kept per item, would never end: neither is timed here."""
+        self.write("m.bfm", text)
+        limit = None if os.environ.get("BFM_SANITIZE") == "ON" else lambda: resource.setrlimit(resource.RLIMIT_DATA, (megabytes << 20, megabytes << 20))
+        done = subprocess.run([harness.BFMC, "check", self.path("m.bfm")], capture_output=True, text=True, errors="replace", preexec_fn=limit, env={**os.environ, "NO_COLOR": "1"})
+        self.assertEqual(done.returncode, code, done.stderr[-2000:])
+        return done
+
+    def test_many_of_a_kind(self):
+        count = 80000
+        several = lambda form, separator: separator.join(form.replace("#", str(i)) for i in range(count))
+        line = lambda text: MODEL % ("    " + text)
+        layer = lambda signature: MODEL.replace("model m", "layer f(x[b, l, d]; " + signature + ") -> [b, l, d] { return x }\nmodel m") % "    f()"
+        self.checked('check "a" { 1 == 1 }\n' * count, 0, 1000)
+        self.checked("\n".join(['check "f" { 1 == 1 }'] * count + ["fn f(x) = x"] * count), 1, 1000)
+        done = self.checked(line("ffn(" + several("a# = 1", ", ") + ")"), 1, 1000)
+        self.assertIn(f"and {count - 100} more errors", done.stderr)
+        done = self.checked(line("ffn(" + several("hidden = 8", ", ") + ")"), 1, 1000)
+        self.assertIn(f"and {count - 101} more errors", done.stderr)
+        done = self.checked(layer(several("a#: count = 1", ", ")), 0, 1000)
+        self.assertIn("nothing reads the attribute `a0`", done.stderr)
+        self.checked(layer("k: { " + several("w#", ", ") + " } = w0"), 0, 1000)
+        self.checked("use std.optimizers\nrecipe r { optimizer = adamw(" + several("a# = 1", ", ") + ") }\n", 1, 1000)
+        self.checked("use std.layers\nspace s {\n    length = 1\n" + several("    a# = 1", "\n") + "\n    ffn { hidden = 8 }\n}\n", 1, 1000)
+
+    def test_memory_of_declarations(self):
+        """What checking one declaration takes is freed with it: kept, each of these would take more than a gigabyte."""
+        recipe = "recipe r%d { optimizer = adamw(rate = 1) %s }\n"
+        use = "use std.layers\nuse std.optimizers\n"
+        self.checked(use + "".join(recipe % (i, "") for i in range(8000)), 0, 250)
+        self.checked(use + recipe % (0, "\n".join('on "*%d" { rate = 1 }' % i for i in range(8000))), 0, 250)
+        self.checked(use + "".join(f"model m{i} {{ vocab = 16 context = 8 embed(d = 8) ffn(hidden = 8) head() }}\n" for i in range(3000)), 0, 250)
+        self.checked(use + "".join("space s%d {\n    length in 1 .. 128\n%s\n}\n" % (k, "\n".join("    ffn * 0 .. 128 { hidden in { %d } }" % (i + 1) for i in range(40))) for k in range(8)), 0, 250)
+
     def test_what_just_fits_is_compiled(self):
         """Below the bound the time grows with the text: shared values are looked at once, not once for each way to them."""
         self.write("m.bfm", LAYER % ("", squaring(11)))

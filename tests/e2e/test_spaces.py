@@ -97,6 +97,37 @@ class Sketch:
         return found
 
 
+class Overlap:
+    """Random alternatives of one domain that share values, on two levels: as text, and written out."""
+
+    HEADER = "router q(x[g, t, d]; inner: router, k: count) -> pairs {\n    return inner(x)\n}\nlayer f(x[b, l, d]; router: router, n: count) -> [b, l, d] {\n    return x\n}\n"
+
+    def __init__(self, rng):
+        self.rng = rng
+
+    def numbers(self):
+        if self.rng.random() < 0.6:
+            low = self.rng.randint(1, 20)
+            high = low + self.rng.randint(0, 12)
+            return f"in {low} .. {high}", range(low, high + 1)
+        values = [self.rng.randint(1, 30) for _ in range(self.rng.randint(1, 5))]
+        return "in " + braced(map(str, values)), values
+
+    def simple(self):
+        (capacity, capacities), orders = self.numbers(), self.rng.sample(["token", "choice"], self.rng.randint(1, 2))
+        return f"top2(capacity {capacity}, order in {braced(orders)})", set(itertools.product(["top2"], capacities, orders))
+
+    def deep(self):
+        inner = [self.simple() for _ in range(self.rng.randint(1, 4))]
+        k, ks = self.numbers()
+        return f"q(inner in {braced(text for text, _ in inner)}, k {k})", set(itertools.product(["q"], set().union(*(values for _, values in inner)), ks))
+
+    def entry(self, most):
+        routers = [self.rng.choice([self.simple, self.deep])() for _ in range(self.rng.randint(1, most))]
+        n, ns = self.numbers()
+        return f"f {{ router in {braced(text for text, _ in routers)} n {n} }}", set(itertools.product(set().union(*(values for _, values in routers)), ns))
+
+
 class Spaces(Case):
     def report(self, text, code=0):
         return self.json("check", self.write("s.bfm", HEADER + text), code=code)
@@ -120,6 +151,48 @@ class Spaces(Case):
         self.assertGreater(len(exact), 70)
         for space in report["spaces"]:
             self.assertGreaterEqual(int(space["size"]), sketches[space["space"]], texts)
+
+    def test_overlapping_alternatives_against_enumeration(self):
+        rng = random.Random(7)
+        entries = [Overlap(rng).entry(9) for _ in range(60)]
+        text = Overlap.HEADER + "\n".join(f"space s{i} {{\n    length = 1\n    {entry}\n}}" for i, (entry, _) in enumerate(entries))
+        for space, (entry, members) in zip(self.report(text)["spaces"], entries):
+            self.assertEqual((int(space["size"]), space["exact"]), (len(members), True), entry)
+
+    def test_two_entries_that_overlap_deep_inside(self):
+        """Whether two entries allow an equal line is known from their alternatives."""
+        rng = random.Random(8)
+        pairs = [(Overlap(rng).entry(2), Overlap(rng).entry(2)) for _ in range(60)]
+        text = Overlap.HEADER + "\n".join(f"space s{i} {{\n    length = 1\n    {a}\n    {b}\n}}" for i, ((a, _), (b, _)) in enumerate(pairs))
+        found = [space["exact"] for space in self.report(text)["spaces"]]
+        self.assertEqual(found, [not a & b for (_, a), (_, b) in pairs])
+        self.assertTrue(any(found) and not all(found))
+
+    def test_many_overlapping_alternatives(self):
+        """Neither equal nor staggered alternatives are counted set by set of them: 2^300 would never end."""
+        space = lambda routers: HEADER + "space s {\n    length = 1\n    moe { experts = 4, hidden = 8, router in { " + ", ".join(routers) + " } }\n}"
+        for routers, size in [
+            (["top2(capacity in 1 .. 1000000000)"] * 300, 10 ** 9),
+            ([f"top2(capacity in {1 + i} .. {1000 + i})" for i in range(300)], 1299),
+            ([f"top2(capacity in {1 + i} .. {600 - i})" for i in range(300)], 600),
+            ([f"top2(capacity in {{ {i + 1}, {i + 2} }})" for i in range(300)], 301),
+            ([f"topk(k in 1 .. {i}, capacity in {i} .. 300)" for i in range(1, 301)], 300 * 301 // 2),
+            ([f"topk(k in {i} .. {i + 99}, capacity in {i} .. {i + 99})" for i in range(1, 201)], 100 ** 2 + 199 * (2 * 100 - 1)),
+        ]:
+            found, = self.json("check", self.write("s.bfm", space(routers)))["spaces"]
+            self.assertEqual((int(found["size"]), found["exact"]), (size, True), routers[:2])
+
+    def test_counting_is_bounded(self):
+        entries = "\n".join(f"    ffn * 0 .. 128 {{ hidden in {{ {i + 1} }} }}" for i in range(3000))
+        lets = "\n".join(f"    let m{i} in {{ 1, 2 }}" for i in range(16)) + "\n" + "\n".join(f"    ffn * 0 .. 128 {{ hidden = m{i} }}" for i in range(16))
+        rng = random.Random(3)
+        box = lambda: f"q(inner = topk(k in {rng.randint(1, 500)} .. {rng.randint(500, 999)}, capacity in {rng.randint(1, 500)} .. {rng.randint(500, 999)}), k in {rng.randint(1, 500)} .. {rng.randint(500, 999)})"
+        crossing = "    f { router in { " + ", ".join(box() for _ in range(2000)) + " } n = 1 }"
+        for body in (entries, lets, crossing):
+            text = "space s {\n    length in 1 .. 128\n" + body + "\n}\nspace t {\n    length = 1\n    ffn { hidden = 8 }\n}"
+            found = self.messages(Overlap.HEADER + text, 1)
+            self.assertEqual([code for code, _ in found], ["E0701"])
+            self.assertIn("`s` take more than 16777216 steps to count", found[0][1])
 
     def test_library(self):
         report = self.json("check", os.path.join(SOURCE, "stdlib", "spaces.bfm"))
