@@ -1,6 +1,6 @@
 #include "data/loss.h"
 
-#include "tokenizer/utf8.h"
+#include "file/utf8.h"
 
 #include <inttypes.h>
 #include <stdio.h>

@@ -1,7 +1,7 @@
 /* Bytes wait only where they begin a character and the next token may complete it. */
 #include "tokenizer/text_stream.h"
 
-#include "tokenizer/utf8.h"
+#include "file/utf8.h"
 
 #include <string.h>
 

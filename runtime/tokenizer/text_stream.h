@@ -1,5 +1,5 @@
 /* Token ids one by one into text that can be shown at once: always valid UTF-8. The bytes of a character that is not complete yet are held back;
-   what can never become one is shown as U+FFFD, one for each maximal subpart (tokenizer/utf8.h), in the middle of a text as at its end. */
+   what can never become one is shown as U+FFFD, one for each maximal subpart (file/utf8.h), in the middle of a text as at its end. */
 #ifndef BFM_TOKENIZER_TEXT_STREAM_H
 #define BFM_TOKENIZER_TEXT_STREAM_H
 

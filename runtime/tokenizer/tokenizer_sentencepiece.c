@@ -2,15 +2,14 @@
  * for. A model that neither adds nor removes white space and has a piece for every byte is also encoded so that nothing is lost. */
 #define _GNU_SOURCE
 #include "file/file.h"
+#include "file/plugin.h"
 #include "tokenizer/sentencepiece_plugin.h"
 #include "tokenizer/tokenizer_kinds.h"
-#include "tokenizer/utf8.h"
+#include "file/utf8.h"
 
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 enum { BYTES = 256, ASCII = 128, SPACE_BYTES = 3, BLOCK_BYTES = 1 << 17 }; /* the library takes 160 bytes for a byte of text */
 
@@ -37,31 +36,16 @@ typedef struct Handle {
     bool begins[ASCII]; /* the character stands in a piece at its beginning only: text before it is encoded as if it ended there */
 } Handle;
 
-/* Beside the executable (a build tree), one up (its tests), or where an installation puts it. */
-static const char *const PLACES[] = {"", "../", "../lib/bfm/"};
-
 static const SentencepiecePlugin *load_plugin(BfmError *error)
 {
-    char path[PATH_MAX + 64];
-    ssize_t length = readlink("/proc/self/exe", path, PATH_MAX);
-    path[length > 0 ? length : 0] = '\0';
-    char *name = strrchr(path, '/');
-    name = name ? name + 1 : path;
-    for (size_t i = 0; i < sizeof PLACES / sizeof *PLACES; i++) {
-        strcpy(name, PLACES[i]);
-        strcat(name, SENTENCEPIECE_PLUGIN_FILE);
-        void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL); /* never closed: C++ libraries do not unload well */
-        const char *reason = library ? NULL : dlerror();
-        if (reason && access(path, F_OK) == 0) {
-            (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "SentencePiece cannot be loaded: %s", reason);
-            return NULL;
-        }
-        const SentencepiecePlugin *plugin = library ? dlsym(library, SENTENCEPIECE_PLUGIN_SYMBOL) : NULL;
-        if (plugin && plugin->version == SENTENCEPIECE_PLUGIN_VERSION)
-            return plugin;
-    }
-    (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "this bfmc was built without SentencePiece; install libsentencepiece-dev and g++ and build again, or use --tokenizer byte");
-    return NULL;
+    static const BfmPlugin PLUGIN = {
+        .file = SENTENCEPIECE_PLUGIN_FILE,
+        .symbol = SENTENCEPIECE_PLUGIN_SYMBOL,
+        .version = SENTENCEPIECE_PLUGIN_VERSION,
+        .name = "SentencePiece",
+        .absent = "this bfmc was built without SentencePiece; install libsentencepiece-dev and g++ and build again, or use --tokenizer byte",
+    };
+    return bfm_plugin_find(&PLUGIN, false, error);
 }
 
 typedef struct Sink {

@@ -50,7 +50,7 @@ RUNTIME_BELOW = {
     "file": set(),
     "file/json": {"file"},
     "device/cpu/pool": {"memory"},
-    "device/cpu/gemm": {"memory", "device/cpu/pool"},
+    "device/cpu/gemm": {"memory", "file", "device/cpu/pool"},
     "device/cpu/templates": {"memory", "rng", "device/cpu/pool", "device/cpu/gemm"},
     "generate": {"memory", "rng", "device/cpu/templates"},
     "model": {"memory", "rng", "file", "device/cpu/templates", "generate"},
@@ -59,13 +59,14 @@ RUNTIME_BELOW = {
     "checkpoint": {"file", "file/json"},
 }
 PUBLIC = "runtime/include/bfm/runtime.h"
-PLUGINS = {"runtime/tokenizer/plugin/": "tokenizer"}
+PLUGINS = {"runtime/tokenizer/plugin/": "tokenizer", "runtime/device/cpu/gemm/plugin/": "device/cpu/gemm"}
 # The runtime's headers that compiler folders see: the ABI, and for codegen what runs its plans.
 KERNELS = {"device/cpu/templates", "device/cpu/gemm", "device/cpu/pool", "memory", "rng"}
 RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "grad": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "file"} | KERNELS, "run": {"bfm", "file"} | KERNELS,
                 "train": {"bfm", "file", "file/json", "checkpoint", "data", "tokenizer", "generate"} | KERNELS, "report": {"bfm", "file", "file/json"} | KERNELS,
                 "doc": {"bfm"}, "build": {"bfm", "file", "rng"}}
-OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/device/cpu/gemm/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}
+OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/device/cpu/gemm/plugin/",
+          "sentencepiece_processor.h": "runtime/tokenizer/plugin/", "sqlite3.h": "runtime/search/store", "libpq-fe.h": "runtime/search/store"}
 ENDS = {"compiler/driver/main.c", "compiler/support/bug.c"}
 STATE = {"stop.c.o": {"asked"}}  # compiler/driver/stop.c says why
 
@@ -78,6 +79,15 @@ def files(*folders, endings=(".c", ".h", ".re", ".y", ".def")):
                     path = os.path.join(where, name)
                     with open(path, encoding="utf-8") as file:
                         yield os.path.relpath(path, SOURCE), file.read()
+
+
+SYSTEM = {"libc", "libm", "libpthread", "libdl", "libgcc_s", "ld-linux-x86-64", "ld-linux-aarch64", "libasan", "libubsan", "libgcov"}
+
+
+def needed(name):
+    """What the loader loads with it, without versions."""
+    listing = subprocess.run(["readelf", "-d", os.path.join(BUILD, name)], capture_output=True, text=True, check=True).stdout
+    return {library.split(".so")[0].split("-19")[0] for library in re.findall(r"\(NEEDED\).*\[([^\]]+)\]", listing)}
 
 
 def room(path):
@@ -149,6 +159,25 @@ class Purity(unittest.TestCase):
         rows = set(RUNTIME_BELOW) | {path.rstrip("/").removeprefix("runtime/") for path in PLUGINS}
         folders = {os.path.dirname(path).removeprefix("runtime/") for path, _ in files("runtime", endings=(".c", ".cc", ".h", ".def"))}
         self.assertEqual({folder.removesuffix("/bfm") for folder in folders}, rows)
+
+    def test_json_trees_only_where_training_is(self):
+        """The folders of the library that models link hold no jansson: theirs is file/json_reader.h."""
+        library = open(os.path.join(SOURCE, "runtime/CMakeLists.txt"), encoding="utf-8").read()
+        folders = re.search(r"^bfm_runtime_library\(bfm_runtime ([^)]*)\)", library, re.M).group(1).split()
+        self.assertIn("model", folders)
+        found = [path for path, text in files("runtime") if room(path) in folders and "jansson.h" in text]
+        self.assertEqual(found, [])
+
+    def test_libraries_needed(self):
+        """A compiled model needs our runtime, which needs a hash and the C library; OpenBLAS and SentencePiece come as plug-ins."""
+        if not BUILD:
+            self.skipTest("BFM_BUILD is not set")
+        self.assertEqual(needed("libbfm_runtime.so") - SYSTEM, {"libxxhash"})
+        self.assertEqual(needed("bfmc") - SYSTEM - {"libLLVM"}, {"libxxhash", "libjansson"})
+        listing = subprocess.run(["nm", "-D", "--undefined-only", os.path.join(BUILD, "libbfm_runtime.so")], capture_output=True, text=True, check=True).stdout
+        self.assertNotRegex(listing, r"\b(json_|cblas_|openblas_)")
+        if os.path.exists(os.path.join(BUILD, "libbfm_openblas.so")):
+            self.assertEqual(needed("libbfm_openblas.so") - SYSTEM, {"libopenblas"})
 
     def test_rows_of_the_runtime_have_an_order(self):
         """No circle: each folder's rows, followed down, end."""

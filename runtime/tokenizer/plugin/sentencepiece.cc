@@ -2,7 +2,7 @@
 #include "tokenizer/sentencepiece_plugin.h"
 
 extern "C" {
-#include "tokenizer/utf8.h"
+#include "file/utf8.h"
 }
 
 #include <sentencepiece_processor.h>

@@ -3,16 +3,15 @@
 
    The library is loaded when a product first wants it: it starts threads as it is loaded, and waits for them for ever where the address space is limited. */
 #define _GNU_SOURCE
-#include <cblas.h>
-#include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "device/cpu/gemm/blas_plugin.h"
 #include "device/cpu/gemm/kernel.h"
+#include "file/plugin.h"
 
 enum { BLAS_ROWS = 192, BLAS_COLUMNS = 512 };
 
@@ -35,32 +34,19 @@ bool gemm_blas_can(const BfmGemm *product)
     return operand_fits(product->m, product->k, product->a_row, product->a_col) && operand_fits(product->k, product->n, product->b_row, product->b_col);
 }
 
-typedef struct Blas {
-    void (*sgemm)(enum CBLAS_ORDER, enum CBLAS_TRANSPOSE, enum CBLAS_TRANSPOSE, blasint, blasint, blasint, float, const float *, blasint, const float *, blasint, float, float *,
-                  blasint);
-    void (*set_threads)(int);
-} Blas;
-
-/* A function's address is no object pointer in C: POSIX has both of one size. */
-static bool find(void *library, const char *name, void *function)
+static const BlasPlugin *blas_load(void)
 {
-    void *found = dlsym(library, name);
-    memcpy(function, &found, sizeof found);
-    return found != NULL;
-}
-
-/* By the path that it was built with, never by a name that is searched for. The library stays loaded: opening it again only counts. */
-static bool blas_load(Blas *blas)
-{
-    void *library = dlopen(BFM_OPENBLAS_FILE, RTLD_NOW | RTLD_LOCAL | RTLD_NOLOAD);
-    if (!library) {
-        const bool given = getenv("OPENBLAS_NUM_THREADS") != NULL;
-        (void)setenv("OPENBLAS_NUM_THREADS", "1", 0);
-        library = dlopen(BFM_OPENBLAS_FILE, RTLD_NOW | RTLD_LOCAL);
-        if (!given)
-            (void)unsetenv("OPENBLAS_NUM_THREADS");
-    }
-    return library && find(library, "cblas_sgemm", &blas->sgemm) && find(library, "openblas_set_num_threads", &blas->set_threads);
+    static const BfmPlugin PLUGIN = {
+        .file = BLAS_PLUGIN_FILE, .symbol = BLAS_PLUGIN_SYMBOL, .version = BLAS_PLUGIN_VERSION, .name = "OpenBLAS", .absent = "built without OpenBLAS"};
+    const void *loaded = bfm_plugin_find(&PLUGIN, true, NULL);
+    if (loaded)
+        return loaded;
+    const bool given = getenv("OPENBLAS_NUM_THREADS") != NULL;
+    (void)setenv("OPENBLAS_NUM_THREADS", "1", 0);
+    loaded = bfm_plugin_find(&PLUGIN, false, NULL);
+    if (!given)
+        (void)unsetenv("OPENBLAS_NUM_THREADS");
+    return loaded;
 }
 
 /* OpenBLAS maps its buffers when a product first wants them, and tries for ever where that fails. */
@@ -78,24 +64,21 @@ static bool has_room(void)
     return known && (rlim_t)(pages + ROOM_PAGES) * (rlim_t)sysconf(_SC_PAGESIZE) <= limit.rlim_cur;
 }
 
-bool gemm_blas_present(void)
-{
-    Blas blas;
-    return has_room() && blas_load(&blas);
-}
+bool gemm_blas_present(void) { return has_room() && blas_load(); }
 
 typedef struct BlasRun {
-    Blas blas;
+    const BlasPlugin *blas;
     const BfmGemm *products;
     int64_t count;
 } BlasRun;
 
-static void blas_tile(const Blas *blas, const BfmGemm *p, int64_t row, int64_t column)
+static void blas_tile(const BlasPlugin *blas, const BfmGemm *p, int64_t row, int64_t column)
 {
     bool a_plain = p->a_col == 1 && p->a_row >= gemm_max(p->k, 1), b_plain = p->b_col == 1 && p->b_row >= gemm_max(p->n, 1);
-    blas->sgemm(CblasRowMajor, a_plain ? CblasNoTrans : CblasTrans, b_plain ? CblasNoTrans : CblasTrans, (int)gemm_min(BLAS_ROWS, p->m - row),
-                (int)gemm_min(BLAS_COLUMNS, p->n - column), (int)p->k, p->alpha, p->a + row * p->a_row, (int)(a_plain ? p->a_row : p->a_col), p->b + column * p->b_col,
-                (int)(b_plain ? p->b_row : p->b_col), p->accumulate ? 1.0f : 0.0f, p->c + row * p->c_row + column, (int)p->c_row);
+    const BlasOperand a = {.data = p->a + row * p->a_row, .stride = (int)(a_plain ? p->a_row : p->a_col), .transposed = !a_plain};
+    const BlasOperand b = {.data = p->b + column * p->b_col, .stride = (int)(b_plain ? p->b_row : p->b_col), .transposed = !b_plain};
+    blas->sgemm((int)gemm_min(BLAS_ROWS, p->m - row), (int)gemm_min(BLAS_COLUMNS, p->n - column), (int)p->k, p->alpha, a, b, p->accumulate ? 1.0f : 0.0f,
+                p->c + row * p->c_row + column, (int)p->c_row);
 }
 
 static int64_t blas_tiles(const BfmGemm *product)
@@ -114,7 +97,7 @@ static void blas_task(void *ctx, int64_t index, int worker)
         int64_t tiles = blas_tiles(&run->products[i]);
         if (index < tiles) {
             int64_t across = gemm_parts(run->products[i].n, BLAS_COLUMNS);
-            blas_tile(&run->blas, &run->products[i], index / across * BLAS_ROWS, index % across * BLAS_COLUMNS);
+            blas_tile(run->blas, &run->products[i], index / across * BLAS_ROWS, index % across * BLAS_COLUMNS);
             return;
         }
         index -= tiles;
@@ -123,12 +106,12 @@ static void blas_task(void *ctx, int64_t index, int worker)
 
 void gemm_blas_run(BfmPool *pool, const BfmGemm *products, int64_t count)
 {
-    BlasRun run = {.products = products, .count = count};
+    const BlasRun run = {.blas = blas_load(), .products = products, .count = count};
     int64_t tiles = 0;
-    if (!blas_load(&run.blas))
+    if (!run.blas)
         return;
     for (int64_t i = 0; i < count; i++)
         tiles += blas_tiles(&products[i]);
-    run.blas.set_threads(1);
-    bfm_pool_run(pool, tiles, blas_task, &run);
+    run.blas->set_threads(1);
+    bfm_pool_run(pool, tiles, blas_task, (void *)(uintptr_t)&run);
 }

@@ -1,4 +1,4 @@
-#include "tokenizer/utf8.h"
+#include "file/utf8.h"
 
 static size_t length_of(unsigned char lead) { return lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3 : lead < 0xF5 ? 4 : 0; }
 

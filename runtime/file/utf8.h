@@ -1,7 +1,7 @@
 /* UTF-8 by Unicode 15, table 3-7. What is ill-formed is taken in maximal subparts (chapter 3.9): the longest beginning of a character that
  * other bytes cut short, else one byte. */
-#ifndef BFM_TOKENIZER_UTF8_H
-#define BFM_TOKENIZER_UTF8_H
+#ifndef BFM_FILE_UTF8_H
+#define BFM_FILE_UTF8_H
 
 #include <stddef.h>
 #include <stdint.h>
