@@ -34,6 +34,12 @@ bool bfm_dtype_find(const char *name, BfmDtype *dtype)
     return false;
 }
 
+BfmDtype bfm_elem_dtype(BfmElem elem)
+{
+    static const BfmDtype OF[BFM_ELEM_COUNT] = {[BFM_ELEM_F32] = BFM_DTYPE_F32, [BFM_ELEM_I32] = BFM_DTYPE_I32, [BFM_ELEM_F64] = BFM_DTYPE_F64, [BFM_ELEM_BF16] = BFM_DTYPE_BF16};
+    return OF[elem];
+}
+
 bool bfm_shape_count(int32_t rank, const int64_t *shape, int64_t *count)
 {
     int64_t product = 1;
@@ -195,6 +201,13 @@ bool bfm_tensor_read_f64(const BfmTensor *tensor, double *out, BfmError *error)
         for (int64_t i = 0; i < count; i++)
             out[i] = element_f64(tensor->dtype, tensor->data, i);
     return true;
+}
+
+bool bfm_tensor_read(const BfmTensor *tensor, BfmElem elem, void *out, BfmError *error)
+{
+    if (elem != BFM_ELEM_F32 && elem != BFM_ELEM_F64)
+        return bfm_error_set(error, BFM_ERROR_BUG, "tensor \"%s\" cannot be read as %s", tensor->name, bfm_elem_name(elem));
+    return elem == BFM_ELEM_F32 ? bfm_tensor_read_f32(tensor, out, error) : bfm_tensor_read_f64(tensor, out, error);
 }
 
 /* ---- numbers that are not finite: their exponent has all bits set ---- */

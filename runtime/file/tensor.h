@@ -2,6 +2,7 @@
 #ifndef BFM_FILE_TENSOR_H
 #define BFM_FILE_TENSOR_H
 
+#include "bfm/elem.h"
 #include "bfm/error.h"
 
 #include <stdbool.h>
@@ -28,6 +29,7 @@ typedef struct BfmTensor {
 const char *bfm_dtype_name(BfmDtype dtype);
 size_t bfm_dtype_bytes(BfmDtype dtype);
 bool bfm_dtype_find(const char *name, BfmDtype *dtype);
+BfmDtype bfm_elem_dtype(BfmElem elem); /* in files */
 
 /* Elements and bytes of a shape; false when a dimension is negative or a product leaves 63 bits. */
 bool bfm_shape_count(int32_t rank, const int64_t *shape, int64_t *count);
@@ -39,6 +41,7 @@ const char *bfm_shape_text(int32_t rank, const int64_t *shape, char text[BFM_SHA
  * False (INPUT, naming the tensor) for an F8 dtype, and to f32 for a finite number that f32 cannot hold. */
 bool bfm_tensor_read_f32(const BfmTensor *tensor, float *out, BfmError *error);
 bool bfm_tensor_read_f64(const BfmTensor *tensor, double *out, BfmError *error);
+bool bfm_tensor_read(const BfmTensor *tensor, BfmElem elem, void *out, BfmError *error); /* BUG: an element type that is neither F32 nor F64 */
 
 /* The first element that is NaN or infinite, -1 if there is none (always of integers). One pass at the speed of memory. */
 int64_t bfm_tensor_first_bad(const BfmTensor *tensor);

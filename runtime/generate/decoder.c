@@ -55,7 +55,7 @@ static bool make_states(BfmDecoder *decoder, BfmError *error)
         if (outputs[o].kind != BFM_OUTPUT_NEXT)
             continue;
         const int formal = outputs[o].formal;
-        decoder->states[formal] = bfm_buffer_new((size_t)bfm_instance_formal_count(decoder->instance, formal) * sizeof(float));
+        decoder->states[formal] = bfm_buffer_new(bfm_instance_formal_size(decoder->instance, formal));
         if (!decoder->states[formal])
             return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "no memory for %s of %lld position%s", bfm_plan_text(plan, bfm_plan_formals(plan)[formal].name),
                                  (long long)decoder->length, bfm_plural(decoder->length));
@@ -120,7 +120,7 @@ void bfm_decoder_reset(BfmDecoder *decoder)
 {
     for (int f = 0; f < (int)decoder->plan->formals.count; f++)
         if (decoder->states[f])
-            memset(decoder->states[f], is_index(decoder->plan, f) ? 0xff : 0, (size_t)bfm_instance_formal_count(decoder->instance, f) * sizeof(float));
+            memset(decoder->states[f], is_index(decoder->plan, f) ? 0xff : 0, bfm_instance_formal_size(decoder->instance, f));
     decoder->position = 0;
 }
 
@@ -131,7 +131,7 @@ int64_t bfm_decoder_state_bytes(const BfmDecoder *decoder)
 {
     int64_t bytes = 0;
     for (int f = 0; f < (int)decoder->plan->formals.count; f++)
-        bytes += decoder->states[f] ? bfm_instance_formal_count(decoder->instance, f) * (int64_t)sizeof(float) : 0;
+        bytes += decoder->states[f] ? (int64_t)bfm_instance_formal_size(decoder->instance, f) : 0;
     return bytes;
 }
 
@@ -144,7 +144,7 @@ static void states_commit(BfmDecoder *decoder)
         const void *next = bfm_instance_output(decoder->instance, o);
         void *state = decoder->states[outputs[o].formal];
         if (next != state)
-            memcpy(state, next, (size_t)bfm_instance_output_count(decoder->instance, o) * sizeof(float));
+            memcpy(state, next, bfm_instance_output_size(decoder->instance, o));
     }
 }
 

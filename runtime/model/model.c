@@ -9,7 +9,7 @@
 
 struct BfmTensors {
     const BfmModel *model;
-    float **data; /* [tensor_count] */
+    void **data; /* [tensor_count], elements of BFM_MODEL_ELEM */
     int64_t *elements;
 };
 
@@ -55,7 +55,7 @@ static bool make_memory(BfmTensors *tensors, BfmError *error)
         const BfmModelTensor *tensor = &model->tensors[t];
         if (tensor->rank > BFM_MODEL_RANK || !bfm_shape_count((int32_t)tensor->rank, tensor->shape, &tensors->elements[t]))
             return bfm_error_set(error, BFM_ERROR_INPUT, "%s has a shape that is none", tensor->path);
-        const size_t bytes = (size_t)tensors->elements[t] * sizeof(float);
+        const size_t bytes = bfm_elem_bytes(BFM_MODEL_ELEM, tensors->elements[t]);
         tensors->data[t] = bfm_buffer_new(bytes);
         if (!tensors->data[t])
             return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by the parameters, at %s", tensor->path);
@@ -105,18 +105,18 @@ void bfm_tensors_init(BfmTensors *tensors, uint64_t seed)
     for (uint64_t t = 0; t < tensors->model->tensor_count; t++) {
         const BfmModelTensor *tensor = &tensors->model->tensors[t];
         const BfmRng rng = bfm_rng_init(seed, tensor->stream, 0);
-        float *data = tensors->data[t];
         for (int64_t i = 0; i < tensors->elements[t]; i++)
-            data[i] = tensor->init == BFM_INIT_NORMAL   ? (float)(tensor->mean + tensor->std * bfm_rng_normal(rng, (uint64_t)i))
-                      : tensor->init == BFM_INIT_VALUES ? tensor->values[i]
-                                                        : (float)tensor->mean;
+            bfm_elem_store(BFM_MODEL_ELEM, tensors->data[t], i,
+                           tensor->init == BFM_INIT_NORMAL   ? tensor->mean + tensor->std * bfm_rng_normal(rng, (uint64_t)i)
+                           : tensor->init == BFM_INIT_VALUES ? (double)tensor->values[i]
+                                                             : tensor->mean);
     }
 }
 
 static BfmTensor file_tensor(const BfmTensors *tensors, uint64_t t)
 {
     const BfmModelTensor *from = &tensors->model->tensors[t];
-    BfmTensor tensor = {.name = from->path, .dtype = BFM_DTYPE_F32, .rank = (int32_t)from->rank, .data = tensors->data[t]};
+    BfmTensor tensor = {.name = from->path, .dtype = bfm_elem_dtype(BFM_MODEL_ELEM), .rank = (int32_t)from->rank, .data = tensors->data[t]};
     memcpy(tensor.shape, from->shape, sizeof tensor.shape);
     return tensor;
 }
@@ -138,7 +138,7 @@ static bool load_checked(BfmTensors *tensors, const BfmSafetensors *file, const 
     if (!bfm_safetensors_expect_only(file, names, count, error))
         return false;
     for (uint64_t t = 0; t < model->tensor_count; t++)
-        if (found[t] && !bfm_tensor_read_f32(found[t], tensors->data[t], error))
+        if (found[t] && !bfm_tensor_read(found[t], BFM_MODEL_ELEM, tensors->data[t], error))
             return false;
     return true;
 }
@@ -185,7 +185,7 @@ static const BfmModelEntry *find_entry(const BfmTensors *tensors, const char *na
 }
 
 /* What a formal reads, NULL for inputs and for states that are not the model's. */
-static float *memory_of(const BfmTensors *tensors, const BfmPlan *plan, int formal)
+static void *memory_of(const BfmTensors *tensors, const BfmPlan *plan, int formal)
 {
     const BfmPlanPort *port = &bfm_plan_formals(plan)[formal];
     return port->kind == BFM_PORT_INPUT ? NULL : bfm_tensors_find(tensors, bfm_plan_text(plan, port->name));
@@ -195,7 +195,7 @@ bool bfm_tensors_bind(BfmTensors *tensors, const char *name, BfmInstance *instan
 {
     const BfmModelEntry *entry = find_entry(tensors, name, error);
     for (int f = 0; entry && f < (int)entry->plan->formals.count; f++) {
-        float *memory = memory_of(tensors, entry->plan, f);
+        void *memory = memory_of(tensors, entry->plan, f);
         if (memory)
             bfm_instance_set_formal(instance, f, memory);
     }
@@ -207,10 +207,10 @@ bool bfm_tensors_commit(BfmTensors *tensors, const char *name, const BfmInstance
     const BfmModelEntry *entry = find_entry(tensors, name, error);
     for (int o = 0; entry && o < (int)entry->plan->outputs.count; o++) {
         const BfmPlanPort *port = &bfm_plan_outputs(entry->plan)[o];
-        float *memory = port->kind == BFM_OUTPUT_NEXT && port->formal >= 0 ? memory_of(tensors, entry->plan, port->formal) : NULL;
+        void *memory = port->kind == BFM_OUTPUT_NEXT && port->formal >= 0 ? memory_of(tensors, entry->plan, port->formal) : NULL;
         const void *value = bfm_instance_output(instance, o);
         if (memory && value != memory)
-            memcpy(memory, value, (size_t)bfm_instance_output_count(instance, o) * sizeof *memory);
+            memcpy(memory, value, bfm_instance_output_size(instance, o));
     }
     return entry != NULL;
 }
@@ -220,7 +220,7 @@ BfmDecoder *bfm_tensors_decoder(BfmTensors *tensors, BfmPool *pool, int64_t batc
     const BfmModelEntry *entry = find_entry(tensors, "decode", error);
     BfmDecoder *decoder = entry ? bfm_decoder_new(entry->plan, (const BfmFunction *)entry->functions, pool, batch, length, error) : NULL;
     for (int f = 0; decoder && f < (int)entry->plan->formals.count; f++) {
-        float *memory = bfm_decoder_owns(decoder, f) ? NULL : memory_of(tensors, entry->plan, f);
+        void *memory = bfm_decoder_owns(decoder, f) ? NULL : memory_of(tensors, entry->plan, f);
         if (memory)
             bfm_decoder_set_formal(decoder, f, memory);
     }

@@ -18,18 +18,24 @@ typedef struct Slot {
     bool own; /* it was made for this slot */
     int64_t elements;
     int gradient;            /* output of the backward entry */
-    float **states;          /* [update->state_count] */
+    void **states;           /* [update->state_count] */
     void **formals, **homes; /* of the entry's plan: states and tensors that updates read, results */
 } Slot;
+
+/* Memory of one element of whatever type. */
+typedef union Element {
+    double f64;
+    float f32;
+} Element;
 
 struct BfmUpdater {
     BfmTensors *tensors;
     const BfmModel *model;
     BfmPool *pool;
     Slot *slots;           /* [model->update_count] */
-    float rate, step;      /* what the entries read */
+    Element rate, step;    /* what the entries read */
     BfmInstance *schedule; /* NULL: none */
-    float schedule_step;
+    Element schedule_step;
 };
 
 /* ---- making ---- */
@@ -39,11 +45,11 @@ static bool make_states(Slot *slot, BfmError *error)
     slot->states = calloc(slot->update->state_count + 1, sizeof *slot->states);
     for (uint64_t k = 0; slot->states && k < slot->update->state_count; k++) {
         const BfmModelStepState *state = &slot->update->states[k];
-        slot->states[k] = bfm_buffer_new(state->elements * sizeof(float));
+        slot->states[k] = bfm_buffer_new(bfm_elem_bytes(BFM_MODEL_ELEM, (int64_t)state->elements));
         if (!slot->states[k])
             return bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by %s", state->path);
-        for (uint64_t i = 0; i < state->elements; i++)
-            slot->states[k][i] = (float)state->value;
+        for (int64_t i = 0; i < (int64_t)state->elements; i++)
+            bfm_elem_store(BFM_MODEL_ELEM, slot->states[k], i, state->value);
     }
     return slot->states || bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
 }
@@ -200,11 +206,11 @@ bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double f
         return bfm_error_set(error, BFM_ERROR_INPUT, "%s is no finite number; nothing was updated", isfinite(all) ? "the factor on the rate" : "a gradient");
     if (!bfm_tensors_commit(updater->tensors, "backward", backward, error))
         return false;
-    updater->step = (float)step;
+    bfm_elem_store(BFM_MODEL_ELEM, &updater->step, 0, (double)step);
     for (uint64_t u = 0; u < updater->model->update_count; u++) {
         const Slot *slot = &updater->slots[u];
         void *from = gradient(slot, backward);
-        updater->rate = (float)(slot->update->rate * factor);
+        bfm_elem_store(BFM_MODEL_ELEM, &updater->rate, 0, slot->update->rate * factor);
         if (from && !slot_apply(slot, from, scale, step, error))
             return false;
     }
@@ -216,10 +222,10 @@ bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmEr
     *factor = 1;
     if (!updater->schedule)
         return true;
-    updater->schedule_step = (float)step;
+    bfm_elem_store(BFM_MODEL_ELEM, &updater->schedule_step, 0, (double)step);
     if (!bfm_instance_run(updater->schedule, 0, 0, error))
         return false;
-    *factor = (double)*(const float *)bfm_instance_output(updater->schedule, 0);
+    *factor = bfm_elem_load(BFM_MODEL_ELEM, bfm_instance_output(updater->schedule, 0), 0);
     return isfinite(*factor) || bfm_error_set(error, BFM_ERROR_INPUT, "the schedule gives no finite number at step %lld", (long long)step);
 }
 
@@ -232,7 +238,7 @@ typedef struct States {
     int64_t count;
 } States;
 
-static bool add_state(States *states, const char *kind, const char *path, uint64_t rank, const int64_t *shape, float *data)
+static bool add_state(States *states, const char *kind, const char *path, uint64_t rank, const int64_t *shape, void *data)
 {
     const size_t bytes = strlen(kind) + strlen(path) + 2;
     char *name = malloc(bytes);
@@ -240,7 +246,7 @@ static bool add_state(States *states, const char *kind, const char *path, uint64
         return false;
     (void)snprintf(name, bytes, "%s/%s", kind, path);
     BfmTensorTarget *target = &states->targets[states->count];
-    *target = (BfmTensorTarget){.name = name, .dtype = BFM_DTYPE_F32, .rank = (int32_t)rank, .data = data};
+    *target = (BfmTensorTarget){.name = name, .dtype = bfm_elem_dtype(BFM_MODEL_ELEM), .rank = (int32_t)rank, .data = data};
     memcpy(target->shape, shape, (size_t)rank * sizeof *shape);
     states->names[states->count++] = name;
     return true;

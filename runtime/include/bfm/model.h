@@ -19,6 +19,9 @@ typedef struct BfmModelEntry {
     uint64_t function_count;
 } BfmModelEntry;
 
+/* Parameters, states and gradients in memory. */
+#define BFM_MODEL_ELEM BFM_ELEM_F32
+
 /* How a tensor begins. */
 typedef enum {
     BFM_INIT_CONSTANT, /* `mean` everywhere */

@@ -9,6 +9,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bfm/elem.h"
+
 #define BFM_PLAN_MAGIC "bfmplan"
 
 enum { BFM_PLAN_VERSION = 5, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
@@ -64,12 +66,11 @@ typedef struct BfmPlanNeed {
     uint32_t text;    /* where, and what must hold */
 } BfmPlanNeed;
 
-typedef enum { BFM_ELEM_F32, BFM_ELEM_I32 } BfmElem; /* both 4 bytes */
 typedef enum { BFM_BUFFER_TEMPORARY, BFM_BUFFER_FORMAL, BFM_BUFFER_OUTPUT } BfmBufferRole;
 
 typedef struct BfmPlanBuffer {
-    uint32_t name; /* text */
-    int32_t elem, role;
+    uint32_t name;       /* text */
+    int32_t elem, role;  /* BfmElem: F32 or I32 in plans of this version */
     int32_t count;       /* dim slot: elements */
     int32_t first, last; /* kernels between which it must keep its content; -1, -1: never used */
 } BfmPlanBuffer;

@@ -119,6 +119,12 @@ static bool counts_check(const BfmInstance *instance, BfmError *error)
     return true;
 }
 
+static size_t buffer_bytes(const BfmInstance *instance, int buffer)
+{
+    const BfmPlanBuffer *planned = &bfm_plan_buffers(instance->plan)[buffer];
+    return bfm_elem_bytes((BfmElem)planned->elem, instance->dims[planned->count]);
+}
+
 /* Lays the arena out and points buffers into it. */
 static bool arena_bind(BfmInstance *instance, BfmError *error)
 {
@@ -130,7 +136,7 @@ static bool arena_bind(BfmInstance *instance, BfmError *error)
     for (int i = 0; items && i < count; i++) {
         if (!in_arena(instance, i))
             continue;
-        items[used] = (BfmLayoutItem){.bytes = 4 * (size_t)instance->dims[buffers[i].count], .first = buffers[i].first, .last = buffers[i].last};
+        items[used] = (BfmLayoutItem){.bytes = buffer_bytes(instance, i), .first = buffers[i].first, .last = buffers[i].last};
         instance->total_bytes += bfm_align_up(items[used++].bytes);
     }
     size_t total = 0;
@@ -256,6 +262,8 @@ int64_t bfm_instance_dim(const BfmInstance *instance, int slot) { return instanc
 int64_t bfm_instance_formal_count(const BfmInstance *instance, int formal) { return instance->dims[bfm_plan_buffers(instance->plan)[formal_buffer(instance, formal)].count]; }
 
 int64_t bfm_instance_output_count(const BfmInstance *instance, int output) { return instance->dims[bfm_plan_buffers(instance->plan)[output_buffer(instance, output)].count]; }
+size_t bfm_instance_formal_size(const BfmInstance *instance, int formal) { return buffer_bytes(instance, formal_buffer(instance, formal)); }
+size_t bfm_instance_output_size(const BfmInstance *instance, int output) { return buffer_bytes(instance, output_buffer(instance, output)); }
 
 int bfm_plan_find_formal(const BfmPlan *plan, const char *path)
 {
@@ -283,7 +291,7 @@ size_t bfm_instance_formal_bytes(const BfmInstance *instance)
 {
     size_t bytes = 0;
     for (int i = 0; i < (int)instance->plan->formals.count; i++)
-        bytes += bfm_align_up(4 * (size_t)bfm_instance_formal_count(instance, i));
+        bytes += bfm_align_up(bfm_instance_formal_size(instance, i));
     return bytes;
 }
 

@@ -35,6 +35,8 @@ void *bfm_instance_formal(const BfmInstance *instance, int formal);
 void *bfm_instance_output(const BfmInstance *instance, int output);
 int64_t bfm_instance_formal_count(const BfmInstance *instance, int formal); /* elements, after bind */
 int64_t bfm_instance_output_count(const BfmInstance *instance, int output);
+size_t bfm_instance_formal_size(const BfmInstance *instance, int formal); /* bytes, after bind */
+size_t bfm_instance_output_size(const BfmInstance *instance, int output);
 int64_t bfm_instance_dim(const BfmInstance *instance, int slot); /* value of a dim slot, after bind */
 int bfm_plan_find_formal(const BfmPlan *plan, const char *path); /* position, -1 = none of that name */
 int bfm_plan_find_output(const BfmPlan *plan, const char *name, BfmOutputKind kind);

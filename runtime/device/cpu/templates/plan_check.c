@@ -31,7 +31,7 @@ static bool buffers_check(const BfmPlan *plan)
     }
     for (uint64_t i = 0; i < plan->buffers.count; i++) {
         const BfmPlanBuffer *buffer = &bfm_plan_buffers(plan)[i];
-        if (buffer->name >= plan->text.count || buffer->count < 0 || (uint64_t)buffer->count >= plan->dims.count)
+        if (buffer->name >= plan->text.count || (buffer->elem != BFM_ELEM_F32 && buffer->elem != BFM_ELEM_I32) || buffer->count < 0 || (uint64_t)buffer->count >= plan->dims.count)
             return false;
     }
     return true;

@@ -15,7 +15,7 @@ static bool buffers_count(const BfmPlan *plan, const int64_t *dims, BfmLayoutIte
         const int64_t count = dims[buffers[i].count];
         if (count < 0 || count > elements_limit)
             return false;
-        const size_t bytes = bfm_align_up(4 * (size_t)count);
+        const size_t bytes = bfm_align_up(bfm_elem_bytes((BfmElem)buffers[i].elem, count));
         if (buffers[i].role == BFM_BUFFER_FORMAL) {
             sizes->formal_bytes += bytes;
         } else if (buffers[i].first >= 0) {

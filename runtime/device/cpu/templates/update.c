@@ -19,7 +19,7 @@ enum {
 /* An instance for pieces of one size, and memory for a scaled formal. */
 typedef struct Place {
     BfmInstance *instance;
-    float *scaled;
+    void *scaled;
     int64_t scaled_count;
     BfmError error;
     bool failed;
@@ -75,6 +75,8 @@ void bfm_update_free(BfmUpdate *update)
 
 static int64_t port_count(const BfmUpdate *update, const BfmPlanPort *port) { return update->dims[bfm_plan_buffers(update->plan)[port->buffer].count]; }
 
+static BfmElem port_elem(const BfmUpdate *update, const BfmPlanPort *port) { return (BfmElem)bfm_plan_buffers(update->plan)[port->buffer].elem; }
+
 /* Elements of one item, from the counts at `some` items and at one. */
 static int64_t per_item(int64_t all, int64_t one, int64_t items) { return items > 1 && one > 0 && all / items == one && all % items == 0 ? one : 0; }
 
@@ -110,10 +112,10 @@ static int64_t cut(BfmUpdate *update, const BfmUpdateCall *call)
 /* ---- one piece ------------------------------------------------------------------------------------------------------------ */
 
 typedef struct Copy {
-    float *to;
-    const float *from;
+    BfmElem elem;
+    void *to, *from;
     int64_t count;
-    double scale;
+    double scale; /* 1, or of reals */
 } Copy;
 
 static void copy_task(void *ctx, int64_t index, int worker)
@@ -121,28 +123,37 @@ static void copy_task(void *ctx, int64_t index, int worker)
     const Copy *copy = ctx;
     const int64_t begin = index * COPY_ELEMENTS, end = begin + COPY_ELEMENTS < copy->count ? begin + COPY_ELEMENTS : copy->count;
     (void)worker;
-    if (copy->scale == 1)
-        memcpy(copy->to + begin, copy->from + begin, (size_t)(end - begin) * sizeof *copy->to);
-    else
-        for (int64_t i = begin; i < end; i++)
-            copy->to[i] = (float)(copy->scale * (double)copy->from[i]);
+    if (copy->scale == 1) {
+        memcpy(bfm_elem_at(copy->elem, copy->to, begin), bfm_elem_at(copy->elem, copy->from, begin), bfm_elem_bytes(copy->elem, end - begin));
+        return;
+    }
+    float *to = copy->to; /* the reals of a plan */
+    const float *from = copy->from;
+    for (int64_t i = begin; i < end; i++)
+        to[i] = (float)(copy->scale * (double)from[i]);
 }
 
 static void copy_all(const BfmUpdate *update, Copy copy) { bfm_pool_run(update->pool, (copy.count + COPY_ELEMENTS - 1) / COPY_ELEMENTS, copy_task, &copy); }
 
-static bool scale_formal(const BfmUpdate *update, const BfmUpdateCall *call, Place *place, const float *from)
+static bool scale_formal(const BfmUpdate *update, const BfmUpdateCall *call, Place *place, void *from)
 {
     const int64_t count = bfm_instance_formal_count(place->instance, call->scaled);
     if (count > place->scaled_count) {
         bfm_buffer_free(place->scaled);
-        place->scaled = bfm_buffer_new((size_t)count * sizeof *place->scaled);
+        place->scaled = bfm_buffer_new(bfm_instance_formal_size(place->instance, call->scaled));
         place->scaled_count = place->scaled ? count : 0;
         if (!place->scaled)
             return bfm_error_set(&place->error, BFM_ERROR_ENVIRONMENT, "memory is exhausted by an update");
     }
-    copy_all(update, (Copy){.to = place->scaled, .from = from, .count = count, .scale = call->scale});
+    copy_all(update, (Copy){.elem = port_elem(update, &bfm_plan_formals(update->plan)[call->scaled]), .to = place->scaled, .from = from, .count = count, .scale = call->scale});
     bfm_instance_set_formal(place->instance, call->scaled, place->scaled);
     return true;
+}
+
+/* Of item `begin`. */
+static void *formal_at(const BfmUpdate *update, const BfmUpdateCall *call, int formal, int64_t begin)
+{
+    return bfm_elem_at(port_elem(update, &bfm_plan_formals(update->plan)[formal]), call->formals[formal], begin * update->formals[formal]);
 }
 
 /* Items [begin, begin + count). */
@@ -155,16 +166,16 @@ static bool piece_run(const BfmUpdate *update, const BfmUpdateCall *call, Place 
     if (!bfm_instance_bind(instance, symbols, &place->error))
         return false;
     for (int f = 0; f < (int)update->plan->formals.count; f++)
-        bfm_instance_set_formal(instance, f, (float *)call->formals[f] + begin * update->formals[f]);
-    if (call->scaled >= 0 && call->scale != 1 && !scale_formal(update, call, place, (const float *)call->formals[call->scaled] + begin * update->formals[call->scaled]))
+        bfm_instance_set_formal(instance, f, formal_at(update, call, f, begin));
+    if (call->scaled >= 0 && call->scale != 1 && !scale_formal(update, call, place, formal_at(update, call, call->scaled, begin)))
         return false;
     if (!bfm_instance_run(instance, call->seed, call->step, &place->error))
         return false;
     for (int o = 0; o < (int)update->plan->outputs.count; o++) {
-        const float *from = bfm_instance_output(instance, o);
-        float *to = call->homes[o] ? (float *)call->homes[o] + begin * update->outputs[o] : NULL;
+        const BfmElem elem = port_elem(update, &bfm_plan_outputs(update->plan)[o]);
+        void *from = bfm_instance_output(instance, o), *to = call->homes[o] ? bfm_elem_at(elem, call->homes[o], begin * update->outputs[o]) : NULL;
         if (to && to != from)
-            copy_all(update, (Copy){.to = to, .from = from, .count = bfm_instance_output_count(instance, o), .scale = 1});
+            copy_all(update, (Copy){.elem = elem, .to = to, .from = from, .count = bfm_instance_output_count(instance, o), .scale = 1});
     }
     return true;
 }
