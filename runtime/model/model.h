@@ -5,6 +5,7 @@
 
 #include "bfm/error.h"
 #include "bfm/model.h"
+#include "comm/comm.h"
 #include "generate/decoder.h"
 #include "device/cpu/templates/executor.h"
 
@@ -51,6 +52,10 @@ typedef struct BfmUpdater BfmUpdater;
 BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error);
 void bfm_updater_free(BfmUpdater *updater); /* NULL is allowed */
 
+/* The ranks that train together: bfm_comm_local unless this is called. It must outlive the updater. Every rank has the same parameters and optimiser states and calls
+   bfm_updater_step alike, each with the gradients of its own rows. */
+void bfm_updater_set_comm(BfmUpdater *updater, const BfmComm *comm);
+
 /* What the recipe's schedule makes of the rate at `step`; 1 where it has none. Computed in f32. INPUT: it is not finite. */
 bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmError *error);
 
@@ -60,7 +65,8 @@ bool bfm_updater_factor(BfmUpdater *updater, int64_t step, double *factor, BfmEr
 bool bfm_updater_save(const BfmUpdater *updater, const char *path, BfmError *error);
 bool bfm_updater_load(BfmUpdater *updater, const char *path, BfmError *error);
 
-/* One update of every parameter from the gradients that `backward` (an instance of that entry) holds after a run, which is also committed. `step` counts
+/* One update of every parameter from the gradients that `backward` (an instance of that entry) holds after a run, which is also committed. With several ranks the gradients
+   there become the means over the ranks first. `step` counts
    from 0; `factor` is what the schedule makes of the rate at this step (1: the rate itself). The norm of all gradients, before they are clipped, goes to
    *norm (may be NULL). False and nothing changed: INPUT where the norm or the factor is not finite. */
 bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double factor, int64_t step, double *norm, BfmError *error);

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "comm/comm.h"
 #include "file/safetensors.h"
 #include "memory/buffer.h"
 #include "model/model.h"
@@ -32,6 +33,7 @@ struct BfmUpdater {
     BfmTensors *tensors;
     const BfmModel *model;
     BfmPool *pool;
+    const BfmComm *comm;
     Slot *slots;           /* [model->update_count] */
     Element rate, step;    /* what the entries read */
     BfmInstance *schedule; /* NULL: none */
@@ -141,12 +143,15 @@ BfmUpdater *bfm_updater_new(BfmTensors *tensors, BfmPool *pool, BfmError *error)
     }
     updater->tensors = tensors;
     updater->pool = pool;
+    updater->comm = &bfm_comm_local;
     updater->model = bfm_tensors_model(tensors);
     if (make_slots(updater, error) && make_schedule(updater, error))
         return updater;
     bfm_updater_free(updater);
     return NULL;
 }
+
+void bfm_updater_set_comm(BfmUpdater *updater, const BfmComm *comm) { updater->comm = comm; }
 
 void bfm_updater_free(BfmUpdater *updater)
 {
@@ -170,6 +175,18 @@ void bfm_updater_free(BfmUpdater *updater)
 /* ---- a step ---- */
 
 static void *gradient(const Slot *slot, const BfmInstance *backward) { return slot->gradient < 0 ? NULL : bfm_instance_output(backward, slot->gradient); }
+
+/* Each gradient becomes the mean of the ranks'; then every rank finds the same norm and makes the same update. */
+static bool reduce_gradients(const BfmUpdater *updater, const BfmInstance *backward, BfmError *error)
+{
+    bool ok = true;
+    for (uint64_t u = 0; ok && u < updater->model->update_count; u++) {
+        const Slot *slot = &updater->slots[u];
+        void *values = gradient(slot, backward);
+        ok = !values || bfm_comm_reduce(updater->comm, BFM_REDUCE_MEAN, BFM_MODEL_ELEM, values, slot->elements, error);
+    }
+    return ok;
+}
 
 static double norm_of_all(const BfmUpdater *updater, const BfmInstance *backward)
 {
@@ -198,6 +215,8 @@ static bool slot_apply(const Slot *slot, void *from, double scale, int64_t step,
 
 bool bfm_updater_step(BfmUpdater *updater, const BfmInstance *backward, double factor, int64_t step, double *norm, BfmError *error)
 {
+    if (!reduce_gradients(updater, backward, error))
+        return false;
     const double all = norm_of_all(updater, backward), limit = updater->model->clip_norm;
     const double scale = limit > 0 && all > limit ? limit / all : 1;
     if (norm)

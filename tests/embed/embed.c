@@ -1,8 +1,10 @@
 /* A program around a compiled model called `m`, as test_build.py wants it: reads tokens, runs every entry, writes what they gave.
    embed WEIGHTS|- TOKENS B L OUT: tokens are raw int32 [b, l + 1]; - stands for initial values of seed 7. */
+#define _POSIX_C_SOURCE 200809L
 #include MODEL_HEADER
 
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -61,6 +63,91 @@ static void steps(BfmTensors *tensors, BfmPool *pool, BfmInstance *backward, con
     dump(out, "losses", losses, 20);
     bfm_updater_free(updater);
 }
+
+/* ---- two ranks, each with half of the rows ---- */
+
+enum { RANKS = 2, RANK_STEPS = 5 };
+
+typedef struct Shared {
+    pthread_barrier_t barrier;
+    char *all;
+} Shared;
+
+typedef struct Rank {
+    BfmComm comm;
+    BfmTensors *tensors;
+    int32_t *tokens, *targets;
+    int64_t b, l;
+    const char *out;
+} Rank;
+
+static bool gather(const BfmComm *comm, const void *mine, size_t bytes, void *all, BfmError *why)
+{
+    Shared *shared = comm->state;
+    (void)why;
+    memcpy(shared->all + (size_t)comm->rank * bytes, mine, bytes);
+    (void)pthread_barrier_wait(&shared->barrier);
+    memcpy(all, shared->all, RANKS * bytes);
+    (void)pthread_barrier_wait(&shared->barrier);
+    return true;
+}
+
+static void *rank_run(void *context)
+{
+    Rank *rank = context;
+    BfmInstance *backward = need(m_backward(NULL, NULL));
+    BfmUpdater *updater = need(bfm_updater_new(rank->tensors, NULL, NULL));
+    bfm_updater_set_comm(updater, &rank->comm);
+    must(bfm_tensors_bind(rank->tensors, "backward", backward, NULL));
+    bfm_instance_set_formal(backward, M_BACKWARD_TOKENS, rank->tokens);
+    bfm_instance_set_formal(backward, M_BACKWARD_TARGETS, rank->targets);
+    must(bfm_model_bind(backward, rank->b, rank->l, NULL));
+    for (int step = 0; step < RANK_STEPS; step++) {
+        must(bfm_instance_run(backward, 1, (uint64_t)step, NULL) && m_step(updater, backward, 1, step, NULL, NULL));
+        if (step == 0 && rank->comm.rank == 0)
+            dump(rank->out, "gradient_of_ranks", bfm_instance_output(backward, M_BACKWARD_GRAD_FFN_0_W_IN), bfm_instance_output_count(backward, M_BACKWARD_GRAD_FFN_0_W_IN));
+    }
+    bfm_updater_free(updater);
+    bfm_instance_free(backward);
+    return NULL;
+}
+
+static void ranks(const int32_t *tokens, const int32_t *targets, int64_t b, int64_t l, const char *out)
+{
+    Shared shared = {.all = malloc(RANKS * 4 << 16)}; /* a reduction gathers so much at once */
+    Rank each[RANKS];
+    pthread_t threads[RANKS];
+    const size_t bytes = (size_t)(b / RANKS * l) * 4;
+    must(pthread_barrier_init(&shared.barrier, NULL, RANKS) == 0);
+    for (int r = 0; r < RANKS; r++) {
+        each[r] = (Rank){.comm = {.rank = r, .ranks = RANKS, .state = &shared, .gather = gather},
+                         .tensors = need(bfm_tensors_new(&m_model, &error)),
+                         .tokens = bfm_buffer_new(bytes),
+                         .targets = bfm_buffer_new(bytes),
+                         .b = b / RANKS,
+                         .l = l,
+                         .out = out};
+        m_init(each[r].tensors, 7);
+        memcpy(each[r].tokens, tokens + r * (b / RANKS) * l, bytes);
+        memcpy(each[r].targets, targets + r * (b / RANKS) * l, bytes);
+        must(pthread_create(&threads[r], NULL, rank_run, &each[r]) == 0);
+    }
+    for (int r = 0; r < RANKS; r++)
+        must(pthread_join(threads[r], NULL) == 0);
+    for (uint64_t t = 0; t < m_model.tensor_count; t++) { /* every rank has the same bits */
+        int64_t elements = 1;
+        for (uint64_t i = 0; i < m_model.tensors[t].rank; i++)
+            elements *= m_model.tensors[t].shape[i];
+        must(memcmp(bfm_tensors_at(each[0].tensors, (int64_t)t), bfm_tensors_at(each[1].tensors, (int64_t)t), (size_t)elements * 4) == 0);
+    }
+    for (int r = 0; r < RANKS; r++) {
+        bfm_tensors_free(each[r].tensors);
+        bfm_buffer_free(each[r].tokens);
+        bfm_buffer_free(each[r].targets);
+    }
+    (void)pthread_barrier_destroy(&shared.barrier);
+    free(shared.all);
+}
 #endif
 
 int main(int argc, char **argv)
@@ -118,6 +205,8 @@ int main(int argc, char **argv)
     must(bfm_tensors_load(tensors, path, &error)); /* the file is the one that was whole */
 #ifdef WITH_STEP
     steps(tensors, pool, backward, out);
+    if (b % RANKS == 0 && strcmp(argv[1], "-") == 0)
+        ranks(tokens, targets, b, l, out);
 #else
     if (bfm_updater_new(tensors, pool, &error))
         return 1;

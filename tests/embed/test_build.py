@@ -116,6 +116,7 @@ def check_init_and_step():
             assert (value.view(np.int32) == begun[name].view(np.int32)).all(), name
         gradient, losses = got("gradient"), got("losses")
         moved = got("after_one") - begun["ffn_0.w_in"].ravel() # the first step of Adam: the rate against the sign
+        assert largest(got("gradient_of_ranks"), gradient) < 1e-5 # the mean over two ranks with one row each
         clear = np.abs(gradient) > 1e-5
         assert clear.mean() > 0.5 and np.allclose(moved[clear], -0.01 * np.sign(gradient[clear]), atol=2e-4)
         assert np.isfinite(losses).all() and losses[-1] < losses[0] - 1, losses
