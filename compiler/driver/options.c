@@ -70,15 +70,7 @@ double option_real(const Options *options, OptionId option)
 
 bool option_flag(const Options *options, OptionId option) { return option_given(options, option); }
 
-/* What was expected; NULL where it is one. */
-static const char *budget_complaint(const char *text, Budget *budget)
-{
-    char *unit;
-    const double amount = strtod(text, &unit);
-    return unit == text || *unit == '\0' || !isfinite(amount) ? "a budget such as 30m, 2000step, 50Mtok or 2e15flop" : budget_make(amount, unit, budget);
-}
-
-bool budget_parse(const char *text, Budget *budget) { return !budget_complaint(text, budget); }
+bool budget_parse(const char *text, Budget *budget) { return !budget_read(text, budget); }
 
 static bool choice_has(const char *choices, const char *text)
 {
@@ -102,7 +94,7 @@ static const char *value_complaint(const OptionInfo *info, const char *text)
     case OPTION_LIST: return NULL;
     case OPTION_WHOLE: return whole_parse(text, &whole) ? NULL : "a whole number of at least 0";
     case OPTION_REAL: return real_parse(text, &real) ? NULL : "a number";
-    case OPTION_BUDGET: return budget_complaint(text, &budget);
+    case OPTION_BUDGET: return budget_read(text, &budget);
     case OPTION_CHOICE: return choice_has(info->argument, text) ? NULL : info->argument;
     }
     return NULL;

@@ -2,6 +2,7 @@
 
 #include <math.h>
 #include <stddef.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct {
@@ -52,4 +53,11 @@ const char *budget_make(double amount, const char *unit, Budget *budget)
         all = round(all);
     *budget = (Budget){kind, all};
     return all > 0 && all <= DOMAINS[kind].most && (!counted || all == round(all)) ? NULL : DOMAINS[kind].complaint;
+}
+
+const char *budget_read(const char *text, Budget *budget)
+{
+    char *unit;
+    const double amount = strtod(text, &unit);
+    return unit == text || *unit == '\0' || !isfinite(amount) ? "a budget such as 30m, 2000step, 50Mtok or 2e15flop" : budget_make(amount, unit, budget);
 }

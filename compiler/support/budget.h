@@ -12,5 +12,7 @@ typedef struct Budget {
 
 /* NULL where the amount of this unit is a budget; else what it should have been, as text that follows "expected". */
 const char *budget_make(double amount, const char *unit, Budget *budget);
+/* The same of a text such as "30m", "2000step", "50Mtok" or "2e15flop". */
+const char *budget_read(const char *text, Budget *budget);
 
 #endif
