@@ -8,6 +8,7 @@
 
 #include "bfm/error.h"
 #include "bfm/kernel.h"
+#include "bfm/plan.h"
 #include "ir/ir.h"
 #include "support/str.h"
 
@@ -19,15 +20,6 @@ typedef struct CodegenOptions {
     const char *cpu;      /* LLVM's name; NULL or "native": this machine */
     const char *features; /* LLVM's list; NULL: those of this machine if cpu is native, else none */
 } CodegenOptions;
-
-/* What the output buffer must hold before the first call. */
-typedef enum {
-    FILL_NONE,     /* anything: the kernel writes every element */
-    FILL_ZERO,     /* 0 */
-    FILL_LOW,      /* -inf */
-    FILL_HIGH,     /* +inf */
-    FILL_NO_INDEX, /* none (-1), int32_t */
-} KernelFill;
 
 typedef struct KernelCode {
     const char *symbol; /* of the function; equal text = the same function */
@@ -41,7 +33,7 @@ typedef struct KernelCode {
     int parallel_count;
     const int *parallel; /* positions in Op.indices, outermost first: begin and end count their row-major product (1 if there are none) */
     int grain;           /* ranges had better start at multiples of this; results do not depend on where they are cut */
-    KernelFill fill;     /* of a SET with `init` (ir.h), instead: the elements of that tensor */
+    BfmFill fill;        /* of the output before the first call; of a SET with `init` (ir.h), instead: the elements of that tensor */
     int outer_count;
     const int *outer; /* tiles and ranges: positions in Op.indices of `outer`'s values */
 } KernelCode;

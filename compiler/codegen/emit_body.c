@@ -39,7 +39,7 @@ void body_map(Emit *e, int position)
     (void)position;
     bool vector = e->access_vector[e->form->out];
     V value = emit_result(e, value_float(e, e->expr[e->form->body], vector));
-    if (e->form->fill != FILL_NONE) {
+    if (e->form->fill != BFM_FILL_NONE) {
         access_store(e, e->form->out, value, e->live, e->mask);
         return;
     }
@@ -179,7 +179,7 @@ void body_reduce(Emit *e, int position)
         V shift = LLVMBuildSelect(e->builder, infinite, vec_const(result, 0.0), result, "");
         result = log_sum(e, result, infinite, reduce_pass(e, REDUCE_LSE, shift));
     }
-    access_store(e, form->out, emit_result(e, result), form->fill != FILL_NONE ? e->live : NULL, form->fill != FILL_NONE ? e->mask : NULL);
+    access_store(e, form->out, emit_result(e, result), form->fill != BFM_FILL_NONE ? e->live : NULL, form->fill != BFM_FILL_NONE ? e->mask : NULL);
 }
 
 /* ---- scatter: read, add, write ------------------------------------------------------------------------------------------------------ */

@@ -129,7 +129,7 @@ static void emit_row(Emit *e, V from, V count)
 {
     const KernelForm *form = e->form;
     V end = count ? LLVMBuildAdd(e->builder, from, count, "") : NULL;
-    bool filled = form->fill != FILL_NONE;
+    bool filled = form->fill != BFM_FILL_NONE;
     switch (form->mode) {
     case MODE_MAP:
         if (count)
@@ -213,7 +213,7 @@ static void nest_function(Emit *e)
 {
     const KernelForm *form = e->form;
     Rows rows = rows_begin(e, LLVMGetParam(e->function, 2), LLVMGetParam(e->function, 3));
-    if (form->mode == MODE_SCATTER || form->fill != FILL_NONE)
+    if (form->mode == MODE_SCATTER || form->fill != BFM_FILL_NONE)
         e->skip = rows.next;
     emit_enter(e, 1);
     emit_row(e, rows.from, rows.count);

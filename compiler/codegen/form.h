@@ -81,7 +81,7 @@ typedef struct KernelForm {
     int out, init; /* accesses; init: -1 = none */
     ElemType out_type;
     DimRef bound; /* of an integer result */
-    KernelFill fill;
+    BfmFill fill;
     bool reverse, exclusive;
     bool keeps;   /* a SET that extends a tensor: elements outside the domain are not touched */
     int row, col; /* tiles, ranges */

@@ -40,18 +40,18 @@ static bool covers(const KernelForm *form)
     return true;
 }
 
-static KernelFill fill_of(const KernelForm *form)
+static BfmFill fill_of(const KernelForm *form)
 {
     if (form->kind == FORM_SCORES || form->kind == FORM_TILE || covers(form))
-        return FILL_NONE;
+        return BFM_FILL_NONE;
     switch (form->reducer) {
-    case REDUCE_SET: return form->out_type == T_INT ? FILL_NO_INDEX : FILL_ZERO;
-    case REDUCE_SUM: return FILL_ZERO;
-    case REDUCE_MAX: return form->out_type == T_INT ? FILL_NO_INDEX : FILL_LOW;
-    case REDUCE_MIN: return form->out_type == T_INT ? FILL_NO_INDEX : FILL_HIGH;
-    case REDUCE_LSE: return FILL_LOW;
+    case REDUCE_SET: return form->out_type == T_INT ? BFM_FILL_NO_INDEX : BFM_FILL_ZERO;
+    case REDUCE_SUM: return BFM_FILL_ZERO;
+    case REDUCE_MAX: return form->out_type == T_INT ? BFM_FILL_NO_INDEX : BFM_FILL_LOW;
+    case REDUCE_MIN: return form->out_type == T_INT ? BFM_FILL_NO_INDEX : BFM_FILL_HIGH;
+    case REDUCE_LSE: return BFM_FILL_LOW;
     }
-    return FILL_NONE;
+    return BFM_FILL_NONE;
 }
 
 /* ---- cost of lanes along an index ---------------------------------------------------------------------------------------------- */

@@ -1,8 +1,6 @@
 #include "codegen/plan_write.h"
 
 #include "ir/dim_code.h"
-#include "opt/opt.h"
-#include "schedule/stream.h"
 #include "support/bug.h"
 #include "support/hash.h"
 #include "support/pointer_map.h"
@@ -11,7 +9,6 @@
 #include <string.h>
 
 _Static_assert((int)BFM_SCALAR_KINDS == (int)EXPR_COUNT, "expressions and scalars are rows of one table");
-_Static_assert((int)BFM_PLAN_SYMBOLS == (int)DIM_SYMBOLS, "a plan is bound to the symbols of dimensions");
 
 typedef struct Writer {
     Arena *arena;
@@ -142,11 +139,11 @@ static int32_t code_add(Writer *writer, const KernelCode *code, int out)
 
 /* ---- kernels -------------------------------------------------------------------------------------------------------------- */
 
-static BfmPlanKernel kernel_begin(Writer *writer, const Step *step, BfmKernelKind kind, int out)
+static BfmPlanKernel kernel_begin(Writer *writer, const Step *step, int out)
 {
     const char *name = out >= 0 ? writer->unit->tensors[out].name : NULL;
     return (BfmPlanKernel){.label = text_of(writer, name),
-                           .kind = (int32_t)kind,
+                           .kind = (int32_t)step->kind,
                            .codes = writer->codes.count,
                            .record = -1,
                            .parallel = -1,
@@ -165,179 +162,62 @@ static void result_add(Writer *writer, BfmPlanKernel *kernel, int tensor)
     kernel->result_count++;
 }
 
-static BfmFill fill_of(KernelFill fill)
-{
-    switch (fill) {
-    case FILL_NONE: return BFM_FILL_NONE;
-    case FILL_ZERO: return BFM_FILL_ZERO;
-    case FILL_LOW: return BFM_FILL_LOW;
-    case FILL_HIGH: return BFM_FILL_HIGH;
-    case FILL_NO_INDEX: return BFM_FILL_NO_INDEX;
-    }
-    BFM_BUG("fill %d", (int)fill);
-}
-
-/* MAP, SCORES: one generated function over its parallel range. */
-static void write_map(Writer *writer, const Step *step, const KernelCode *code, int out)
+/* One generated function over its parallel range. */
+static void write_map(Writer *writer, const Step *step)
 {
     const Op *op = &writer->unit->ops[step->op];
-    BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_MAP, out);
-    kernel.codes = code_add(writer, code, out), kernel.code_count = 1;
+    const bool scores = step_is_scores(writer->schedule, step);
+    const KernelCode *code = scores ? codegen_scores(writer->codegen, writer->unit, op) : codegen_nest(writer->codegen, writer->unit, op);
+    BfmPlanKernel kernel = kernel_begin(writer, step, step->out);
+    kernel.codes = code_add(writer, code, step->out), kernel.code_count = 1;
     kernel.results = writer->ints.count;
-    if (step->kind == STEP_MAP)
-        result_add(writer, &kernel, out); /* scores may hold what is no number */
+    if (!scores)
+        result_add(writer, &kernel, step->out); /* scores may hold what is no number */
     Dim points = dim_int(writer->dim_table, 1);
     for (int i = 0; i < code->parallel_count; i++)
         points = dim_mul(writer->dim_table, points, op->indices[code->parallel[i]].extent);
     kernel.parallel = code->parallel_count > 0 ? slot_of(writer, points) : -1;
     kernel.grain = code->grain;
-    kernel.fill = extended_by(writer, out) >= 0 ? BFM_FILL_NONE : (int32_t)fill_of(code->fill);
-    kernel.fill_buffer = buffer_of(writer, out);
+    kernel.fill = extended_by(writer, step->out) >= 0 ? BFM_FILL_NONE : (int32_t)code->fill;
+    kernel.fill_buffer = buffer_of(writer, step->out);
     vec_push(&writer->kernels, kernel);
 }
 
-static BfmPlanAxis axis_plan(Writer *writer, const GemmAxis *axis)
+/* ---- records -------------------------------------------------------------------------------------------------------------- */
+
+/* Where a record of the scheduler is copied from, and where that of the plan is to be. */
+typedef struct Packing {
+    Writer *writer;
+    BfmPlanKernel *kernel;
+    const char *from;
+    char *to;
+} Packing;
+
+static int int_from(const Packing *packing, size_t at)
 {
-    return (BfmPlanAxis){.extent = slot_or_none(writer, axis->extent),
-                         .a = slot_or_none(writer, axis->stride[GEMM_A]),
-                         .b = slot_or_none(writer, axis->stride[GEMM_B]),
-                         .c = slot_or_none(writer, axis->stride[GEMM_C]),
-                         .a_rows = slot_or_none(writer, axis->stride[GEMM_A_ROWS]),
-                         .b_rows = slot_or_none(writer, axis->stride[GEMM_B_ROWS])};
+    int value;
+    memcpy(&value, packing->from + at, sizeof value);
+    return value;
 }
 
-static BfmGemmForm form_of(GemmForm form)
+static void int_to(const Packing *packing, size_t at, int32_t value) { memcpy(packing->to + at, &value, sizeof value); }
+
+static void dims_pack(const Packing *packing, const RecordField *field, int places, int count)
 {
-    switch (form) {
-    case GEMM_PLAIN: return BFM_GEMM_PLAIN;
-    case GEMM_BY_KEY: return BFM_GEMM_BY_KEY;
-    case GEMM_INTO_KEY: return BFM_GEMM_INTO_KEY;
-    }
-    BFM_BUG("form %d", (int)form);
+    const Dim *dims = (const Dim *)(const void *)(packing->from + field->at);
+    for (int i = 0; i < places; i++)
+        int_to(packing, field->plan_at + (size_t)i * sizeof(int32_t), i < count ? slot_or_none(packing->writer, dims[i]) : -1);
 }
 
-static int32_t band_of(GemmBandAxes axes)
+static BfmPlanTile tile_pack(const Packing *packing, const StreamTile *tile)
 {
-    switch (axes) {
-    case GEMM_NO_BAND: return BFM_BAND_NONE;
-    case GEMM_K_BY_M: return BFM_BAND_K_BY_M;
-    case GEMM_K_BY_N: return BFM_BAND_K_BY_N;
-    case GEMM_N_BY_M: return BFM_BAND_N_BY_M;
-    }
-    BFM_BUG("band %d", (int)axes);
-}
-
-static void write_gemm(Writer *writer, const Step *step)
-{
-    const GemmStep *gemm = step->gemm;
-    BfmPlanGemm plan = {.form = (int32_t)form_of(gemm->form),
-                        .a = buffer_of(writer, gemm->a),
-                        .b = buffer_of(writer, gemm->b),
-                        .c = buffer_of(writer, gemm->c),
-                        .a_base = slot_or_none(writer, gemm->a_base),
-                        .b_base = slot_or_none(writer, gemm->b_base),
-                        .c_base = slot_or_none(writer, gemm->c_base),
-                        .m = axis_plan(writer, &gemm->m),
-                        .n = axis_plan(writer, &gemm->n),
-                        .k = axis_plan(writer, &gemm->k),
-                        .batch_count = gemm->batch_count,
-                        .alpha = (float)gemm->alpha,
-                        .accumulate = gemm->accumulate,
-                        .addend = buffer_of(writer, gemm->addend),
-                        .a_rows = buffer_of(writer, gemm->a_rows),
-                        .b_rows = buffer_of(writer, gemm->b_rows),
-                        .a_row = slot_or_none(writer, gemm->a_row),
-                        .b_row = slot_or_none(writer, gemm->b_row),
-                        .a_rows_on_k = gemm->a_rows_on_k,
-                        .perm = buffer_of(writer, gemm->perm),
-                        .offsets = buffer_of(writer, gemm->offsets),
-                        .key_count = slot_or_none(writer, gemm->key_count),
-                        .key_stride = slot_or_none(writer, gemm->key_stride),
-                        .band = band_of(gemm->band.axes),
-                        .ahead = slot_or_none(writer, gemm->band.ahead),
-                        .behind = slot_or_none(writer, gemm->band.behind)};
-    for (int i = 0; i < gemm->batch_count; i++)
-        plan.batch[i] = axis_plan(writer, &gemm->batch[i]);
-    BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_GEMM, gemm->c);
-    result_add(writer, &kernel, gemm->c);
-    kernel.record = record_add(writer, &plan, sizeof plan);
-    kernel.fill = gemm->clear ? BFM_FILL_ZERO : BFM_FILL_NONE;
-    kernel.fill_buffer = plan.c;
-    vec_push(&writer->kernels, kernel);
-}
-
-static void write_order(Writer *writer, const Step *step)
-{
-    const OrderStep *order = step->order;
-    BfmPlanOrder plan = {.keys = buffer_of(writer, order->keys),
-                         .perm = buffer_of(writer, order->perm),
-                         .offsets = buffer_of(writer, order->offsets),
-                         .count = slot_of(writer, order->count),
-                         .key_count = slot_of(writer, order->key_count)};
-    BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_ORDER, order->perm);
-    kernel.record = record_add(writer, &plan, sizeof plan);
-    vec_push(&writer->kernels, kernel);
-}
-
-static void write_top(Writer *writer, const Step *step)
-{
-    const TopStep *top = step->top;
-    BfmPlanTop plan = {.values = buffer_of(writer, top->values),
-                       .out = buffer_of(writer, top->out),
-                       .outer = slot_of(writer, top->outer),
-                       .n = slot_of(writer, top->n),
-                       .k = slot_of(writer, top->k)};
-    BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_TOP, top->out);
-    kernel.record = record_add(writer, &plan, sizeof plan);
-    vec_push(&writer->kernels, kernel);
-}
-
-/* ---- scalars -------------------------------------------------------------------------------------------------------------- */
-
-static void write_scalar(Writer *writer, const Step *step)
-{
-    const Op *op = &writer->unit->ops[step->op];
-    const int out = op->out.tensor;
-    BfmPlanKernel kernel = kernel_begin(writer, step, BFM_KERNEL_SCALAR, out);
-    result_add(writer, &kernel, out);
-    const BfmPlanScalar plan = {.out = buffer_of(writer, out), .count = op->body + 1}; /* operands stand before users */
-    kernel.record = record_add(writer, &plan, sizeof plan);
-    for (int id = 0; id <= op->body; id++) {
-        const Expr *e = &op->exprs[id];
-        BfmPlanScalarNode node = {.kind = (int32_t)e->kind, .arg = {-1, -1, -1}};
-        for (int k = 0; k < scalar_arity(e->kind); k++)
-            node.arg[k] = e->arg[k];
-        if (e->kind == EXPR_READ)
-            node.arg[0] = buffer_of(writer, e->access.tensor);
-        if (e->kind == EXPR_CONST)
-            memcpy(node.value, &e->value, sizeof node.value);
-        (void)record_add(writer, &node, sizeof node);
-    }
-    writer->hash = hash_text("scalar", writer->hash);
-    vec_push(&writer->kernels, kernel);
-}
-
-/* ---- streams -------------------------------------------------------------------------------------------------------------- */
-
-static BfmPlanStreamOperand stream_operand(Writer *writer, const StreamOperand *operand)
-{
-    BfmPlanStreamOperand plan = {.buffer = operand->tensor < 0 ? -1 : buffer_of(writer, operand->tensor),
-                                 .base = slot_or_none(writer, operand->base),
-                                 .step = slot_or_none(writer, operand->step),
-                                 .inner = slot_or_none(writer, operand->inner)};
-    for (int i = 0; i < STREAM_BATCHES; i++)
-        plan.batch[i] = slot_or_none(writer, operand->batch[i]);
-    return plan;
-}
-
-static BfmPlanStreamUse stream_use(Writer *writer, const StreamUse *use)
-{
-    return (BfmPlanStreamUse){stream_operand(writer, &use->operand), stream_operand(writer, &use->out), slot_of(writer, use->width), (float)use->alpha};
-}
-
-static BfmPlanTile stream_tile(Writer *writer, const StreamTile *tile, const KernelCode *code, BfmPlanKernel *kernel)
-{
-    BfmPlanTile plan = {.code = kernel->code_count++, .tile_count = tile->tile_count, .outer_count = code->outer_count};
+    Writer *writer = packing->writer;
+    if (tile->op < 0)
+        return (BfmPlanTile){.code = -1};
+    const Op *op = &writer->unit->ops[tile->op];
+    const KernelCode *code = tile->bounds ? codegen_range(writer->codegen, writer->unit, op, tile->row, tile->col)
+                                          : codegen_tile(writer->codegen, writer->unit, op, tile->row, tile->col, tile->tile_count, tile->tensors, tile->outside);
+    BfmPlanTile plan = {.code = packing->kernel->code_count++, .tile_count = tile->tile_count, .outer_count = code->outer_count};
     code_add(writer, code, -1);
     for (int t = 0; t < tile->tile_count; t++)
         plan.tiles[t] = tile->tiles[t];
@@ -347,122 +227,98 @@ static BfmPlanTile stream_tile(Writer *writer, const StreamTile *tile, const Ker
     return plan;
 }
 
-static BfmPlanTile stream_function(Writer *writer, const StreamTile *tile, BfmPlanKernel *kernel)
+static void record_pack(const Packing *packing, BfmRecordKind kind);
+
+static void parts_pack(const Packing *packing, const RecordField *field, const char *from, int count)
 {
-    if (tile->op < 0)
-        return (BfmPlanTile){.code = -1};
-    return stream_tile(writer, tile,
-                       codegen_tile(writer->codegen, writer->unit, &writer->unit->ops[tile->op], tile->row, tile->col, tile->tile_count, tile->tensors, tile->outside), kernel);
+    const RecordRow *row = record_row(field->record);
+    for (int i = 0; i < count; i++)
+        record_pack(&(Packing){packing->writer, packing->kernel, from + (size_t)i * row->bytes, packing->to + field->plan_at + (size_t)i * row->plan_bytes}, field->record);
 }
 
-static int32_t sink_source(SinkSource source)
+static void field_pack(const Packing *packing, const RecordField *field)
 {
-    switch (source) {
-    case SINK_OF_RAW: return BFM_SINK_OF_RAW;
-    case SINK_OF_SCORE: return BFM_SINK_OF_SCORE;
-    case SINK_OF_PROBABILITY: return BFM_SINK_OF_PROBABILITY;
-    }
-    BFM_BUG("source %d", (int)source);
-}
-
-static int32_t total_along(TotalAlong along)
-{
-    switch (along) {
-    case TOTAL_NEITHER: return BFM_TOTAL_NEITHER;
-    case TOTAL_ROWS: return BFM_TOTAL_ROWS;
-    case TOTAL_COLUMNS: return BFM_TOTAL_COLUMNS;
-    case TOTAL_DIFFERENCES: return BFM_TOTAL_DIFFERENCES;
-    case TOTAL_BOTH: return BFM_TOTAL_BOTH;
-    }
-    BFM_BUG("along %d", (int)along);
-}
-
-static BfmPlanStream stream_plan(Writer *writer, const StreamStep *stream, BfmPlanKernel *kernel)
-{
-    BfmPlanStream plan = {.batch_count = stream->batch_count,
-                          .rows = slot_of(writer, stream->rows),
-                          .cols = slot_of(writer, stream->cols),
-                          .depth = slot_of(writer, stream->depth),
-                          .alpha = (float)stream->alpha,
-                          .q = stream_operand(writer, &stream->q),
-                          .k = stream_operand(writer, &stream->k),
-                          .row_max = stream_operand(writer, &stream->row_max),
-                          .row_log = stream_operand(writer, &stream->row_log),
-                          .use_count = stream->use_count,
-                          .pick_count = stream->pick_count,
-                          .slope_count = stream->slope_count,
-                          .sink_count = stream->sink_count,
-                          .total_count = stream->total_count};
-    for (int i = 0; i < stream->batch_count; i++)
-        plan.batch[i] = slot_of(writer, stream->batch[i]);
-    plan.score = stream_function(writer, &stream->score, kernel);
-    plan.score_grad = stream_function(writer, &stream->score_grad, kernel);
-    plan.raw_grad = stream_function(writer, &stream->raw_grad, kernel);
-    plan.range.code = -1;
-    if (stream->ranged) {
-        const StreamTile *score = &stream->score;
-        plan.range = stream_tile(writer, score, codegen_range(writer->codegen, writer->unit, &writer->unit->ops[score->op], score->row, score->col), kernel);
-    }
-    for (int i = 0; i < stream->use_count; i++)
-        plan.uses[i] = stream_use(writer, &stream->uses[i]);
-    for (int i = 0; i < stream->pick_count; i++)
-        plan.picks[i] = (BfmPlanStreamPick){stream_operand(writer, &stream->picks[i].target), stream_operand(writer, &stream->picks[i].out)};
-    for (int i = 0; i < stream->slope_count; i++)
-        plan.slopes[i] = stream_use(writer, &stream->slopes[i]);
-    for (int i = 0; i < stream->sink_count; i++) {
-        const StreamSink *sink = &stream->sinks[i];
-        plan.sinks[i] =
-            (BfmPlanStreamSink){sink_source(sink->source),    sink->by_column,   (int32_t)sink->kept, stream_operand(writer, &sink->operand), stream_operand(writer, &sink->out),
-                                slot_of(writer, sink->width), (float)sink->alpha};
-    }
-    for (int i = 0; i < stream->total_count; i++) {
-        const StreamTotal *total = &stream->totals[i];
-        plan.totals[i] =
-            (BfmPlanStreamTotal){stream_function(writer, &total->value, kernel), total->tile, total_along(total->along), (int32_t)total->kept, stream_operand(writer, &total->out)};
-    }
-    return plan;
-}
-
-static void write_stream(Writer *writer, const Step *step)
-{
-    const StreamStep *stream = step->stream;
-    bool forward = step->kind == STEP_STREAM;
-    int first = forward ? stream->row_max.tensor : stream->sink_count > 0 ? stream->sinks[0].out.tensor : stream->total_count > 0 ? stream->totals[0].out.tensor : -1;
-    BfmPlanKernel kernel = kernel_begin(writer, step, forward ? BFM_KERNEL_STREAM : BFM_KERNEL_STREAM_GRAD, first);
-    kernel.codes = writer->codes.count;
-    BfmPlanStream plan = stream_plan(writer, stream, &kernel);
-    kernel.results = writer->ints.count;
-    if (forward)
-        result_add(writer, &kernel, stream->row_max.tensor), result_add(writer, &kernel, stream->row_log.tensor);
-    for (int i = 0; i < stream->use_count; i++)
-        result_add(writer, &kernel, stream->uses[i].out.tensor);
-    for (int i = 0; i < stream->pick_count; i++)
-        result_add(writer, &kernel, stream->picks[i].out.tensor);
-    for (int i = 0; i < stream->sink_count; i++)
-        result_add(writer, &kernel, stream->sinks[i].out.tensor);
-    for (int i = 0; i < stream->total_count; i++)
-        result_add(writer, &kernel, stream->totals[i].out.tensor);
-    kernel.record = record_add(writer, &plan, sizeof plan);
-    vec_push(&writer->kernels, kernel);
-}
-
-static void write_step(Writer *writer, const Step *step)
-{
-    const Unit *unit = writer->unit;
-    switch (step->kind) {
-    case STEP_MAP:
-        if (opt_is_scalar(unit, &unit->ops[step->op]))
-            write_scalar(writer, step);
-        else
-            write_map(writer, step, codegen_nest(writer->codegen, unit, &unit->ops[step->op]), unit->ops[step->op].out.tensor);
+    const char *at = packing->from + field->at;
+    const bool counted = field->kind == BFM_FIELD_DIMS || field->kind == BFM_FIELD_PARTS || field->kind == BFM_FIELD_LIST;
+    const int count = counted ? int_from(packing, field->count_at) : 1;
+    float number;
+    BfmPlanTile tile;
+    if (counted)
+        int_to(packing, field->plan_count, count);
+    switch (field->kind) {
+    case BFM_FIELD_BUFFER: int_to(packing, field->plan_at, buffer_of(packing->writer, int_from(packing, field->at))); break;
+    case BFM_FIELD_DIM:
+    case BFM_FIELD_MAY_DIM: dims_pack(packing, field, 1, 1); break;
+    case BFM_FIELD_DIMS: dims_pack(packing, field, field->most, count); break;
+    case BFM_FIELD_MAY_DIMS: dims_pack(packing, field, field->most, field->most); break;
+    case BFM_FIELD_ENUM:
+    case BFM_FIELD_BITS: int_to(packing, field->plan_at, int_from(packing, field->at)); break;
+    case BFM_FIELD_FLAG: int_to(packing, field->plan_at, *(const bool *)at); break;
+    case BFM_FIELD_REAL:
+        number = (float)*(const double *)(const void *)at;
+        memcpy(packing->to + field->plan_at, &number, sizeof number);
         break;
-    case STEP_SCORES: write_map(writer, step, codegen_scores(writer->codegen, unit, &unit->ops[step->op]), step->top->values); break;
-    case STEP_TOP: write_top(writer, step); break;
-    case STEP_GEMM: write_gemm(writer, step); break;
-    case STEP_ORDER: write_order(writer, step); break;
-    case STEP_STREAM:
-    case STEP_STREAM_GRAD: write_stream(writer, step); break;
+    case BFM_FIELD_VALUE: memcpy(packing->to + field->plan_at, at, sizeof(double)); break;
+    case BFM_FIELD_PART:
+    case BFM_FIELD_PARTS: parts_pack(packing, field, at, count); break;
+    case BFM_FIELD_LIST: parts_pack(packing, field, *(const char *const *)(const void *)at, count); break;
+    case BFM_FIELD_EARLIER: memcpy(packing->to + field->plan_at, at, (size_t)field->most * sizeof(int32_t)); break;
+    case BFM_FIELD_CODE:
+        tile = tile_pack(packing, (const StreamTile *)(const void *)at);
+        memcpy(packing->to + field->plan_at, &tile, sizeof tile);
+        break;
+    case BFM_FIELD_END: break;
     }
+}
+
+static void record_pack(const Packing *packing, BfmRecordKind kind)
+{
+    for (const RecordField *field = record_row(kind)->fields; field->kind != BFM_FIELD_END; field++)
+        field_pack(packing, field);
+}
+
+/* Bytes of the record in a plan, with the lists behind it. */
+static size_t record_bytes(BfmRecordKind kind, const char *record)
+{
+    const RecordRow *row = record_row(kind);
+    size_t bytes = row->plan_bytes;
+    for (const RecordField *field = row->fields; field->kind != BFM_FIELD_END; field++)
+        if (field->kind == BFM_FIELD_LIST)
+            bytes += (size_t) * (const int *)(const void *)(record + field->count_at) * record_row(field->record)->plan_bytes;
+    return bytes;
+}
+
+typedef struct Written {
+    Writer *writer;
+    BfmPlanKernel *kernel; /* gets what is written as results; NULL: only the first is wanted */
+    int first;
+} Written;
+
+static void written_visit(void *user, int tensor, bool write)
+{
+    Written *written = user;
+    if (!write)
+        return;
+    written->first = written->first < 0 ? tensor : written->first;
+    if (written->kernel != NULL)
+        result_add(written->writer, written->kernel, tensor);
+}
+
+static void write_record(Writer *writer, const Step *step)
+{
+    const BfmRecordKind kind = kernel_row(step->kind)->record;
+    Written written = {.writer = writer, .first = -1};
+    step_visit(writer->schedule, step, written_visit, &written);
+    BfmPlanKernel kernel = kernel_begin(writer, step, written.first);
+    const size_t bytes = record_bytes(kind, step->record);
+    char *record = arena_alloc_array(writer->arena, bytes, 1);
+    record_pack(&(Packing){writer, &kernel, step->record, record}, kind);
+    kernel.record = record_add(writer, record, bytes);
+    kernel.results = writer->ints.count, written.kernel = &kernel;
+    step_visit(writer->schedule, step, written_visit, &written);
+    kernel.fill = step->clear ? BFM_FILL_ZERO : BFM_FILL_NONE;
+    kernel.fill_buffer = buffer_of(writer, written.first);
+    vec_push(&writer->kernels, kernel);
 }
 
 /* ---- ports and lives ------------------------------------------------------------------------------------------------------ */
@@ -629,8 +485,13 @@ const BfmPlan *plan_write(Arena *arena, const Schedule *schedule, Codegen *codeg
     for (int t = 0; t < schedule->unit->tensor_count; t++)
         writer.buffer_of[t] = -1;
     write_formals(&writer, formal_names);
-    for (int s = 0; s < schedule->step_count; s++)
-        write_step(&writer, &schedule->steps[s]);
+    for (int s = 0; s < schedule->step_count; s++) {
+        const Step *step = &schedule->steps[s];
+        if (kernel_row(step->kind)->record == BFM_RECORD_None)
+            write_map(&writer, step);
+        else
+            write_record(&writer, step);
+    }
     write_outputs(&writer);
     write_lives(&writer);
     write_needs(&writer);

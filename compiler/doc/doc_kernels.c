@@ -12,13 +12,11 @@ enum { KERNELS_MAX = 24 };
 typedef struct Kernels {
     int count;
     const char *word[KERNELS_MAX];
+    bool counted[KERNELS_MAX];
     int64_t times[KERNELS_MAX];
 } Kernels;
 
-/* Products, streams and rankings first: how many there are is worth telling. */
-static int step_rank(StepKind kind) { return kind == STEP_GEMM || kind == STEP_STREAM || kind == STEP_STREAM_GRAD || kind == STEP_TOP; }
-
-static void kernels_add(Kernels *kernels, const char *word)
+static void kernels_add(Kernels *kernels, const char *word, bool counted)
 {
     int at = 0;
     while (at < kernels->count && strcmp(kernels->word[at], word) != 0)
@@ -26,6 +24,7 @@ static void kernels_add(Kernels *kernels, const char *word)
     if (at == KERNELS_MAX)
         return;
     if (at == kernels->count) {
+        kernels->counted[at] = counted;
         kernels->word[kernels->count++] = word;
         kernels->times[at] = 0;
     }
@@ -59,14 +58,14 @@ static void look_at(void *user, int tensor, bool write)
 static void kernels_count(const Subject *subject, const Schedule *schedule, const char *line, Kernels *kernels)
 {
     *kernels = (Kernels){0};
-    for (int rank = 1; rank >= 0; rank--)
+    for (int counted = 1; counted >= 0; counted--) /* what is counted first */
         for (int i = 0; i < schedule->step_count; i++) {
             const Step *step = &schedule->steps[i];
             Owned owned = {subject, schedule, line, false};
-            if (step_rank(step->kind) == rank && step->kind != STEP_SCORES) /* scores are the first part of a ranking */
+            if (kernel_row(step->kind)->counted == (counted != 0) && !step_is_scores(schedule, step))
                 step_visit(schedule, step, look_at, &owned);
             if (owned.owned)
-                kernels_add(kernels, step_kind(schedule, step));
+                kernels_add(kernels, step_kind(schedule, step), counted != 0);
         }
 }
 
@@ -74,8 +73,7 @@ static void kernels_print(const Kernels *kernels, Str *out)
 {
     for (int i = 0; i < kernels->count; i++) {
         str_printf(out, "%s%s", i ? ", " : "", kernels->word[i]);
-        const bool counted = strstr(kernels->word[i], "product") || strstr(kernels->word[i], "stream") || strstr(kernels->word[i], "ranking");
-        if (counted && kernels->times[i] > 1)
+        if (kernels->counted[i] && kernels->times[i] > 1)
             str_printf(out, " ×%d", (int)kernels->times[i]);
     }
 }

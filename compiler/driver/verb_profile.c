@@ -144,8 +144,7 @@ static bool samples_serve(Report *report, BfmError *error)
 
 static const char *kernel_word(const BfmPlanKernel *kernel, const BfmPlanGemm *gemm)
 {
-    static const char *const words[BFM_KERNEL_KINDS] = {"map", "product", "order", "top", "stream", "stream backward", "scalar"};
-    return !gemm || gemm->form == BFM_GEMM_PLAIN ? words[kernel->kind] : gemm->form == BFM_GEMM_BY_KEY ? "product by key" : "product into keys";
+    return !gemm || gemm->form == BFM_GEMM_PLAIN ? kernel_row((BfmKernelKind)kernel->kind)->word : gemm->form == BFM_GEMM_BY_KEY ? "product by key" : "product into keys";
 }
 
 static double slot(const Report *report, int32_t dim) { return dim < 0 ? 0 : (double)bfm_instance_dim(report->profile->instance, dim); }

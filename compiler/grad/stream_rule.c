@@ -18,10 +18,10 @@ typedef struct StreamGrad {
     Op raw, score, lse; /* copies: the unit's array may grow; score is raw where the raw product is the score */
     bool same;          /* score is raw */
     int lse_grad;       /* adjoints, -1 = none */
-    int use_grad[STREAM_USES_MAX], pick_grad[STREAM_USES_MAX];
+    int use_grad[BFM_STREAM_USES], pick_grad[BFM_STREAM_USES];
     int raw_copy, score_copy;   /* tensors of target that hold them again */
     int row;                    /* tensor, -1: nothing reaches the normaliser */
-    int dprob[STREAM_USES_MAX]; /* tensors */
+    int dprob[BFM_STREAM_USES]; /* tensors */
     int score_grad, raw_grad;   /* tensors */
     Group to;
     int members; /* operations so far: they are the last ones of target */
@@ -180,7 +180,7 @@ static int row_term(StreamGrad *g)
     Backward *b = g->b;
     Program *program = b->forward->program;
     const Tensor *lse = &b->forward->tensors[g->lse.out.tensor];
-    int rank = lse->rank, dots[STREAM_USES_MAX], count = 0, *indices = ARENA_ARRAY(program->arena, int, rank + 1);
+    int rank = lse->rank, dots[BFM_STREAM_USES], count = 0, *indices = ARENA_ARRAY(program->arena, int, rank + 1);
     for (int u = 0; u < g->from.use_count; u++)
         if (g->use_grad[u] >= 0)
             dots[count++] = row_dot(g, u);

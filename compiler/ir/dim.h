@@ -5,6 +5,7 @@
 #ifndef BFM_IR_DIM_H
 #define BFM_IR_DIM_H
 
+#include "bfm/counts.h"
 #include "support/arena.h"
 #include "support/rational.h"
 #include "support/str.h"
@@ -12,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { DIM_B, DIM_L, DIM_P, DIM_N, DIM_S0, DIM_SYMBOLS = DIM_S0 + 8 };
+enum { DIM_B, DIM_L, DIM_P, DIM_N, DIM_S0, DIM_SYMBOLS = BFM_PLAN_SYMBOLS };
 
 typedef struct DimNode DimNode;
 typedef const DimNode *Dim;

@@ -30,6 +30,7 @@
 #ifndef BFM_IR_IR_H
 #define BFM_IR_IR_H
 
+#include "bfm/counts.h"
 #include "ir/dim.h"
 #include "support/arena.h"
 #include "support/diag.h"
@@ -142,8 +143,6 @@ typedef struct Op {
 /* An annotation over operations; its meaning is its members', in order. The members are adjacent in the unit. Roles are operation ids (-1 = absent). */
 typedef enum { GROUP_STREAM, GROUP_STREAM_GRAD } GroupKind;
 
-enum { STREAM_USES_MAX = 4 };
-
 /* STREAM:      raw[…,i,j] sum= Q[…,i,e]*K[…,j,e];  score[…,i,j] = f(raw, …);  lse[…,i] lse= score;  uses: O[…,i,c] sum= exp(score - lse) * V[…,j,c];
                 picks: pick[…,i] = score at one j given by an integer tensor.
    STREAM_GRAD: raw and score again; score_grad[…,i,j] = exp(score - lse)*(sum of O-adjoint·V + row term) + what the picks send back; raw_grad from it through f;
@@ -152,14 +151,14 @@ typedef struct Group {
     GroupKind kind;
     int raw, score, lse; /* operation ids */
     int use_count;
-    int uses[STREAM_USES_MAX];
+    int uses[BFM_STREAM_USES];
     int pick_count;
-    int picks[STREAM_USES_MAX];
+    int picks[BFM_STREAM_USES];
     int score_grad, raw_grad; /* STREAM_GRAD */
     int dprob_count;
-    int dprobs[STREAM_USES_MAX]; /* STREAM_GRAD: dP[…,i,j] sum= O-adjoint * V, one per use */
+    int dprobs[BFM_STREAM_USES]; /* STREAM_GRAD: dP[…,i,j] sum= O-adjoint * V, one per use */
     int sink_count;
-    int sinks[12]; /* STREAM_GRAD: members that reduce raw_grad, score_grad or the probabilities into results */
+    int sinks[BFM_STREAM_SINKS]; /* STREAM_GRAD: members that reduce raw_grad, score_grad or the probabilities into results */
 } Group;
 
 typedef enum { OUTPUT_RESULT, OUTPUT_LOSS, OUTPUT_METRIC, OUTPUT_NEXT, OUTPUT_SAVED, OUTPUT_GRAD } OutputKind;

@@ -560,9 +560,9 @@ static void read_group(Reader *reader)
     int *const roles[] = {&group.raw, &group.score, &group.lse, &group.score_grad, &group.raw_grad};
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++)
         *roles[i] = read_int(reader);
-    read_list(reader, "uses", STREAM_USES_MAX, &group.use_count, group.uses);
-    read_list(reader, "picks", STREAM_USES_MAX, &group.pick_count, group.picks);
-    read_list(reader, "dprobs", STREAM_USES_MAX, &group.dprob_count, group.dprobs);
+    read_list(reader, "uses", BFM_STREAM_USES, &group.use_count, group.uses);
+    read_list(reader, "picks", BFM_STREAM_USES, &group.pick_count, group.picks);
+    read_list(reader, "dprobs", BFM_STREAM_USES, &group.dprob_count, group.dprobs);
     read_list(reader, "sinks", (int)(sizeof group.sinks / sizeof *group.sinks), &group.sink_count, group.sinks);
     if (!reader->message)
         (void)unit_group(reader->unit, group);

@@ -15,9 +15,9 @@ typedef struct Stream {
     int lse, score, raw; /* operations; score == raw: the raw product is the score */
     int scores;          /* the tensor that lse reads */
     int rank, col;       /* of the scores; the axis that lse reduces */
-    int use_count, uses[STREAM_USES_MAX];
-    int pick_count, picks[STREAM_USES_MAX];     /* made by raise_picks */
-    int reader_count, readers[STREAM_USES_MAX]; /* operations that read single scores */
+    int use_count, uses[BFM_STREAM_USES];
+    int pick_count, picks[BFM_STREAM_USES];     /* made by raise_picks */
+    int reader_count, readers[BFM_STREAM_USES]; /* operations that read single scores */
     OpBuilder domain;                           /* the lse's domain over the axes of the scores */
 } Stream;
 
@@ -200,9 +200,9 @@ static bool find_readers(Stream *s)
         const Op *op = &s->unit->ops[i];
         if (i == s->lse || reads_of(op, s->scores).count == 0)
             continue;
-        if (is_use(s, op) && s->use_count < STREAM_USES_MAX)
+        if (is_use(s, op) && s->use_count < BFM_STREAM_USES)
             s->uses[s->use_count++] = i;
-        else if (is_picker(s, op) && s->reader_count < STREAM_USES_MAX)
+        else if (is_picker(s, op) && s->reader_count < BFM_STREAM_USES)
             s->readers[s->reader_count++] = i;
         else
             return false;
@@ -468,7 +468,7 @@ static void gather(Stream *s)
     group.pick_count = s->pick_count;
     memcpy(group.uses, s->uses, sizeof s->uses);
     memcpy(group.picks, s->picks, sizeof s->picks);
-    int number = unit_group(unit, group), roles[3 + 2 * STREAM_USES_MAX], count = 0;
+    int number = unit_group(unit, group), roles[3 + 2 * BFM_STREAM_USES], count = 0;
     roles[count++] = s->raw;
     if (s->score != s->raw)
         roles[count++] = s->score;
@@ -608,7 +608,7 @@ static bool picks_possible(const Stream *s)
                     return false;
             }
     }
-    return count <= STREAM_USES_MAX;
+    return count <= BFM_STREAM_USES;
 }
 
 static void raise_picks(Stream *s)
@@ -684,7 +684,7 @@ static bool raise_at(Unit *unit, int lse)
     Stream stream = {.unit = unit, .lse = lse}, *s = &stream;
     if (!find_lse(s) || !find_raw(s) || !find_readers(s))
         return false;
-    Op before[STREAM_USES_MAX];
+    Op before[BFM_STREAM_USES];
     for (int u = 0; u < s->use_count; u++)
         before[u] = unit->ops[s->uses[u]];
     complete_operands(s);

@@ -15,7 +15,7 @@ enum { STREAM_FLOATS = 4 << 20, STREAM_PIECE = 1 << 16, STREAM_RUNS = 4 };
 static const double rate_seconds = 0.2;
 
 /* Shares of the rate of matrix products that other work reaches, and what starting a kernel costs. */
-static const double product_share = 0.85, stream_share = 0.5, map_share = 0.075, kernel_seconds = 4e-6, cached_bytes = 8e6, cached_speed = 4;
+static const double kernel_seconds = 4e-6, cached_bytes = 8e6, cached_speed = 4;
 
 /* ---- rates ---- */
 
@@ -68,7 +68,7 @@ static double product_bytes(const BfmPlanGemm *gemm, const int64_t *dims)
     for (int i = 0; i < gemm->batch_count; i++)
         batches *= slot(dims, gemm->batch[i].extent, 1);
     const double a = m * k, b = n * k * (gemm->form == BFM_GEMM_BY_KEY ? keys : 1), c = m * n * (gemm->form == BFM_GEMM_INTO_KEY ? keys : 1);
-    return 4 * batches * (a + b + (gemm->accumulate || gemm->addend >= 0 ? 2 : 1) * c);
+    return 4 * batches * (a + b + (gemm->addend >= 0 ? 2 : 1) * c);
 }
 
 /* What fits the caches moves faster than memory. */
@@ -77,21 +77,10 @@ static double traffic_seconds(double bytes, const MachineRates *rates) { return 
 double kernel_predict(const BfmPlan *plan, const BfmPlanKernel *kernel, const int64_t *dims, const MachineRates *rates)
 {
     const double flops = slot(dims, kernel->flops, 0);
-    double bytes = slot(dims, kernel->bytes, 0), share = 1;
-    switch ((BfmKernelKind)kernel->kind) {
-    case BFM_KERNEL_GEMM:
+    double bytes = slot(dims, kernel->bytes, 0);
+    if (kernel->kind == BFM_KERNEL_GEMM)
         bytes = product_bytes((const BfmPlanGemm *)(bfm_plan_ints(plan) + kernel->record), dims);
-        share = product_share;
-        break;
-    case BFM_KERNEL_STREAM:
-    case BFM_KERNEL_STREAM_GRAD: share = stream_share; break;
-    case BFM_KERNEL_MAP:
-    case BFM_KERNEL_TOP:
-    case BFM_KERNEL_ORDER:
-    case BFM_KERNEL_SCALAR:
-    case BFM_KERNEL_KINDS: share = map_share; break;
-    }
-    return fmax(flops / (share * rates->flops), traffic_seconds(bytes, rates)) + kernel_seconds;
+    return fmax(flops / (kernel_row((BfmKernelKind)kernel->kind)->share * rates->flops), traffic_seconds(bytes, rates)) + kernel_seconds;
 }
 
 /* ---- the report ---- */

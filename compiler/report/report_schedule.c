@@ -1,6 +1,5 @@
 #include "report/report_schedule.h"
 
-#include "opt/opt.h"
 #include "support/vec.h"
 
 #include <string.h>
@@ -115,19 +114,10 @@ static void list_written(void *user, int tensor, bool write)
 static int step_lanes(const Compiled *compiled, const Step *step)
 {
     const Unit *unit = compiled->schedule->unit;
-    switch (step->kind) {
-    case STEP_MAP:
-        if (opt_is_scalar(unit, &unit->ops[step->op]))
-            break;
-        return codegen_nest(compiled->codegen, unit, &unit->ops[step->op])->lanes;
-    case STEP_SCORES: return codegen_scores(compiled->codegen, unit, &unit->ops[step->op])->lanes;
-    case STEP_TOP:
-    case STEP_GEMM:
-    case STEP_ORDER:
-    case STEP_STREAM:
-    case STEP_STREAM_GRAD: break;
-    }
-    return 0;
+    if (step->kind != BFM_KERNEL_MAP)
+        return 0;
+    const Op *op = &unit->ops[step->op];
+    return (step_is_scores(compiled->schedule, step) ? codegen_scores(compiled->codegen, unit, op) : codegen_nest(compiled->codegen, unit, op))->lanes;
 }
 
 static json_t *step_json(const Compiled *compiled, const Step *step, const DimEnv *env)

@@ -3,7 +3,6 @@
 #include "opt/passes.h"
 #include "ir/rewrite.h"
 #include "schedule/schedule_internal.h"
-#include "schedule/stream.h"
 #include "support/bug.h"
 
 #include <stdarg.h>
@@ -128,9 +127,28 @@ static Dim op_flops(Scheduler *scheduler, const Op *op)
     return dim_mul(scheduler->program->dims, op_points(scheduler->program, op), dim_int(scheduler->program->dims, (int64_t)each));
 }
 
-void schedule_map(Scheduler *scheduler, int op, const char *reason)
+/* The expressions of an operation whose operands are single numbers; operands stand before users. */
+static Scalar *scalar_record(Scheduler *scheduler, const Op *op)
 {
-    Step step = {.kind = STEP_MAP, .op = op, .reason = reason, .flops = op_flops(scheduler, &scheduler->unit->ops[op])};
+    Scalar *scalar = ARENA_NEW(scheduler->arena, Scalar);
+    *scalar = (Scalar){.out = op->out.tensor, .count = op->body + 1, .nodes = ARENA_ARRAY(scheduler->arena, ScalarNode, op->body + 1)};
+    for (int id = 0; id <= op->body; id++) {
+        const Expr *e = &op->exprs[id];
+        BFM_ASSERT(scalar_arity(e->kind) > 0 || e->kind == EXPR_CONST || e->kind == EXPR_READ);
+        ScalarNode *node = &scalar->nodes[id];
+        *node = (ScalarNode){.kind = (BfmScalarKind)e->kind, .tensor = e->kind == EXPR_READ ? e->access.tensor : -1, .arg = {-1, -1, -1}, .value = e->value};
+        for (int k = 0; k < scalar_arity(e->kind); k++)
+            node->arg[k] = e->arg[k];
+    }
+    return scalar;
+}
+
+void schedule_map(Scheduler *scheduler, int position, const char *reason)
+{
+    const Op *op = &scheduler->unit->ops[position];
+    const bool scalar = opt_is_scalar(scheduler->unit, op);
+    Step step = {.kind = scalar ? BFM_KERNEL_SCALAR : BFM_KERNEL_MAP, .op = position, .out = op->out.tensor, .reason = reason, .flops = op_flops(scheduler, op)};
+    step.record = scalar ? scalar_record(scheduler, op) : NULL;
     Traffic traffic = {scheduler, dim_int(scheduler->program->dims, 0)};
     step_visit(scheduler->schedule, &step, traffic_add, &traffic);
     step.bytes = traffic.bytes;
@@ -165,9 +183,11 @@ static int top_in_order(Scheduler *scheduler, int position)
 }
 
 /* Scores of every candidate, row-major over the operation's indices, then the ranking of each row. */
-static void schedule_top(Scheduler *scheduler, int position)
+bool schedule_top(Scheduler *scheduler, int position)
 {
     Program *program = scheduler->program;
+    if (scheduler->unit->ops[position].kind != OP_TOP)
+        return false;
     position = top_in_order(scheduler, position);
     Op *op = &scheduler->unit->ops[position];
     Dim one = dim_int(program->dims, 1), outer = one, n = one;
@@ -180,14 +200,13 @@ static void schedule_top(Scheduler *scheduler, int position)
         else
             n = dim_mul(program->dims, n, extents[i]);
     }
-    TopStep *top = ARENA_NEW(scheduler->arena, TopStep);
-    *top = (TopStep){.out = op->out.tensor, .outer = outer, .n = n, .k = op->top_k};
+    Top *top = ARENA_NEW(scheduler->arena, Top);
+    *top = (Top){.out = op->out.tensor, .outer = outer, .n = n, .k = op->top_k};
     top->values = unit_tensor(scheduler->unit, tensor_label(scheduler, op->out.tensor, ".scores"), T_REAL, TENSOR_LOCAL, op->index_count, extents, NULL);
-    Step step = {.kind = STEP_SCORES, .op = position, .reason = "what a ranking compares", .top = top, .flops = op_flops(scheduler, &scheduler->unit->ops[position])};
-    step_add(scheduler, step);
-    step.kind = STEP_TOP, step.reason = "ranking: the largest of each row";
-    step.flops = dim_mul(program->dims, outer, n);
-    step_add(scheduler, step);
+    const Dim flops = op_flops(scheduler, &scheduler->unit->ops[position]);
+    step_add(scheduler, (Step){.kind = BFM_KERNEL_MAP, .op = position, .out = top->values, .reason = "what a ranking compares", .flops = flops});
+    step_add(scheduler, (Step){.kind = BFM_KERNEL_TOP, .op = position, .reason = "ranking: the largest of each row", .record = top, .flops = dim_mul(program->dims, outer, n)});
+    return true;
 }
 
 /* The product that makes what a read of `tensor` at all indices of `op` sees, element-wise definitions on the way looked through: its operation, -1 for none. */
@@ -229,24 +248,42 @@ static void note_stored_scores(Scheduler *scheduler, int position)
     }
 }
 
-void schedule_op(Scheduler *scheduler, int position)
+/* Through generated code, point by point. */
+static void schedule_points(Scheduler *scheduler, int position)
 {
     const Op *op = &scheduler->unit->ops[position];
+    const bool sum = op->kind == OP_NEST && op->reducer != REDUCE_SET;
+    schedule_map(scheduler, position,
+                 op->kind == OP_RECUR                 ? "recurrence"
+                 : sum                                ? "reduction"
+                 : opt_is_scalar(scheduler->unit, op) ? "one number, in double precision"
+                                                      : "elementwise");
+    op = &scheduler->unit->ops[position];
+    if (op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->exprs[op->body].kind == EXPR_EXP && op->group == 0)
+        note_stored_scores(scheduler, position);
+    const double points = dim_nominal(op_points(scheduler->program, op));
+    if (sum && points > SLOW_FACTOR * dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[op->out.tensor])) && points > SLOW_POINTS)
+        step_note(scheduler, op->out.tensor, true, "summed point by point: its body is no product of two operands with rows and columns of their own");
+}
+
+void schedule_op(Scheduler *scheduler, int position)
+{
+    static bool (*const recognisers[])(Scheduler *, int) = {
+#define BFM_KERNEL(name, record, kept, run, word, shown, listed, share, from) FROM_##from
+#define FROM_OPERATION(what)                                                  schedule_##what,
+#define FROM_GROUP(what)
+#define FROM_ANOTHER
+#include "bfm/kernels.def"
+#undef FROM_OPERATION
+#undef FROM_GROUP
+#undef FROM_ANOTHER
+    };
+    const Op *op = &scheduler->unit->ops[position];
     BFM_ASSERT(op->kind != OP_CALL && op->index_count <= SCHEDULE_INDEX_MAX);
-    if (op->kind == OP_TOP) {
-        schedule_top(scheduler, position);
-    } else if (op->kind == OP_RECUR) {
-        schedule_map(scheduler, position, "recurrence");
-    } else if (scheduler->options->ungrouped || scheduler->options->no_products || !schedule_product(scheduler, position)) {
-        bool sum = scheduler->unit->ops[position].reducer != REDUCE_SET;
-        schedule_map(scheduler, position, sum ? "reduction" : opt_is_scalar(scheduler->unit, op) ? "one number, in double precision" : "elementwise");
-        op = &scheduler->unit->ops[position];
-        if (op->kind == OP_NEST && op->reducer == REDUCE_SUM && op->exprs[op->body].kind == EXPR_EXP && op->group == 0)
-            note_stored_scores(scheduler, position);
-        const double points = dim_nominal(op_points(scheduler->program, op));
-        if (sum && points > SLOW_FACTOR * dim_nominal(tensor_dim(scheduler->program, &scheduler->unit->tensors[op->out.tensor])) && points > SLOW_POINTS)
-            step_note(scheduler, op->out.tensor, true, "summed point by point: its body is no product of two operands with rows and columns of their own");
-    }
+    for (size_t r = 0; r < sizeof recognisers / sizeof *recognisers; r++)
+        if (recognisers[r](scheduler, position))
+            return;
+    schedule_points(scheduler, position);
 }
 
 /* ---- steps that nothing needs --------------------------------------------------------------------------------------------- */
@@ -322,132 +359,4 @@ Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *opt
     drop_dead_steps(&scheduler);
     schedule_accumulate(&scheduler);
     return schedule;
-}
-
-/* ---- what a step touches -------------------------------------------------------------------------------------------------- */
-
-typedef struct Visit {
-    StepVisitor visit;
-    void *user;
-    int seen[256];
-    int count;
-} Visit;
-
-static void visit_once(Visit *visit, int tensor)
-{
-    for (int i = 0; i < visit->count; i++) {
-        if (visit->seen[i] == tensor)
-            return;
-    }
-    if (visit->count < (int)(sizeof visit->seen / sizeof visit->seen[0]))
-        visit->seen[visit->count++] = tensor;
-    visit->visit(visit->user, tensor, false);
-}
-
-static void visit_access(void *user, const Access *access, AccessUse use)
-{
-    if (use != ACCESS_OUT && access->tensor >= 0)
-        visit_once(user, access->tensor);
-}
-
-static void gemm_visit(const GemmStep *gemm, StepVisitor visit, void *user)
-{
-    visit(user, gemm->a, false);
-    if (gemm->b != gemm->a)
-        visit(user, gemm->b, false);
-    if (gemm->a_rows >= 0)
-        visit(user, gemm->a_rows, false);
-    if (gemm->b_rows >= 0)
-        visit(user, gemm->b_rows, false);
-    if (gemm->accumulate)
-        visit(user, gemm->c, false);
-    if (gemm->addend >= 0)
-        visit(user, gemm->addend, false);
-    if (gemm->perm >= 0)
-        visit(user, gemm->perm, false);
-    if (gemm->offsets >= 0)
-        visit(user, gemm->offsets, false);
-    visit(user, gemm->c, true);
-}
-
-typedef struct TileVisit {
-    Visit *once;
-    const StreamTile *tile;
-} TileVisit;
-
-static void visit_tile_access(void *user, const Access *access, AccessUse use)
-{
-    TileVisit *visit = user;
-    for (int t = 0; t < visit->tile->tile_count; t++) {
-        if (visit->tile->tensors[t] == access->tensor)
-            return;
-    }
-    visit_access(visit->once, access, use);
-}
-
-static void tile_visit(const Unit *unit, const StreamTile *tile, Visit *once)
-{
-    TileVisit visit = {once, tile};
-    if (tile->op >= 0)
-        op_visit(&unit->ops[tile->op], visit_tile_access, &visit);
-}
-
-static void stream_visit(const Unit *unit, const Step *step, Visit *once)
-{
-    const StreamStep *stream = step->stream;
-    visit_once(once, stream->q.tensor), visit_once(once, stream->k.tensor);
-    tile_visit(unit, &stream->score, once), tile_visit(unit, &stream->score_grad, once), tile_visit(unit, &stream->raw_grad, once);
-    for (int i = 0; i < stream->use_count; i++)
-        visit_once(once, stream->uses[i].operand.tensor);
-    for (int i = 0; i < stream->pick_count; i++)
-        visit_once(once, stream->picks[i].target.tensor);
-    for (int i = 0; i < stream->slope_count; i++)
-        visit_once(once, stream->slopes[i].operand.tensor), visit_once(once, stream->slopes[i].out.tensor);
-    for (int i = 0; i < stream->sink_count; i++)
-        visit_once(once, stream->sinks[i].operand.tensor);
-    for (int i = 0; i < stream->total_count; i++)
-        tile_visit(unit, &stream->totals[i].value, once);
-    for (int i = 0; i < 2; i++) {
-        const int row = i == 0 ? stream->row_max.tensor : stream->row_log.tensor;
-        if (step->kind == STEP_STREAM)
-            once->visit(once->user, row, true);
-        else if (row >= 0)
-            visit_once(once, row);
-    }
-    for (int i = 0; i < stream->use_count; i++)
-        once->visit(once->user, stream->uses[i].out.tensor, true);
-    for (int i = 0; i < stream->pick_count; i++)
-        once->visit(once->user, stream->picks[i].out.tensor, true);
-    for (int i = 0; i < stream->sink_count; i++)
-        once->visit(once->user, stream->sinks[i].out.tensor, true);
-    for (int i = 0; i < stream->total_count; i++)
-        once->visit(once->user, stream->totals[i].out.tensor, true);
-}
-
-void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, void *user)
-{
-    const Unit *unit = schedule->unit;
-    Visit once = {.visit = visit, .user = user};
-    switch (step->kind) {
-    case STEP_MAP:
-        op_visit(&unit->ops[step->op], visit_access, &once);
-        visit(user, unit->ops[step->op].out.tensor, true);
-        break;
-    case STEP_SCORES:
-        op_visit(&unit->ops[step->op], visit_access, &once);
-        visit(user, step->top->values, true);
-        break;
-    case STEP_TOP:
-        visit(user, step->top->values, false);
-        visit(user, step->top->out, true);
-        break;
-    case STEP_GEMM: gemm_visit(step->gemm, visit, user); break;
-    case STEP_ORDER:
-        visit(user, step->order->keys, false);
-        visit(user, step->order->perm, true);
-        visit(user, step->order->offsets, true);
-        break;
-    case STEP_STREAM:
-    case STEP_STREAM_GRAD: stream_visit(unit, step, &once); break;
-    }
 }

@@ -6,7 +6,9 @@
 #ifndef BFM_SCHEDULE_SCHEDULE_H
 #define BFM_SCHEDULE_SCHEDULE_H
 
+#include "bfm/plan.h"
 #include "ir/ir.h"
+#include "schedule/records.h"
 #include "support/str.h"
 
 typedef struct ScheduleOptions {
@@ -15,69 +17,51 @@ typedef struct ScheduleOptions {
     bool no_streams;  /* streams member by member */
 } ScheduleOptions;
 
-typedef enum { STEP_MAP, STEP_SCORES, STEP_TOP, STEP_GEMM, STEP_ORDER, STEP_STREAM, STEP_STREAM_GRAD } StepKind;
+/* A generated tile function of a stream: operation of the unit, its row and column index, the tensors that it reads from tiles and which tiles those are. */
+typedef struct StreamTile {
+    int op;      /* -1 = none */
+    bool bounds; /* not its values: which columns a block of rows has points in */
+    int row, col;
+    int tile_count;
+    int tensors[BFM_STREAM_TILES], tiles[BFM_STREAM_TILES];
+    double outside;
+    const int *batch_of; /* per index of the operation: its batch axis, -1 for row and column */
+} StreamTile;
 
-enum { GEMM_BATCHES = 4 };
-
-/* Extent of one axis of a product and its strides, in elements, in A, B, C, the row numbers of A and those of B; NULL = stride 0. */
-enum { GEMM_A, GEMM_B, GEMM_C, GEMM_A_ROWS, GEMM_B_ROWS, GEMM_OPERANDS };
-typedef struct GemmAxis {
-    Dim extent;
-    Dim stride[GEMM_OPERANDS];
-} GemmAxis;
-
-typedef enum { GEMM_PLAIN, GEMM_BY_KEY, GEMM_INTO_KEY } GemmForm;
-
-/* A triangle or a band: at x of axis `across` (m or n) only places y of axis `along` (k, or n where across is m) with x - behind <= y <= x + ahead count;
-   elsewhere terms are 0 (k), or elements of the result are not needed (n). */
-typedef enum { GEMM_NO_BAND, GEMM_K_BY_M, GEMM_K_BY_N, GEMM_N_BY_M } GemmBandAxes;
-typedef struct GemmBand {
-    GemmBandAxes axes;
-    Dim ahead, behind; /* NULL: no bound */
-} GemmBand;
-
-/* C[batch, m, n] = (addend +) or += alpha * sum over k of A[batch, m, k] * B[batch, k, n]; forms as in bfm/plan.h */
-typedef struct GemmStep {
-    GemmForm form;
-    int a, b, c;                /* tensors */
-    Dim a_base, b_base, c_base; /* NULL = 0 */
-    GemmAxis m, n, k;
-    int batch_count;
-    GemmAxis batch[GEMM_BATCHES];
-    double alpha;
-    GemmBand band; /* PLAIN, without row numbers */
-    bool accumulate;
-    int addend;         /* tensor of C's shape that the product is added to, -1: none; PLAIN, without accumulate and clear */
-    bool clear;         /* C is not covered: zero first */
-    int a_rows, b_rows; /* tensors of row numbers, -1: element of A at row number * a_row, of B at row number * b_row */
-    Dim a_row, b_row;
-    bool a_rows_on_k;  /* the row numbers of A run along k (those of B always do), else along m */
-    int perm, offsets; /* tensors, -1 */
-    Dim key_count, key_stride;
-} GemmStep;
-
-typedef struct OrderStep {
-    int keys, perm, offsets;
-    Dim count, key_count;
-} OrderStep;
-
-typedef struct TopStep {
-    int values, out;
-    Dim outer, n, k;
-} TopStep;
-
-typedef struct StreamStep StreamStep; /* schedule/stream.h */
+/* Gemm, Order, Top, Scalar, Stream: the records of bfm/kernels.def, with tensors and dimensions. */
+/* clang-format off */
+#define BFM_RECORD(name)                                  typedef struct name {
+#define BFM_BUFFER(record, role, field)                   int field;
+#define BFM_DIM(record, field)                            Dim field;
+#define BFM_MAY_DIM(record, field)                        Dim field;
+#define BFM_DIMS(record, count, field, most)              int count; Dim field[most];
+#define BFM_MAY_DIMS(record, field, most)                 Dim field[most];
+#define BFM_ENUM(record, type, field, kinds)              type field;
+#define BFM_FLAG(record, field)                           bool field;
+#define BFM_BITS(record, field)                           unsigned field;
+#define BFM_REAL(record, field)                           double field;
+#define BFM_VALUE(record, field)                          double field;
+#define BFM_PART(record, role, type, field)               type field;
+#define BFM_PARTS(record, role, type, count, field, most) int count; type field[most];
+#define BFM_LIST(record, type, count, field)              int count; type *field;
+#define BFM_EARLIER(record, field, most)                  int field[most];
+#define BFM_CODE(record, field)                           StreamTile field;
+#define BFM_END(name)                                     } name;
+#include "bfm/kernels.def"
+/* clang-format on */
 
 typedef struct Step {
-    StepKind kind;
-    int op;             /* MAP: the operation; SCORES, TOP: the OP_TOP; -1 otherwise */
+    BfmKernelKind kind;
+    int op;             /* MAP, SCALAR: the operation, of a ranking: what it compares; TOP: the ranking; -1 otherwise */
+    int out;            /* MAP, SCALAR: the tensor that it makes */
     const char *reason; /* for people: why this kernel */
-    GemmStep *gemm;
-    OrderStep *order;
-    TopStep *top; /* SCORES, TOP */
-    StreamStep *stream;
-    Dim flops, bytes; /* estimates */
+    void *record;       /* of its kind; MAP: NULL */
+    bool clear;         /* the first tensor that it writes is not covered: zero first */
+    Dim flops, bytes;   /* estimates */
 } Step;
+
+/* Its reads are those of its operation; what other steps touch is in their records. */
+static inline bool step_is_operation(const Step *step) { return step->kind == BFM_KERNEL_MAP || step->kind == BFM_KERNEL_SCALAR; }
 
 /* What was stored though the program does not ask for it, or ran slower than its structure allows. */
 typedef struct StepNote {
@@ -96,10 +80,11 @@ typedef struct Schedule {
 
 Schedule *schedule_unit(Program *program, Unit *flat, const ScheduleOptions *options);
 
-/* Tensors that a step reads and writes, each once. */
+/* Tensors that a step reads, each once, and writes. */
 typedef void (*StepVisitor)(void *user, int tensor, bool write);
 void step_visit(const Schedule *schedule, const Step *step, StepVisitor visit, void *user);
 
+bool step_is_scores(const Schedule *schedule, const Step *step); /* the first part of a ranking */
 /* For people: elementwise, reduction, recurrence, scores, ranking, product, batched product, product by key, product into keys, sort by key, stream, stream backward. */
 const char *step_kind(const Schedule *schedule, const Step *step);
 /* Points of the operation's box and elements of all that the step touches, at these sizes. Many more points than elements: a product, or it should be one. */

@@ -105,14 +105,15 @@ static int product_for(const Sums *sums, int term)
     if (use->kept || use->readers != 1 || use->writer < 0 || sums->gone[use->writer] || sums->place[use->writer] != use->writer)
         return -1;
     const Step *step = &sums->scheduler->schedule->steps[use->writer];
-    return step->kind == STEP_GEMM && step->gemm->c == term && !step->gemm->accumulate && step->gemm->addend < 0 ? use->writer : -1;
+    const Gemm *gemm = step->record;
+    return step->kind == BFM_KERNEL_GEMM && gemm->c == term && gemm->addend < 0 ? use->writer : -1;
 }
 
 static bool sum_find(const Sums *sums, int position, Sum *sum)
 {
     const Unit *unit = sums->scheduler->unit;
     const Step *step = &sums->scheduler->schedule->steps[position];
-    if (step->kind != STEP_MAP)
+    if (!step_is_operation(step))
         return false;
     const Op *op = &unit->ops[step->op];
     *sum = (Sum){.step = position, .out = op->out.tensor, .other = -1};
@@ -160,25 +161,27 @@ static bool can_run_late(const Sums *sums, int product, int until)
     step_visit(schedule, &schedule->steps[product], late_visit, &late);
     for (int s = product + 1; s < until && late.ok; s++) {
         const Step *step = &schedule->steps[s];
-        const Op *op = step->kind == STEP_MAP ? &sums->scheduler->unit->ops[step->op] : NULL;
+        const Op *op = step_is_operation(step) ? &sums->scheduler->unit->ops[step->op] : NULL;
         if (op != NULL && op->kind == OP_NEST && op->init.tensor >= 0)
             late.ok = false;
     }
     return late.ok;
 }
 
-static bool covers(const GemmStep *gemm) { return gemm->form == GEMM_PLAIN && !gemm->clear; }
+static bool covers(const Step *step) { return ((const Gemm *)step->record)->form == BFM_GEMM_PLAIN && !step->clear; }
 
-static void product_adds(Sums *sums, int step, int out)
+static void product_adds(Sums *sums, int position, int out)
 {
-    GemmStep *gemm = sums->scheduler->schedule->steps[step].gemm;
-    gemm->c = out, gemm->accumulate = true, gemm->clear = false;
+    Step *step = &sums->scheduler->schedule->steps[position];
+    Gemm *gemm = step->record;
+    gemm->c = gemm->addend = out, step->clear = false;
 }
 
 /* Without another term: the first product begins the sum. */
 static void sum_of_products(Sums *sums, const Sum *sum)
 {
-    sums->scheduler->schedule->steps[sum->products[0]].gemm->c = sum->out;
+    Gemm *begins = sums->scheduler->schedule->steps[sum->products[0]].record;
+    begins->c = sum->out;
     for (int p = 1; p < sum->product_count; p++)
         product_adds(sums, sum->products[p], sum->out);
     sums->gone[sum->step] = true;
@@ -198,8 +201,8 @@ static bool sum_with_term(Sums *sums, const Sum *sum)
         if (!can_run_late(sums, sum->products[p], sum->step))
             return false;
     }
-    GemmStep *gemm = steps[sum->products[first]].gemm;
-    if (!covers(gemm))
+    Gemm *gemm = steps[sum->products[first]].record;
+    if (!covers(&steps[sum->products[first]]))
         return false;
     for (int p = 0; p < sum->product_count; p++) {
         if (sum->products[p] < made)

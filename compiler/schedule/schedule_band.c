@@ -28,7 +28,7 @@ static void bound_by(const Scheduler *scheduler, Affine cond, int across, int al
 
 GemmBand gemm_band(const Scheduler *scheduler, int position, IndexSet m, IndexSet n, IndexSet k)
 {
-    static const GemmBandAxes kinds[] = {GEMM_K_BY_M, GEMM_K_BY_N, GEMM_N_BY_M};
+    static const BfmBand kinds[] = {BFM_BAND_K_BY_M, BFM_BAND_K_BY_N, BFM_BAND_N_BY_M};
     const IndexSet across[] = {m, n, m}, along[] = {k, k, n};
     const Op *op = &scheduler->unit->ops[position];
     for (int p = 0; p < 3; p++) {
@@ -43,5 +43,5 @@ GemmBand gemm_band(const Scheduler *scheduler, int position, IndexSet m, IndexSe
         if (band.ahead != NULL || band.behind != NULL)
             return band;
     }
-    return (GemmBand){.axes = GEMM_NO_BAND};
+    return (GemmBand){.axes = BFM_BAND_NONE};
 }

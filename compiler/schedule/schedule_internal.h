@@ -20,7 +20,7 @@ typedef struct Scheduler {
     int stored_count, stored_capacity;
     int late_op, late_count; /* conditions on the result of this operation that another one applies: what they leave out is not needed */
     const Affine *late;
-    OrderStep *orders; /* made so far: one per tensor of keys */
+    Order *orders; /* made so far: one per tensor of keys */
     int order_count, order_capacity;
 } Scheduler;
 
@@ -90,8 +90,17 @@ Operand operand_store(Scheduler *scheduler, const Product *product, const Side *
 /* The integer tensor behind `read` as a tensor under exactly the indices it depends on, row-major in their order; itself if it is one already. */
 int keys_store(Scheduler *scheduler, int op, const Access *read);
 
-/* schedule_product.c: true if steps were made */
-bool schedule_product(Scheduler *scheduler, int op);
+/* The recognisers of bfm/kernels.def: true if they made steps for the operation, or for all of the group. */
+#define BFM_KERNEL(name, record, kept, run, word, shown, listed, share, from) FROM_##from
+#define FROM_OPERATION(what)                                                  bool schedule_##what(Scheduler *scheduler, int op);
+#define FROM_GROUP(what)                                                      bool schedule_##what(Scheduler *scheduler, int group);
+#define FROM_ANOTHER
+#include "bfm/kernels.def"
+#undef FROM_OPERATION
+#undef FROM_GROUP
+#undef FROM_ANOTHER
+
+/* schedule_product.c */
 bool out_covers(Scheduler *scheduler, const Op *op); /* the subscripts of the output reach every element of the tensor */
 
 /* Indices of one class, joined where they lie one inside the other in every operand. */
@@ -111,8 +120,5 @@ void order_of_sets(const Op *op, IndexSet first, IndexSet second, IndexSet third
 
 /* schedule_accumulate.c: sums of products lose their own steps */
 void schedule_accumulate(Scheduler *scheduler);
-
-/* schedule_stream.c: true if steps were made for the whole group */
-bool schedule_stream(Scheduler *scheduler, int group);
 
 #endif

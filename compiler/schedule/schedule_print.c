@@ -1,35 +1,33 @@
 /* A schedule as text. */
-#include "opt/opt.h"
 #include "schedule/schedule.h"
 #include "schedule/schedule_internal.h"
 
-static const char *map_kind(const Unit *unit, const Op *op)
+static const char *map_kind(const Op *op)
 {
-    if (opt_is_scalar(unit, op))
-        return "scalar";
     if (op->kind == OP_RECUR)
         return "recurrence";
-    return op->reducer == REDUCE_SET ? "elementwise" : "reduction";
+    return op->reducer == REDUCE_SET ? kernel_row(BFM_KERNEL_MAP)->shown : "reduction";
 }
+
+static const char *gemm_kind(const Gemm *gemm)
+{
+    switch (gemm->form) {
+    case BFM_GEMM_PLAIN: return gemm->batch_count > 0 ? "batched product" : "product";
+    case BFM_GEMM_BY_KEY: return "product by key";
+    case BFM_GEMM_INTO_KEY: return "product into keys";
+    }
+    return "";
+}
+
+bool step_is_scores(const Schedule *schedule, const Step *step) { return step->kind == BFM_KERNEL_MAP && schedule->unit->ops[step->op].kind == OP_TOP; }
 
 const char *step_kind(const Schedule *schedule, const Step *step)
 {
-    switch (step->kind) {
-    case STEP_MAP: return map_kind(schedule->unit, &schedule->unit->ops[step->op]);
-    case STEP_SCORES: return "scores";
-    case STEP_TOP: return "ranking";
-    case STEP_GEMM:
-        switch (step->gemm->form) {
-        case GEMM_PLAIN: return step->gemm->batch_count > 0 ? "batched product" : "product";
-        case GEMM_BY_KEY: return "product by key";
-        case GEMM_INTO_KEY: return "product into keys";
-        }
-        break;
-    case STEP_ORDER: return "sort by key";
-    case STEP_STREAM: return "stream";
-    case STEP_STREAM_GRAD: return "stream backward";
-    }
-    return "";
+    if (step_is_scores(schedule, step))
+        return "scores";
+    if (step->kind == BFM_KERNEL_MAP)
+        return map_kind(&schedule->unit->ops[step->op]);
+    return step->kind == BFM_KERNEL_GEMM ? gemm_kind(step->record) : kernel_row(step->kind)->shown;
 }
 
 double step_points(const Schedule *schedule, const Step *step, const DimEnv *env)
@@ -95,7 +93,7 @@ static void axis_print(const char *name, const GemmAxis *axis, Str *out)
     dim_print(axis->extent, out);
 }
 
-static void gemm_print(const Unit *unit, const GemmStep *gemm, Str *out)
+static void gemm_print(const Unit *unit, const Gemm *gemm, Str *out)
 {
     str_append(out, "      ");
     for (int i = 0; i < gemm->batch_count; i++)
@@ -107,11 +105,11 @@ static void gemm_print(const Unit *unit, const GemmStep *gemm, Str *out)
     }
     if (gemm->a_rows >= 0 || gemm->b_rows >= 0)
         str_append(out, ", rows gathered while packing");
-    if (gemm->band.axes != GEMM_NO_BAND)
+    if (gemm->band.axes != BFM_BAND_NONE)
         str_append(out, gemm->band.ahead != NULL && gemm->band.behind != NULL ? ", a band of it" : ", a triangle of it");
-    if (gemm->accumulate)
+    if (gemm->addend == gemm->c)
         str_append(out, ", added to what is there");
-    if (gemm->addend >= 0)
+    else if (gemm->addend >= 0)
         str_append(out, ", added to "), tensor_print(unit, gemm->addend, out);
     str_append(out, "\n");
 }
@@ -127,8 +125,8 @@ void schedule_print(const Schedule *schedule, Str *out)
         names.write = false, names.count = 0;
         step_visit(schedule, step, name_print, &names);
         str_printf(out, "  ; %s\n", step->reason);
-        if (step->kind == STEP_GEMM)
-            gemm_print(schedule->unit, step->gemm, out);
+        if (step->kind == BFM_KERNEL_GEMM)
+            gemm_print(schedule->unit, step->record, out);
     }
 }
 

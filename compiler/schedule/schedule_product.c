@@ -19,7 +19,7 @@ typedef struct Split {
     uint64_t late_conds, late_guards; /* concern both sides at once: applied to the result */
     const Access *key;                /* BY_KEY: the weight's integer subscript; INTO_KEY: the output's */
     int key_sub;
-    GemmForm form;
+    BfmGemmForm form;
 } Split;
 
 /* ---- splitting the factors ------------------------------------------------------------------------------------------------ */
@@ -127,7 +127,7 @@ static bool split_try(const Op *op, IndexSet out, IndexSet rows, Split *split, u
     unsigned all = (1u << split->product.count) - 1;
     split->a = (Side){.factors = for_a, .indices = factors_indices(&split->product, for_a)};
     split->b = (Side){.factors = all & ~for_a, .indices = factors_indices(&split->product, all & ~for_a)};
-    split->form = GEMM_PLAIN;
+    split->form = BFM_GEMM_PLAIN;
     IndexSet a = split->a.indices, b = split->b.indices, either = rows | single_points(op), summed = ((a & b) | ((a ^ b) & either)) & ~out;
     if (((a ^ b) & ~out & ~either) != 0 || (summed & (rows | (a & b))) == 0)
         return false;
@@ -139,7 +139,7 @@ static bool split_try(const Op *op, IndexSet out, IndexSet rows, Split *split, u
         keyed = access_indices_used(split->key);
         if ((split->batch & ~keyed) != 0 || (keyed & ~(split->batch | split->n)) != 0)
             return false;
-        split->form = GEMM_BY_KEY; /* where A does not depend on all of the key's indices, its rows are used several times */
+        split->form = BFM_GEMM_BY_KEY; /* where A does not depend on all of the key's indices, its rows are used several times */
         split->b.indices = rest, split->m = keyed, split->n &= ~keyed, split->batch = 0;
     }
     return split->m != 0 && split->n != 0 && split->k != 0 && !class_small(op, split->m) && !class_small(op, split->n) && !class_small(op, split->k);
@@ -167,7 +167,7 @@ static bool split_best(const Scheduler *scheduler, const Op *op, IndexSet out, I
 static void split_domain(const Op *op, Split *split)
 {
     bool a_stored = (split->a.factors & (split->a.factors - 1)) != 0;
-    IndexSet a = split->a.indices | (split->form == GEMM_BY_KEY ? split->m : 0), b = split->b.indices;
+    IndexSet a = split->a.indices | (split->form == BFM_GEMM_BY_KEY ? split->m : 0), b = split->b.indices;
     bool prefer_a = a_stored || set_size(op, a) <= set_size(op, b);
     for (int c = 0; c < op->cond_count; c++) {
         IndexSet used = affine_indices(op->conds[c]);
@@ -214,8 +214,8 @@ static void axes_collect(const Op *op, IndexSet set, const Operand *a, const Ope
         if (!index_in(set, i) || dim_is(op->indices[i].extent, 1))
             continue;
         GemmAxis axis = {.extent = op->indices[i].extent};
-        axis.stride[GEMM_A] = a->stride[i], axis.stride[GEMM_B] = b->stride[i], axis.stride[GEMM_C] = c->stride[i];
-        axis.stride[GEMM_A_ROWS] = a->rows_stride[i], axis.stride[GEMM_B_ROWS] = b->rows_stride[i];
+        axis.stride[BFM_GEMM_A] = a->stride[i], axis.stride[BFM_GEMM_B] = b->stride[i], axis.stride[BFM_GEMM_C] = c->stride[i];
+        axis.stride[BFM_GEMM_A_ROWS] = a->rows_stride[i], axis.stride[BFM_GEMM_B_ROWS] = b->rows_stride[i];
         list->items[list->count].axis = axis;
         list->items[list->count].gathered = index_in(a->gathered | b->gathered, i);
         list->items[list->count++].set = index_bit(i);
@@ -224,7 +224,7 @@ static void axes_collect(const Op *op, IndexSet set, const Operand *a, const Ope
 
 static bool axes_adjacent(DimTable *dims, const GemmAxis *outer, const GemmAxis *inner)
 {
-    for (int s = 0; s < GEMM_OPERANDS; s++) {
+    for (int s = 0; s < BFM_GEMM_OPERANDS; s++) {
         Dim want = inner->stride[s] == NULL ? NULL : dim_mul(dims, inner->stride[s], inner->extent);
         if (outer->stride[s] != want)
             return false;
@@ -261,7 +261,7 @@ static GemmAxis axis_one(Scheduler *scheduler) { return (GemmAxis){.extent = dim
 /* The row numbers of an axis have to follow one another: the product wants them as an array. */
 static bool rows_follow(const GemmAxis *axis, int operand) { return dim_is(axis->extent, 1) || (axis->stride[operand] != NULL && dim_is(axis->stride[operand], 1)); }
 
-/* Takes the axis that becomes m, n or k: of several the one that is largest; the one of the row numbers if `rows` (GEMM_A_ROWS, else -1) says so. */
+/* Takes the axis that becomes m, n or k: of several the one that is largest; the one of the row numbers if `rows` (BFM_GEMM_A_ROWS, else -1) says so. */
 static bool axes_take(Scheduler *scheduler, AxisList *list, int rows, GemmAxis *axis, IndexSet *set)
 {
     int best = -1;
@@ -287,8 +287,8 @@ static void axes_to_batch(const AxisList *list, AxisList *batch)
         batch->items[batch->count++] = list->items[i];
 }
 
-/* Fills the axes of the product; false if the operands as they lie cannot express it. */
-static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a, const Operand *b, const Operand *c, GemmStep *gemm)
+/* Fills the axes of the product; false if the operands as they lie cannot express it. `clear` is set where it does not cover C. */
+static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a, const Operand *b, const Operand *c, Gemm *gemm, bool *clear)
 {
     const Op *op = &scheduler->unit->ops[split->product.op];
     DimTable *dims = scheduler->program->dims;
@@ -301,19 +301,19 @@ static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a
     if (k.count > 1)
         return false;
     bool a_on_k = a->rows >= 0 && (a->gathered & split->k) != 0, a_on_m = a->rows >= 0 && !a_on_k;
-    if (!axes_take(scheduler, &m, a_on_m ? GEMM_A_ROWS : -1, &gemm->m, &in_m) || !axes_take(scheduler, &n, -1, &gemm->n, &in_n))
+    if (!axes_take(scheduler, &m, a_on_m ? BFM_GEMM_A_ROWS : -1, &gemm->m, &in_m) || !axes_take(scheduler, &n, -1, &gemm->n, &in_n))
         return false;
     if (!axes_take(scheduler, &k, -1, &gemm->k, &in_k))
         return false;
-    if (a_on_m && !rows_follow(&gemm->m, GEMM_A_ROWS))
+    if (a_on_m && !rows_follow(&gemm->m, BFM_GEMM_A_ROWS))
         return false;
-    if (a_on_k && !rows_follow(&gemm->k, GEMM_A_ROWS))
+    if (a_on_k && !rows_follow(&gemm->k, BFM_GEMM_A_ROWS))
         return false;
-    if (b->rows >= 0 && !rows_follow(&gemm->k, GEMM_B_ROWS))
+    if (b->rows >= 0 && !rows_follow(&gemm->k, BFM_GEMM_B_ROWS))
         return false;
     axes_to_batch(&m, &batch), axes_to_batch(&n, &batch);
     axes_merge(dims, &batch);
-    if (batch.count > GEMM_BATCHES)
+    if (batch.count > BFM_GEMM_BATCHES)
         return false;
     gemm->batch_count = batch.count;
     for (int i = 0; i < batch.count; i++)
@@ -322,9 +322,9 @@ static bool gemm_axes(Scheduler *scheduler, const Split *split, const Operand *a
     gemm->a_base = a->base, gemm->b_base = b->base, gemm->c_base = c->base;
     gemm->a_rows = a->rows, gemm->b_rows = b->rows, gemm->a_row = a->row, gemm->b_row = b->row;
     gemm->a_rows_on_k = a_on_k;
-    if (split->form == GEMM_PLAIN && a->rows < 0 && b->rows < 0)
+    if (split->form == BFM_GEMM_PLAIN && a->rows < 0 && b->rows < 0)
         gemm->band = gemm_band(scheduler, split->product.op, in_m, in_n, in_k);
-    gemm->clear = gemm->clear || gemm->band.axes == GEMM_N_BY_M;
+    *clear = *clear || gemm->band.axes == BFM_BAND_N_BY_M;
     return true;
 }
 
@@ -375,12 +375,12 @@ static IndexSet gather_indices(const Op *op, const Split *split, const Side *sid
 
 static Dim gemm_flops(Scheduler *scheduler, const Op *op) { return dim_mul(scheduler->program->dims, dim_int(scheduler->program->dims, 2), op_points(scheduler->program, op)); }
 
-static void gemm_add(Scheduler *scheduler, const Op *op, GemmStep gemm, const char *reason)
+static void gemm_add(Scheduler *scheduler, const Op *op, Gemm gemm, bool clear, const char *reason)
 {
-    GemmStep *kept = ARENA_NEW(scheduler->arena, GemmStep);
+    Gemm *kept = ARENA_NEW(scheduler->arena, Gemm);
     *kept = gemm;
     kept->addend = -1;
-    step_add(scheduler, (Step){.kind = STEP_GEMM, .op = -1, .reason = reason, .gemm = kept, .flops = gemm_flops(scheduler, op)});
+    step_add(scheduler, (Step){.kind = BFM_KERNEL_GEMM, .op = -1, .reason = reason, .record = kept, .clear = clear, .flops = gemm_flops(scheduler, op)});
 }
 
 bool out_covers(Scheduler *scheduler, const Op *op)
@@ -408,24 +408,24 @@ static Operand summed_operand(Scheduler *scheduler, const Split *split, const Si
 static bool schedule_plain(Scheduler *scheduler, Split *split, const Operand *c, bool clear)
 {
     int position = split->product.op;
-    GemmStep gemm = {.form = GEMM_PLAIN, .alpha = split->product.alpha, .clear = clear, .perm = -1, .offsets = -1};
+    Gemm gemm = {.form = BFM_GEMM_PLAIN, .alpha = split->product.alpha, .perm = -1, .offsets = -1};
     const Op *op = &scheduler->unit->ops[position];
     IndexSet gather_a = gather_indices(op, split, &split->a, split->m), gather_b = gather_indices(op, split, &split->b, 0);
     Operand a = side_operand(scheduler, split, &split->a, gather_a);
     Operand b = side_operand(scheduler, split, &split->b, gather_b);
     const char *reason = "contraction of two operands";
-    if (!gemm_axes(scheduler, split, &a, &b, c, &gemm)) {
+    if (!gemm_axes(scheduler, split, &a, &b, c, &gemm, &clear)) {
         a = summed_operand(scheduler, split, &split->a, gather_a);
         b = summed_operand(scheduler, split, &split->b, gather_b);
-        if (!gemm_axes(scheduler, split, &a, &b, c, &gemm))
+        if (!gemm_axes(scheduler, split, &a, &b, c, &gemm, &clear))
             return false;
     }
-    gemm_add(scheduler, &scheduler->unit->ops[position], gemm, reason);
+    gemm_add(scheduler, &scheduler->unit->ops[position], gemm, clear, reason);
     return true;
 }
 
 /* Sorts the rows by their keys, once per tensor of keys. */
-static OrderStep *order_add(Scheduler *scheduler, int keys)
+static Order *order_add(Scheduler *scheduler, int keys)
 {
     for (int i = 0; i < scheduler->order_count; i++) {
         if (scheduler->orders[i].keys == keys)
@@ -434,20 +434,20 @@ static OrderStep *order_add(Scheduler *scheduler, int keys)
     Program *program = scheduler->program;
     if (scheduler->order_count == scheduler->order_capacity) {
         int capacity = scheduler->order_capacity == 0 ? 16 : 2 * scheduler->order_capacity;
-        OrderStep *grown = ARENA_ARRAY(scheduler->arena, OrderStep, capacity);
+        Order *grown = ARENA_ARRAY(scheduler->arena, Order, capacity);
         if (scheduler->order_count > 0)
             memcpy(grown, scheduler->orders, (size_t)scheduler->order_count * sizeof *grown);
         scheduler->orders = grown, scheduler->order_capacity = capacity;
     }
     const Tensor *tensor = &scheduler->unit->tensors[keys];
-    OrderStep order = {.keys = keys, .count = tensor_dim(program, tensor), .key_count = tensor->bound};
+    Order order = {.keys = keys, .count = tensor_dim(program, tensor), .key_count = tensor->bound};
     Dim ends = dim_add(program->dims, tensor->bound, dim_int(program->dims, 1)), more = dim_add(program->dims, order.count, dim_int(program->dims, 1));
     order.perm = unit_tensor(scheduler->unit, tensor_label(scheduler, keys, ".order"), T_INT, TENSOR_LOCAL, 1, &order.count, more);
     order.offsets = unit_tensor(scheduler->unit, tensor_label(scheduler, keys, ".ends"), T_INT, TENSOR_LOCAL, 1, &ends, more);
     scheduler->orders[scheduler->order_count] = order;
-    OrderStep *step = ARENA_NEW(scheduler->arena, OrderStep);
+    Order *step = ARENA_NEW(scheduler->arena, Order);
     *step = order;
-    step_add(scheduler, (Step){.kind = STEP_ORDER, .op = -1, .reason = "rows sorted by key, stable", .order = step});
+    step_add(scheduler, (Step){.kind = BFM_KERNEL_ORDER, .op = -1, .reason = "rows sorted by key, stable", .record = step});
     return &scheduler->orders[scheduler->order_count++];
 }
 
@@ -478,9 +478,9 @@ static bool schedule_by_key(Scheduler *scheduler, Split *split, const Operand *c
     int position = split->product.op;
     const Op *op = &unit->ops[position];
     const Access weight = op->exprs[split->product.factors[__builtin_ctz(split->b.factors)].expr].access;
-    GemmStep gemm = {.form = GEMM_BY_KEY, .alpha = split->product.alpha, .clear = true};
+    Gemm gemm = {.form = BFM_GEMM_BY_KEY, .alpha = split->product.alpha};
     Operand a, b;
-    (void)clear; /* rows without a key are written by no product */
+    clear = true; /* rows without a key are written by no product */
     if (unit->tensors[weight.tensor].type != T_REAL || split->b.conds != 0 || split->b.guards != 0)
         return false;
     if (!access_strides(scheduler, op, &weight, split->key_sub, &b))
@@ -488,11 +488,11 @@ static bool schedule_by_key(Scheduler *scheduler, Split *split, const Operand *c
     gemm.key_stride = access_step(scheduler, &weight, split->key_sub);
     int keys = keys_store(scheduler, position, split->key);
     rows_operand(scheduler, split, &split->a, split->m, &a);
-    if (!gemm_axes(scheduler, split, &a, &b, c, &gemm) || gemm.batch_count != 0)
+    if (!gemm_axes(scheduler, split, &a, &b, c, &gemm, &clear) || gemm.batch_count != 0)
         return false;
-    OrderStep *order = order_add(scheduler, keys);
+    Order *order = order_add(scheduler, keys);
     gemm.perm = order->perm, gemm.offsets = order->offsets, gemm.key_count = order->key_count;
-    gemm_add(scheduler, &unit->ops[position], gemm, "contraction by key: rows sorted, one product per key");
+    gemm_add(scheduler, &unit->ops[position], gemm, true, "contraction by key: rows sorted, one product per key");
     return true;
 }
 
@@ -502,7 +502,8 @@ static bool schedule_into_key(Scheduler *scheduler, Split *split)
     int position = split->product.op;
     const Op *op = &scheduler->unit->ops[position];
     const Access out = op->out;
-    GemmStep gemm = {.form = GEMM_INTO_KEY, .alpha = split->product.alpha};
+    Gemm gemm = {.form = BFM_GEMM_INTO_KEY, .alpha = split->product.alpha};
+    bool clear = false;
     Operand a, b, c;
     int key_sub = data_sub(&out);
     if (!access_strides(scheduler, op, &out, key_sub, &c))
@@ -511,14 +512,14 @@ static bool schedule_into_key(Scheduler *scheduler, Split *split)
     int keys = keys_store(scheduler, position, out.subs[key_sub].read);
     rows_operand(scheduler, split, &split->a, split->k, &a);
     rows_operand(scheduler, split, &split->b, split->k, &b);
-    if (!gemm_axes(scheduler, split, &a, &b, &c, &gemm) || gemm.batch_count != 0)
+    if (!gemm_axes(scheduler, split, &a, &b, &c, &gemm, &clear) || gemm.batch_count != 0)
         return false;
-    OrderStep *order = order_add(scheduler, keys);
+    Order *order = order_add(scheduler, keys);
     gemm.perm = order->perm, gemm.offsets = order->offsets, gemm.key_count = order->key_count;
     DimTable *dims = scheduler->program->dims;
     const Dim written = dim_mul(dims, order->key_count, dim_mul(dims, gemm.m.extent, gemm.n.extent)); /* a key without rows makes zeros */
-    gemm.clear = written != tensor_dim(scheduler->program, &scheduler->unit->tensors[out.tensor]);
-    gemm_add(scheduler, &scheduler->unit->ops[position], gemm, "contraction into keys: one product per key over its rows");
+    clear = clear || written != tensor_dim(scheduler->program, &scheduler->unit->tensors[out.tensor]);
+    gemm_add(scheduler, &scheduler->unit->ops[position], gemm, clear, "contraction into keys: one product per key over its rows");
     return true;
 }
 
@@ -534,7 +535,7 @@ static bool schedule_in_two(Scheduler *scheduler, const Split *split, IndexSet k
     int order[SCHEDULE_INDEX_MAX], count = 0;
     Dim *extents = ARENA_ARRAY(scheduler->arena, Dim, op.index_count + 1);
     int all[SCHEDULE_INDEX_MAX];
-    order_of_sets(&op, split->form == GEMM_BY_KEY ? split->m : 0, kept, 0, all); /* rows of a product by key stay together */
+    order_of_sets(&op, split->form == BFM_GEMM_BY_KEY ? split->m : 0, kept, 0, all); /* rows of a product by key stay together */
     for (int i = 0; i < op.index_count; i++) {
         if (index_in(kept, all[i]))
             extents[count] = op.indices[all[i]].extent, order[count++] = all[i];
@@ -603,7 +604,7 @@ static bool schedule_plain_or_keyed(Scheduler *scheduler, Split *split)
     if (!access_strides(scheduler, op, &op->out, -1, &c))
         return false;
     bool clear = !out_covers(scheduler, op);
-    return split->form == GEMM_BY_KEY ? schedule_by_key(scheduler, split, &c, clear) : schedule_plain(scheduler, split, &c, clear);
+    return split->form == BFM_GEMM_BY_KEY ? schedule_by_key(scheduler, split, &c, clear) : schedule_plain(scheduler, split, &c, clear);
 }
 
 /* y[T, n] = sum over c, k of x[T, c, k] * w[key[T, c], k, n]: by key for every (T, c), then summed over c. */
@@ -617,7 +618,7 @@ static bool schedule_rows_summed(Scheduler *scheduler, const Product *product, I
             continue;
         IndexSet keyed = access_indices_used(node->access.subs[key].read), kept = out | keyed;
         Split split;
-        if ((keyed & ~out) == 0 || !split_best(scheduler, op, kept, 0, product, &split) || split.form != GEMM_BY_KEY)
+        if ((keyed & ~out) == 0 || !split_best(scheduler, op, kept, 0, product, &split) || split.form != BFM_GEMM_BY_KEY)
             continue;
         split_domain(op, &split);
         if (late_within(op, &split, kept))
@@ -639,7 +640,7 @@ static bool schedule_scattered(Scheduler *scheduler, int position)
         if (!index_in(out, i))
             summed *= dim_nominal(op->indices[i].extent);
     }
-    Split split = {.product = {.op = position}, .form = GEMM_PLAIN};
+    Split split = {.product = {.op = position}, .form = BFM_GEMM_PLAIN};
     return summed >= SCATTER_SUMMED && schedule_in_two(scheduler, &split, out, "scattered sum of sums");
 }
 
@@ -648,6 +649,8 @@ bool schedule_product(Scheduler *scheduler, int position)
     const Op *op = &scheduler->unit->ops[position];
     Product product;
     Split split;
+    if (scheduler->options->ungrouped || scheduler->options->no_products)
+        return false;
     if (op->kind != OP_NEST || op->reducer != REDUCE_SUM || scheduler->unit->tensors[op->out.tensor].type != T_REAL)
         return false;
     if (!product_of(scheduler, position, &product))
@@ -668,7 +671,7 @@ bool schedule_product(Scheduler *scheduler, int position)
         return schedule_plain_or_keyed(scheduler, &split);
     }
     IndexSet rows = key_sub >= 0 ? access_indices_used(op->out.subs[key_sub].read) : 0;
-    if (key_sub >= 0 && (rows & affine_out) == 0 && split_best(scheduler, op, affine_out, rows, &product, &split) && split.form == GEMM_PLAIN &&
+    if (key_sub >= 0 && (rows & affine_out) == 0 && split_best(scheduler, op, affine_out, rows, &product, &split) && split.form == BFM_GEMM_PLAIN &&
         (split.k & ~single_points(op)) == (rows & ~single_points(op)) && split.batch == 0) {
         split_domain(op, &split);
         if (split.late_conds == 0 && split.late_guards == 0 && schedule_into_key(scheduler, &split))

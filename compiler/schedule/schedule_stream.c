@@ -220,7 +220,7 @@ bool stream_linear(StreamReader *reader, const Product *product, unsigned factor
         if (list.count > 1)
             continue;
         *width = list.count == 1 ? list.items[0].axis.extent : dim_int(scheduler->program->dims, 1);
-        Dim inner = list.count == 1 ? list.items[0].axis.stride[GEMM_A] : NULL, out_inner = list.count == 1 ? list.items[0].axis.stride[GEMM_C] : NULL;
+        Dim inner = list.count == 1 ? list.items[0].axis.stride[BFM_GEMM_A] : NULL, out_inner = list.count == 1 ? list.items[0].axis.stride[BFM_GEMM_C] : NULL;
         return stream_operand(reader, &from, axis_of, op->index_count, operand_axis, inner, operand) &&
                stream_operand(reader, &result, axis_of, op->index_count, out_axis, out_inner, out);
     }
@@ -243,8 +243,8 @@ bool stream_pair(StreamReader *reader, const Product *product, unsigned left, un
             continue;
         bool one = list.count == 1;
         *depth = one ? list.items[0].axis.extent : dim_int(scheduler->program->dims, 1);
-        return stream_operand(reader, &a, axis_of, op->index_count, reader->row, one ? list.items[0].axis.stride[GEMM_A] : NULL, rows) &&
-               stream_operand(reader, &b, axis_of, op->index_count, reader->col, one ? list.items[0].axis.stride[GEMM_B] : NULL, columns);
+        return stream_operand(reader, &a, axis_of, op->index_count, reader->row, one ? list.items[0].axis.stride[BFM_GEMM_A] : NULL, rows) &&
+               stream_operand(reader, &b, axis_of, op->index_count, reader->col, one ? list.items[0].axis.stride[BFM_GEMM_B] : NULL, columns);
     }
     return stream_fail(reader, "the summed indices of a product of scores are not adjacent");
 }
@@ -309,7 +309,7 @@ static int row_axis(const StreamReader *reader, const Op *raw, const int *out, I
 
 bool stream_product(StreamReader *reader, int col)
 {
-    StreamStep *step = reader->step;
+    Stream *step = reader->step;
     const Op *raw = &reader->unit->ops[reader->group->raw];
     int out[SCHEDULE_INDEX_MAX], axis_of[SCHEDULE_INDEX_MAX];
     Product product;
@@ -511,15 +511,18 @@ bool stream_score_tile(StreamReader *reader)
         return false;
     if (!stream_tile(reader, stream_tabled(reader, reader->score_op, axis_of), axis_of, -INFINITY, tile))
         return false;
-    tile->tile_count = 1, tile->tensors[0] = reader->raw.tensor, tile->tiles[0] = TILE_RAW;
-    reader->step->ranged = reader->unit->ops[reader->score_op].cond_count > 0;
+    tile->tile_count = 1, tile->tensors[0] = reader->raw.tensor, tile->tiles[0] = BFM_TILE_RAW;
+    if (reader->unit->ops[reader->score_op].cond_count > 0) {
+        reader->step->range = *tile;
+        reader->step->range.bounds = true;
+    }
     return true;
 }
 
 static bool forward_read(StreamReader *reader)
 {
     const Group *group = reader->group;
-    StreamStep *step = reader->step;
+    Stream *step = reader->step;
     int col, max, axis_of[SCHEDULE_INDEX_MAX];
     if (group->lse < 0)
         return stream_fail(reader, "there is no normaliser");
@@ -557,7 +560,7 @@ static bool members_known(StreamReader *reader)
 
 static Dim stream_flops(const StreamReader *reader)
 {
-    const StreamStep *step = reader->step;
+    const Stream *step = reader->step;
     DimTable *dims = reader->scheduler->program->dims;
     Dim points = dim_mul(dims, step->rows, step->cols), inner = step->depth;
     for (int i = 0; i < step->batch_count; i++)
@@ -576,8 +579,8 @@ bool schedule_stream(Scheduler *scheduler, int position)
     Group group = scheduler->unit->groups[position]; /* the unit may grow while it is read */
     StreamReader *reader = ARENA_NEW(scheduler->arena, StreamReader);
     *reader = (StreamReader){.scheduler = scheduler, .unit = scheduler->unit, .group = &scheduler->unit->groups[position], .row_max = -1, .row_log = -1, .score_op = -1};
-    reader->step = ARENA_NEW(scheduler->arena, StreamStep);
-    reader->step->score.op = reader->step->score_grad.op = reader->step->raw_grad.op = -1;
+    reader->step = ARENA_NEW(scheduler->arena, Stream);
+    reader->step->score.op = reader->step->score_grad.op = reader->step->raw_grad.op = reader->step->range.op = -1;
     bool forward = group.kind == GROUP_STREAM;
     bool fits = (forward ? forward_read(reader) : stream_grad_read(reader)) && members_known(reader);
     if (!fits) {
@@ -585,12 +588,12 @@ bool schedule_stream(Scheduler *scheduler, int position)
         step_note(scheduler, raw, true, "scores stored instead of streamed%s: %s", forward ? "" : " backwards", reader->why != NULL ? reader->why : "unknown structure");
         return false;
     }
-    step_add(scheduler, (Step){.kind = forward ? STEP_STREAM : STEP_STREAM_GRAD,
+    step_add(scheduler, (Step){.kind = forward ? BFM_KERNEL_STREAM : BFM_KERNEL_STREAM_GRAD,
                                .op = -1,
-                               .stream = reader->step,
+                               .record = reader->step,
                                .flops = stream_flops(reader),
                                .reason = forward ? "scores made, normalised and used tile by tile" : "scores made again, tile by tile, for their gradients"});
     for (int t = 0; t < reader->step->total_count; t++)
-        schedule_map(scheduler, reader->step->spread[t], "totals of score gradients, to where they belong");
+        schedule_map(scheduler, reader->spread[t], "totals of score gradients, to where they belong");
     return true;
 }

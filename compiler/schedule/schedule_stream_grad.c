@@ -58,7 +58,7 @@ static bool slope_axes(StreamReader *reader, int slope, const int *axis_of, Tile
 /* dP[i, j] = sum over c of left[i, c] * right[j, c] */
 static bool slope_read(StreamReader *reader, int position, TileTensor *tile)
 {
-    StreamUse *slope = &reader->step->slopes[reader->step->slope_count++];
+    StreamSlope *slope = &reader->step->slopes[reader->step->slope_count++];
     Product product;
     const Op *op = &reader->unit->ops[position];
     int axis_of[SCHEDULE_INDEX_MAX], out[SCHEDULE_INDEX_MAX];
@@ -80,37 +80,37 @@ static bool slope_read(StreamReader *reader, int position, TileTensor *tile)
         return stream_fail(reader, "a slope of the probabilities has one operand");
     slope->alpha = product.alpha;
     tile->tensor = op->out.tensor;
-    return stream_pair(reader, &product, left, right, axis_of, &slope->out, &slope->operand, &slope->width) && stream_private(reader, tile->tensor);
+    return stream_pair(reader, &product, left, right, axis_of, &slope->left, &slope->right, &slope->width) && stream_private(reader, tile->tensor);
 }
 
 static bool grad_tiles(StreamReader *reader, TileTensor *tiles)
 {
     const Group *group = reader->group;
-    StreamStep *step = reader->step;
-    int axis_of[SCHEDULE_INDEX_MAX], count = TILE_SLOPE + group->dprob_count;
+    Stream *step = reader->step;
+    int axis_of[SCHEDULE_INDEX_MAX], count = BFM_TILE_SLOPE + group->dprob_count;
     const Op *op = &reader->unit->ops[group->score_grad];
     if (!stream_axes(reader, group->score_grad, &reader->score, axis_of) || !stream_domain(reader, group->score_grad, axis_of))
         return false;
-    if (!stream_tile_tensor(reader, group->score_grad, axis_of, &tiles[TILE_SCORE_GRAD]) || !stream_private(reader, tiles[TILE_SCORE_GRAD].tensor))
+    if (!stream_tile_tensor(reader, group->score_grad, axis_of, &tiles[BFM_TILE_SCORE_GRAD]) || !stream_private(reader, tiles[BFM_TILE_SCORE_GRAD].tensor))
         return false;
     if (!stream_tile(reader, group->score_grad, axis_of, 0, &step->score_grad))
         return false;
-    TileTensor made = tiles[TILE_SCORE_GRAD];
-    tiles[TILE_SCORE_GRAD].tensor = -1;
+    TileTensor made = tiles[BFM_TILE_SCORE_GRAD];
+    tiles[BFM_TILE_SCORE_GRAD].tensor = -1;
     stream_tile_inputs(op, tiles, count, &step->score_grad);
-    tiles[TILE_SCORE_GRAD] = made;
-    tiles[TILE_RAW_GRAD] = made;
+    tiles[BFM_TILE_SCORE_GRAD] = made;
+    tiles[BFM_TILE_RAW_GRAD] = made;
     step->raw_grad.op = -1;
     if (group->raw_grad < 0 || group->raw_grad == group->score_grad)
         return true;
     op = &reader->unit->ops[group->raw_grad];
-    if (!stream_axes(reader, group->raw_grad, &tiles[TILE_SCORE_GRAD], axis_of) || !stream_domain(reader, group->raw_grad, axis_of))
+    if (!stream_axes(reader, group->raw_grad, &tiles[BFM_TILE_SCORE_GRAD], axis_of) || !stream_domain(reader, group->raw_grad, axis_of))
         return false;
-    tiles[TILE_RAW_GRAD].tensor = -1;
+    tiles[BFM_TILE_RAW_GRAD].tensor = -1;
     if (!stream_tile(reader, group->raw_grad, axis_of, 0, &step->raw_grad))
         return false;
     stream_tile_inputs(op, tiles, count, &step->raw_grad);
-    return stream_tile_tensor(reader, group->raw_grad, axis_of, &tiles[TILE_RAW_GRAD]) && stream_private(reader, tiles[TILE_RAW_GRAD].tensor);
+    return stream_tile_tensor(reader, group->raw_grad, axis_of, &tiles[BFM_TILE_RAW_GRAD]) && stream_private(reader, tiles[BFM_TILE_RAW_GRAD].tensor);
 }
 
 /* The tile that a sink reduces: a factor of its product. */
@@ -118,17 +118,17 @@ static int sink_factor(const StreamReader *reader, const Op *op, const Product *
 {
     int probability = stream_probability(reader, op, product);
     if (probability >= 0) {
-        sink->source = SINK_OF_PROBABILITY, *tile = reader->score;
+        sink->source = BFM_SINK_OF_PROBABILITY, *tile = reader->score;
         return probability;
     }
     for (int f = 0; f < product->count; f++) {
         const Expr *node = &op->exprs[product->factors[f].expr];
         if (product->factors[f].inverse || node->kind != EXPR_READ)
             continue;
-        for (int t = TILE_RAW_GRAD; t >= TILE_SCORE_GRAD; t--) {
+        for (int t = BFM_TILE_RAW_GRAD; t >= BFM_TILE_SCORE_GRAD; t--) {
             if (node->access.tensor != tiles[t].tensor)
                 continue;
-            sink->source = t == TILE_RAW_GRAD ? SINK_OF_RAW : SINK_OF_SCORE, *tile = tiles[t];
+            sink->source = t == BFM_TILE_RAW_GRAD ? BFM_SINK_OF_RAW : BFM_SINK_OF_SCORE, *tile = tiles[t];
             return f;
         }
     }
@@ -171,7 +171,7 @@ static bool sink_product(StreamReader *reader, int position, const TileTensor *t
 
 static bool sink_read(StreamReader *reader, int position, const TileTensor *tiles)
 {
-    StreamStep *step = reader->step;
+    Stream *step = reader->step;
     StreamSink sink = {0};
     if (sink_product(reader, position, tiles, &sink)) {
         step->sinks[step->sink_count++] = sink;
@@ -207,9 +207,9 @@ static bool normaliser_rows(StreamReader *reader, const int *axis_of)
 bool stream_grad_read(StreamReader *reader)
 {
     const Group *group = reader->group;
-    TileTensor tiles[TILE_SLOPE + STREAM_USES_MAX];
+    TileTensor tiles[BFM_TILE_SLOPE + BFM_STREAM_USES];
     int axis_of[SCHEDULE_INDEX_MAX], col;
-    for (int t = 0; t < TILE_SLOPE + STREAM_USES_MAX; t++)
+    for (int t = 0; t < BFM_TILE_SLOPE + BFM_STREAM_USES; t++)
         tiles[t].tensor = -1;
     if (group->score_grad < 0)
         return stream_fail(reader, "there is no gradient of the scores");
@@ -225,11 +225,11 @@ bool stream_grad_read(StreamReader *reader)
     if (!stream_product(reader, col) || !stream_score_tile(reader) || !normaliser_rows(reader, axis_of))
         return false;
     op = &reader->unit->ops[group->score_grad];
-    tiles[TILE_RAW] = reader->raw;
+    tiles[BFM_TILE_RAW] = reader->raw;
     if (reader->score_op >= 0)
-        tiles[TILE_SCORE] = reader->score;
+        tiles[BFM_TILE_SCORE] = reader->score;
     for (int d = 0; d < group->dprob_count; d++) {
-        TileTensor *tile = &tiles[TILE_SLOPE + d];
+        TileTensor *tile = &tiles[BFM_TILE_SLOPE + d];
         if (!slope_axes(reader, group->dprobs[d], axis_of, tile) || !slope_read(reader, group->dprobs[d], tile))
             return false;
     }

@@ -44,30 +44,30 @@ void stream_place_access(StreamPlace *place, const Access *access)
     }
 }
 
-TotalAlong stream_place_along(const StreamPlace *place)
+BfmTotalAlong stream_place_along(const StreamPlace *place)
 {
     if (!place->row && !place->col)
-        return TOTAL_NEITHER;
+        return BFM_TOTAL_NEITHER;
     if (!place->col)
-        return TOTAL_ROWS;
+        return BFM_TOTAL_ROWS;
     if (!place->row)
-        return TOTAL_COLUMNS;
-    return place->difference ? TOTAL_DIFFERENCES : TOTAL_BOTH;
+        return BFM_TOTAL_COLUMNS;
+    return place->difference ? BFM_TOTAL_DIFFERENCES : BFM_TOTAL_BOTH;
 }
 
 /* The condition can be told from what the total keeps. */
-bool stream_place_tells(const StreamPlace *place, TotalAlong along, Affine cond)
+bool stream_place_tells(const StreamPlace *place, BfmTotalAlong along, Affine cond)
 {
     StreamPlace used = {.reader = place->reader, .op = place->op, .axis_of = place->axis_of, .difference = true};
     place_affine(&used, cond);
     if ((used.kept & ~place->kept) != 0)
         return false;
     switch (along) {
-    case TOTAL_NEITHER: return !used.row && !used.col;
-    case TOTAL_ROWS: return !used.col;
-    case TOTAL_COLUMNS: return !used.row;
-    case TOTAL_DIFFERENCES: return used.difference;
-    case TOTAL_BOTH: return true;
+    case BFM_TOTAL_NEITHER: return !used.row && !used.col;
+    case BFM_TOTAL_ROWS: return !used.col;
+    case BFM_TOTAL_COLUMNS: return !used.row;
+    case BFM_TOTAL_DIFFERENCES: return used.difference;
+    case BFM_TOTAL_BOTH: return true;
     }
     return false;
 }
@@ -95,7 +95,7 @@ static void places_batches(PlaceIndices *places, const StreamPlace *place)
 }
 
 /* A difference p stands for row - column = rows - p; no point has p = 0. */
-static void places_difference(PlaceIndices *places, Symbol name, const StreamStep *step, Affine *row)
+static void places_difference(PlaceIndices *places, Symbol name, const Stream *step, Affine *row)
 {
     Program *program = places->builder.unit->program;
     DimTable *dims = program->dims;
@@ -104,10 +104,10 @@ static void places_difference(PlaceIndices *places, Symbol name, const StreamSte
     *row = affine_sub(program, affine_const(program, step->rows), p);
 }
 
-static void places_points(PlaceIndices *places, const StreamPlace *place, TotalAlong along)
+static void places_points(PlaceIndices *places, const StreamPlace *place, BfmTotalAlong along)
 {
     const StreamReader *reader = place->reader;
-    const StreamStep *step = reader->step;
+    const Stream *step = reader->step;
     Program *program = reader->scheduler->program;
     int row = -1, col = -1;
     for (int i = 0; i < place->op->index_count; i++) {
@@ -115,15 +115,15 @@ static void places_points(PlaceIndices *places, const StreamPlace *place, TotalA
         col = place->axis_of[i] == reader->col ? i : col;
     }
     Symbol row_name = place->op->indices[row].name, col_name = place->op->indices[col].name;
-    if (along == TOTAL_DIFFERENCES)
+    if (along == BFM_TOTAL_DIFFERENCES)
         places_difference(places, row_name, step, &places->by[row].affine);
-    if (along == TOTAL_ROWS || along == TOTAL_BOTH)
+    if (along == BFM_TOTAL_ROWS || along == BFM_TOTAL_BOTH)
         places->by[row].affine = affine_index(program, places_index(places, row_name, step->rows));
-    if (along == TOTAL_COLUMNS || along == TOTAL_BOTH)
+    if (along == BFM_TOTAL_COLUMNS || along == BFM_TOTAL_BOTH)
         places->by[col].affine = affine_index(program, places_index(places, col_name, step->cols));
 }
 
-PlaceIndices stream_place_indices(const StreamPlace *place, TotalAlong along)
+PlaceIndices stream_place_indices(const StreamPlace *place, BfmTotalAlong along)
 {
     PlaceIndices places = {.builder = op_begin(place->reader->unit, OP_NEST), .by = ARENA_ARRAY(place->reader->scheduler->arena, IndexBy, place->op->index_count + 1)};
     places_batches(&places, place);

@@ -23,12 +23,12 @@ static int table_store(Tabled *tabled, const StreamPlace *place, const Access *a
 {
     Scheduler *scheduler = tabled->reader->scheduler;
     Unit *unit = scheduler->unit;
-    *places = stream_place_indices(place, TOTAL_DIFFERENCES);
+    *places = stream_place_indices(place, BFM_TOTAL_DIFFERENCES);
     int tensor = unit_tensor(unit, tensor_label(scheduler, access->tensor, ".distances"), T_REAL, TENSOR_LOCAL, places->count, places->extents, NULL);
     OpBuilder *builder = &places->builder;
     Rewrite rewrite = rewrite_begin(builder, unit, tabled->op, places->by, NULL, NULL);
     for (int c = 0; c < tabled->op->cond_count; c++) {
-        if (stream_place_tells(place, TOTAL_DIFFERENCES, tabled->op->conds[c]))
+        if (stream_place_tells(place, BFM_TOTAL_DIFFERENCES, tabled->op->conds[c]))
             op_cond(builder, rewrite_affine(&rewrite, tabled->op->conds[c]));
     }
     builder->op.reducer = REDUCE_SET;
@@ -68,7 +68,7 @@ static bool read_tabled(Rewrite *rewrite, const Access *access, int *expr)
     if (tabled->reader->unit->tensors[access->tensor].type != T_REAL || !looks_up(access))
         return false;
     stream_place_access(&place, access);
-    if (stream_place_along(&place) != TOTAL_DIFFERENCES)
+    if (stream_place_along(&place) != BFM_TOTAL_DIFFERENCES)
         return false;
     int tensor = table_store(tabled, &place, access, &places);
     *expr = expr_read(rewrite->to, table_access(tabled, &places, tensor));

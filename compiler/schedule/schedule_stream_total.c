@@ -8,12 +8,12 @@
 /* One of the tiles as it is, or a function of tiles, written down as an operation of its own. */
 static bool total_value(StreamReader *reader, int position, const int *axis_of, const TileTensor *tiles, StreamTotal *total)
 {
-    const int count = TILE_SLOPE + reader->group->dprob_count;
+    const int count = BFM_TILE_SLOPE + reader->group->dprob_count;
     Unit *unit = reader->unit;
     Op op = unit->ops[position];
     const Expr *body = &op.exprs[op.body];
     total->value.op = -1;
-    for (int t = TILE_SCORE_GRAD; body->kind == EXPR_READ && t <= TILE_RAW_GRAD; t++) {
+    for (int t = BFM_TILE_SCORE_GRAD; body->kind == EXPR_READ && t <= BFM_TILE_RAW_GRAD; t++) {
         total->tile = t;
         if (body->access.tensor == tiles[t].tensor)
             return true;
@@ -46,7 +46,7 @@ static void total_operand(const PlaceIndices *spread, const StreamReader *reader
     for (int i = spread->count - 1; i >= 0; i--) {
         if (i < batches)
             total->out.batch[spread->batch[i]] = stride;
-        else if (total->along == TOTAL_BOTH && i == spread->count - 1)
+        else if (total->along == BFM_TOTAL_BOTH && i == spread->count - 1)
             total->out.inner = stride;
         else
             total->out.step = stride;
@@ -77,7 +77,7 @@ static int spread_finish(PlaceIndices *spread, const StreamPlace *place, int pos
 
 static bool total_axes(StreamReader *reader, int position, const TileTensor *tiles, int *axis_of)
 {
-    static const int order[] = {TILE_SCORE_GRAD, TILE_RAW_GRAD, TILE_SCORE, TILE_RAW};
+    static const int order[] = {BFM_TILE_SCORE_GRAD, BFM_TILE_RAW_GRAD, BFM_TILE_SCORE, BFM_TILE_RAW};
     for (int t = 0; t < 4; t++) {
         const TileTensor *tile = &tiles[order[t]];
         if (tile->tensor >= 0 && op_reads(&reader->unit->ops[position], tile->tensor))
@@ -88,11 +88,11 @@ static bool total_axes(StreamReader *reader, int position, const TileTensor *til
 
 bool stream_total(StreamReader *reader, int position, const TileTensor *tiles)
 {
-    StreamStep *step = reader->step;
+    Stream *step = reader->step;
     Arena *arena = reader->scheduler->arena;
     Op op = reader->unit->ops[position];
     int *axis_of = ARENA_ARRAY(arena, int, op.index_count + 1);
-    if (step->total_count == STREAM_TOTALS)
+    if (step->total_count == BFM_STREAM_TOTALS)
         return stream_fail(reader, "the scores read too many things that have gradients");
     if (op.kind != OP_NEST || op.reducer != REDUCE_SUM)
         return stream_fail(reader, "a gradient is no sum");
@@ -107,6 +107,6 @@ bool stream_total(StreamReader *reader, int position, const TileTensor *tiles)
     if (!total_value(reader, position, axis_of, tiles, total))
         return false;
     PlaceIndices spread = stream_place_indices(&place, total->along);
-    step->spread[step->total_count++] = spread_finish(&spread, &place, position, total);
+    reader->spread[step->total_count++] = spread_finish(&spread, &place, position, total);
     return true;
 }

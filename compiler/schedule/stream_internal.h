@@ -4,9 +4,8 @@
 
 #include "ir/rewrite.h"
 #include "schedule/schedule_internal.h"
-#include "schedule/stream.h"
 
-enum { STREAM_RANK = STREAM_BATCHES + 2 };
+enum { STREAM_RANK = BFM_STREAM_BATCHES + 2 };
 
 /* A tensor of tiles: position p of its shape is axis axis[p] of the raw tensor. */
 typedef struct TileTensor {
@@ -18,9 +17,10 @@ typedef struct StreamReader {
     Scheduler *scheduler;
     Unit *unit;
     const Group *group;
-    StreamStep *step;
-    int rank, row, col;        /* axes of the raw tensor */
-    int batch_of[STREAM_RANK]; /* per axis: its batch axis, -1 for row and col */
+    Stream *step;
+    int spread[BFM_STREAM_TOTALS]; /* operations that read the step's totals, to be run after it */
+    int rank, row, col;            /* axes of the raw tensor */
+    int batch_of[STREAM_RANK];     /* per axis: its batch axis, -1 for row and col */
     TileTensor raw, score;
     int score_op;             /* -1: the score is the raw product */
     OpBuilder domain;         /* over the raw axes: equal guards become equal expressions */
@@ -80,9 +80,9 @@ typedef struct PlaceIndices {
 } PlaceIndices;
 
 void stream_place_access(StreamPlace *place, const Access *access); /* adds what the access depends on */
-TotalAlong stream_place_along(const StreamPlace *place);
-bool stream_place_tells(const StreamPlace *place, TotalAlong along, Affine cond); /* the condition can be told from that alone */
-PlaceIndices stream_place_indices(const StreamPlace *place, TotalAlong along);
+BfmTotalAlong stream_place_along(const StreamPlace *place);
+bool stream_place_tells(const StreamPlace *place, BfmTotalAlong along, Affine cond); /* the condition can be told from that alone */
+PlaceIndices stream_place_indices(const StreamPlace *place, BfmTotalAlong along);
 
 /* schedule_stream_table.c: the score's operation, or one that says the same with what it reads by distance laid out beforehand. */
 int stream_tabled(StreamReader *reader, int position, const int *axis_of);

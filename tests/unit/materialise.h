@@ -84,15 +84,15 @@ static inline const KernelCode *code_for(const Materialise *m, const Op *op)
     return NULL;
 }
 
-static inline void fill_buffer(void *buffer, int64_t count, KernelFill fill)
+static inline void fill_buffer(void *buffer, int64_t count, BfmFill fill)
 {
     for (int64_t i = 0; i < count; i++)
         switch (fill) {
-        case FILL_NONE: break;
-        case FILL_ZERO: ((float *)buffer)[i] = 0; break;
-        case FILL_LOW: ((float *)buffer)[i] = -INFINITY; break;
-        case FILL_HIGH: ((float *)buffer)[i] = INFINITY; break;
-        case FILL_NO_INDEX: ((int32_t *)buffer)[i] = -1; break;
+        case BFM_FILL_NONE: break;
+        case BFM_FILL_ZERO: ((float *)buffer)[i] = 0; break;
+        case BFM_FILL_LOW: ((float *)buffer)[i] = -INFINITY; break;
+        case BFM_FILL_HIGH: ((float *)buffer)[i] = INFINITY; break;
+        case BFM_FILL_NO_INDEX: ((int32_t *)buffer)[i] = -1; break;
         }
 }
 

@@ -9,11 +9,12 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "bfm/counts.h"
 #include "bfm/elem.h"
 
 #define BFM_PLAN_MAGIC "bfmplan"
 
-enum { BFM_PLAN_VERSION = 5, BFM_PLAN_SYMBOLS = 12 }; /* symbols: b, l, p, n, s0 … s7 (ir/dim.h) */
+enum { BFM_PLAN_VERSION = 6 };
 
 typedef struct BfmSection {
     uint64_t offset; /* bytes from the start of the plan, a multiple of 8 */
@@ -84,13 +85,8 @@ typedef struct BfmPlanCode {
 } BfmPlanCode;
 
 typedef enum {
-    BFM_KERNEL_MAP,         /* codes[0] is a BfmNestFn over `parallel` */
-    BFM_KERNEL_GEMM,        /* BfmPlanGemm */
-    BFM_KERNEL_ORDER,       /* BfmPlanOrder */
-    BFM_KERNEL_TOP,         /* BfmPlanTop */
-    BFM_KERNEL_STREAM,      /* BfmPlanStream */
-    BFM_KERNEL_STREAM_GRAD, /* BfmPlanStream */
-    BFM_KERNEL_SCALAR,      /* BfmPlanScalar */
+#define BFM_KERNEL(name, record, kept, run, word, shown, listed, share, from) BFM_KERNEL_##name,
+#include "bfm/kernels.def"
     BFM_KERNEL_KINDS
 } BfmKernelKind;
 
@@ -99,7 +95,7 @@ typedef enum { BFM_FILL_NONE, BFM_FILL_ZERO, BFM_FILL_LOW, BFM_FILL_HIGH, BFM_FI
 typedef struct BfmPlanKernel {
     uint32_t label; /* text: what it computes */
     int32_t kind;
-    int32_t codes, code_count;
+    int32_t codes, code_count;     /* MAP: one, a BfmNestFn over `parallel` */
     int32_t record;                /* ints: the record of its kind, -1 for MAP */
     int32_t parallel;              /* dim slot: points to share out; -1: one */
     int32_t grain;                 /* cut at multiples of this */
@@ -122,54 +118,21 @@ typedef enum { BFM_PORT_INPUT, BFM_PORT_PARAM, BFM_PORT_STATE } BfmPortKind;
 typedef enum { BFM_OUTPUT_RESULT, BFM_OUTPUT_LOSS, BFM_OUTPUT_METRIC, BFM_OUTPUT_NEXT, BFM_OUTPUT_SAVED, BFM_OUTPUT_GRAD } BfmOutputKind;
 typedef enum { BFM_MERGE_NONE, BFM_MERGE_MEAN, BFM_MERGE_SUM, BFM_MERGE_MAX } BfmMergeKind;
 
-/* ---- records in `ints` ---------------------------------------------------------------------------------------------------- */
+/* ---- records in `ints`: bfm/kernels.def says what is in them ------------------------------------------------------------------ */
 
-enum { BFM_GEMM_BATCHES = 4 };
-
-/* Extent and element strides in A, B, C, the row numbers of A and those of B: dim slots; -1 = stride 0 (extent: 1). */
-typedef struct BfmPlanAxis {
-    int32_t extent, a, b, c, a_rows, b_rows;
-} BfmPlanAxis;
+/* What an axis of a product has strides in. */
+enum { BFM_GEMM_A, BFM_GEMM_B, BFM_GEMM_C, BFM_GEMM_A_ROWS, BFM_GEMM_B_ROWS, BFM_GEMM_OPERANDS };
 
 typedef enum {
     BFM_GEMM_PLAIN,
     BFM_GEMM_BY_KEY,   /* grouped: row perm[r] of C = row perm[r] of A times B of the key, perm sorted by key */
     BFM_GEMM_INTO_KEY, /* segmented: C of the key = sum over its perm[r] of (row perm[r] of A)^T (row perm[r] of B) */
 } BfmGemmForm;
+enum { BFM_GEMM_FORMS = BFM_GEMM_INTO_KEY + 1 };
 
-/* A triangle or a band: at x of one axis only places y of another with x - behind <= y <= x + ahead count. */
-typedef enum { BFM_BAND_NONE, BFM_BAND_K_BY_M, BFM_BAND_K_BY_N, BFM_BAND_N_BY_M } BfmBand;
+typedef enum { BFM_BAND_NONE, BFM_BAND_K_BY_M, BFM_BAND_K_BY_N, BFM_BAND_N_BY_M } BfmBand; /* N_BY_M: along n, by the place in m */
+enum { BFM_BANDS = BFM_BAND_N_BY_M + 1 };
 
-/* C[batch, m, n] = or += alpha * sum over k of A[batch, m, k] * B[batch, k, n] */
-typedef struct BfmPlanGemm {
-    int32_t form;
-    int32_t a, b, c;                /* buffers */
-    int32_t a_base, b_base, c_base; /* dim slots: first element; -1 = 0 */
-    BfmPlanAxis m, n, k;
-    int32_t batch_count;
-    BfmPlanAxis batch[BFM_GEMM_BATCHES];
-    float alpha;
-    int32_t accumulate;
-    int32_t addend;                /* buffer with the elements of C where it has them, -1 = none: C = addend +; PLAIN, not with accumulate */
-    int32_t a_rows, b_rows;        /* buffers of row numbers, -1 = none: A (B) is at row number * a_row (b_row); negative rows are 0 */
-    int32_t a_row, b_row;          /* dim slots */
-    int32_t a_rows_on_k;           /* A's row numbers run along k, else along m; B's always run along k */
-    int32_t perm, offsets;         /* buffers of an ORDER: BY_KEY and INTO_KEY */
-    int32_t key_count, key_stride; /* dim slots: keys; step of B (BY_KEY) or C (INTO_KEY) from key to key */
-    int32_t band, ahead, behind;   /* BfmBand; dim slots, -1: no bound. PLAIN, without row numbers */
-} BfmPlanGemm;
-
-typedef struct BfmPlanOrder {
-    int32_t keys, perm, offsets; /* buffers */
-    int32_t count, key_count;    /* dim slots */
-} BfmPlanOrder;
-
-typedef struct BfmPlanTop {
-    int32_t values, out; /* buffers: [outer, n] and [outer, k] */
-    int32_t outer, n, k; /* dim slots */
-} BfmPlanTop;
-
-/* Scalars (device/cpu/templates/scalar.c): one number from scalar inputs, in double precision. */
 typedef enum {
 #define SCALAR(name, text, arity, flops, value, use, code, eval, da, db, dc) BFM_SCALAR_##name,
 #include "bfm/scalars.def"
@@ -177,27 +140,8 @@ typedef enum {
     BFM_SCALAR_KINDS
 } BfmScalarKind;
 
-typedef struct BfmPlanScalarNode {
-    int32_t kind;
-    int32_t arg[3];   /* nodes before this one, -1 = none; READ: arg[0] is a buffer */
-    int32_t value[2]; /* CONST: the bytes of a double */
-} BfmPlanScalarNode;
-
-typedef struct BfmPlanScalar {
-    int32_t out;   /* buffer: receives the last node's value */
-    int32_t count; /* nodes, which follow */
-} BfmPlanScalar;
-
-/* Streams (device/cpu/templates/stream.h): rows i, columns j, batch axes for the rest. */
-enum { BFM_STREAM_BATCHES = 6, BFM_STREAM_USES = 4, BFM_STREAM_SINKS = 12, BFM_STREAM_TOTALS = 6, BFM_STREAM_TILES = 6 };
-
-/* element = base + batch + row-or-column * step + (place in depth or width) * inner: dim slots, -1 = 0 */
-typedef struct BfmPlanStreamOperand {
-    int32_t buffer, base, step, inner;
-    int32_t batch[BFM_STREAM_BATCHES];
-} BfmPlanStreamOperand;
-
 typedef enum { BFM_TILE_RAW, BFM_TILE_SCORE, BFM_TILE_SCORE_GRAD, BFM_TILE_RAW_GRAD, BFM_TILE_SLOPE } BfmTile; /* SLOPE + number of the slope */
+enum { BFM_TILES = BFM_TILE_SLOPE + BFM_STREAM_USES };
 
 /* A generated function of a block: which tiles it reads, and which batch axis each of its outer values is. */
 typedef struct BfmPlanTile {
@@ -206,49 +150,35 @@ typedef struct BfmPlanTile {
     int32_t outer_count, outer[BFM_STREAM_BATCHES];
 } BfmPlanTile;
 
-typedef struct BfmPlanStreamUse {
-    BfmPlanStreamOperand operand, out; /* use: by columns, by rows; slope: right (columns), left (rows) */
-    int32_t width;                     /* dim slot */
-    float alpha;
-} BfmPlanStreamUse;
-
-typedef struct BfmPlanStreamPick {
-    BfmPlanStreamOperand target, out;
-} BfmPlanStreamPick;
-
 typedef enum { BFM_SINK_OF_RAW, BFM_SINK_OF_SCORE, BFM_SINK_OF_PROBABILITY } BfmSinkSource;
-
-typedef struct BfmPlanStreamSink {
-    int32_t source, by_column;
-    int32_t kept; /* bits: batch axes of the output */
-    BfmPlanStreamOperand operand, out;
-    int32_t width; /* dim slot */
-    float alpha;
-} BfmPlanStreamSink;
+enum { BFM_SINK_SOURCES = BFM_SINK_OF_PROBABILITY + 1 };
 
 /* What is left of rows and columns: nothing, one of them, column - row + rows, or both. */
 typedef enum { BFM_TOTAL_NEITHER, BFM_TOTAL_ROWS, BFM_TOTAL_COLUMNS, BFM_TOTAL_DIFFERENCES, BFM_TOTAL_BOTH } BfmTotalAlong;
+enum { BFM_TOTALS = BFM_TOTAL_BOTH + 1 };
 
-typedef struct BfmPlanStreamTotal {
-    BfmPlanTile value; /* code -1: the tile itself */
-    int32_t tile, along;
-    int32_t kept;             /* bits: batch axes of the output */
-    BfmPlanStreamOperand out; /* step: what is left; inner: columns where both are */
-} BfmPlanStreamTotal;
-
-typedef struct BfmPlanStream {
-    int32_t batch_count, batch[BFM_STREAM_BATCHES]; /* dim slots */
-    int32_t rows, cols, depth;                      /* dim slots */
-    float alpha;
-    BfmPlanStreamOperand q, k, row_max, row_log; /* row_log.buffer -1: the normaliser is row_max alone */
-    BfmPlanTile score, range, score_grad, raw_grad;
-    int32_t use_count, pick_count, slope_count, sink_count, total_count;
-    BfmPlanStreamUse uses[BFM_STREAM_USES];
-    BfmPlanStreamPick picks[BFM_STREAM_USES];
-    BfmPlanStreamUse slopes[BFM_STREAM_USES];
-    BfmPlanStreamSink sinks[BFM_STREAM_SINKS];
-    BfmPlanStreamTotal totals[BFM_STREAM_TOTALS];
-} BfmPlanStream;
+#define BFM_RECORD(name)                     typedef struct BfmPlan##name {
+#define BFM_BUFFER(record, role, field)      int32_t field;
+#define BFM_DIM(record, field)               int32_t field;
+#define BFM_MAY_DIM(record, field)           int32_t field;
+#define BFM_DIMS(record, count, field, most) int32_t count, field[most];
+#define BFM_MAY_DIMS(record, field, most)    int32_t field[most];
+#define BFM_ENUM(record, type, field, kinds) int32_t field;
+#define BFM_FLAG(record, field)              int32_t field;
+#define BFM_BITS(record, field)              int32_t field;
+#define BFM_REAL(record, field)              float field;
+#define BFM_VALUE(record, field)             int32_t field[2];
+#define BFM_PART(record, role, type, field)  BfmPlan##type field;
+#define BFM_PARTS(record, role, type, count, field, most)                                                                                                                          \
+    int32_t count;                                                                                                                                                                 \
+    BfmPlan##type field[most];
+#define BFM_LIST(record, type, count, field) int32_t count;
+#define BFM_EARLIER(record, field, most)     int32_t field[most];
+#define BFM_CODE(record, field)              BfmPlanTile field;
+#define BFM_END(name)                                                                                                                                                              \
+    }                                                                                                                                                                              \
+    BfmPlan##name;
+#include "bfm/kernels.def"
 
 /* ---- reading a plan ------------------------------------------------------------------------------------------------------- */
 

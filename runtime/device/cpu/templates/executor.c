@@ -312,7 +312,7 @@ static void map_piece(void *ctx, int64_t index, int worker)
     task->function(task->code->buffers, task->code->dims, begin, end < task->count ? end : task->count);
 }
 
-static bool kernel_map(const KernelRun *run)
+bool kernel_map(const KernelRun *run)
 {
     const BfmInstance *instance = run->instance;
     MapTask task = {(BfmNestFn *)run->codes[0].function, &run->codes[0], dim_slot(instance, run->kernel->parallel, 1), 0};
@@ -369,9 +369,8 @@ static double now(void)
 static bool kernel_run(BfmInstance *instance, int position, BfmError *error)
 {
     static bool (*const runners[BFM_KERNEL_KINDS])(const KernelRun *) = {
-        [BFM_KERNEL_MAP] = kernel_map,       [BFM_KERNEL_GEMM] = kernel_gemm,     [BFM_KERNEL_ORDER] = kernel_order,
-        [BFM_KERNEL_TOP] = kernel_top,       [BFM_KERNEL_STREAM] = kernel_stream, [BFM_KERNEL_STREAM_GRAD] = kernel_stream_grad,
-        [BFM_KERNEL_SCALAR] = kernel_scalar,
+#define BFM_KERNEL(name, record, kept, run, word, shown, listed, share, from) [BFM_KERNEL_##name] = kernel_##run,
+#include "bfm/kernels.def"
     };
     const BfmPlanKernel *kernel = &bfm_plan_kernels(instance->plan)[position];
     double start = instance->seconds ? now() : 0;

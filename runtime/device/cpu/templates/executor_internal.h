@@ -48,11 +48,8 @@ static inline const void *kernel_record(const KernelRun *run) { return bfm_plan_
 /* `bytes` of scratch, 64-byte aligned, until the next kernel; NULL and `error` when memory is exhausted. */
 void *instance_scratch(BfmInstance *instance, size_t bytes, BfmError *error);
 
-bool kernel_gemm(const KernelRun *run);
-bool kernel_order(const KernelRun *run);
-bool kernel_top(const KernelRun *run);
-bool kernel_stream(const KernelRun *run);
-bool kernel_stream_grad(const KernelRun *run);
-bool kernel_scalar(const KernelRun *run);
+/* The runners of kernels. */
+#define BFM_KERNEL(name, record, kept, run, word, shown, listed, share, from) bool kernel_##run(const KernelRun *);
+#include "bfm/kernels.def"
 
 #endif

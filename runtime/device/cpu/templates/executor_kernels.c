@@ -15,12 +15,12 @@ static BfmGemm gemm_first(const BfmInstance *instance, const BfmPlanGemm *gemm)
     product.a = operand_at(instance, gemm->a, gemm->a_base);
     product.b = operand_at(instance, gemm->b, gemm->b_base);
     product.c = (float *)instance->memory[gemm->c] + dim_slot(instance, gemm->c_base, 0);
-    product.a_row = dim_slot(instance, gemm->m.a, 0), product.a_col = dim_slot(instance, gemm->k.a, 0);
-    product.b_row = dim_slot(instance, gemm->k.b, 0), product.b_col = dim_slot(instance, gemm->n.b, 0);
-    product.c_row = dim_slot(instance, gemm->m.c, 0), product.c_col = dim_slot(instance, gemm->n.c, 0);
+    product.a_row = dim_slot(instance, gemm->m.stride[BFM_GEMM_A], 0), product.a_col = dim_slot(instance, gemm->k.stride[BFM_GEMM_A], 0);
+    product.b_row = dim_slot(instance, gemm->k.stride[BFM_GEMM_B], 0), product.b_col = dim_slot(instance, gemm->n.stride[BFM_GEMM_B], 0);
+    product.c_row = dim_slot(instance, gemm->m.stride[BFM_GEMM_C], 0), product.c_col = dim_slot(instance, gemm->n.stride[BFM_GEMM_C], 0);
     product.alpha = gemm->alpha;
-    product.accumulate = gemm->accumulate;
-    product.addend = gemm->addend < 0 ? NULL : operand_at(instance, gemm->addend, gemm->c_base);
+    product.accumulate = gemm->addend == gemm->c;
+    product.addend = gemm->addend < 0 || product.accumulate ? NULL : operand_at(instance, gemm->addend, gemm->c_base);
     return product;
 }
 
@@ -37,16 +37,16 @@ static void gemm_batch(const BfmInstance *instance, const BfmPlanGemm *gemm, int
 {
     int64_t a_rows = 0, b_rows = 0;
     for (int i = gemm->batch_count - 1; i >= 0; i--) {
-        const BfmPlanAxis *axis = &gemm->batch[i];
+        const BfmPlanGemmAxis *axis = &gemm->batch[i];
         int64_t extent = dim_slot(instance, axis->extent, 1), at = index % extent;
         index /= extent;
-        product->a += at * dim_slot(instance, axis->a, 0);
-        product->b += at * dim_slot(instance, axis->b, 0);
-        product->c += at * dim_slot(instance, axis->c, 0);
+        product->a += at * dim_slot(instance, axis->stride[BFM_GEMM_A], 0);
+        product->b += at * dim_slot(instance, axis->stride[BFM_GEMM_B], 0);
+        product->c += at * dim_slot(instance, axis->stride[BFM_GEMM_C], 0);
         if (product->addend)
-            product->addend += at * dim_slot(instance, axis->c, 0);
-        a_rows += at * dim_slot(instance, axis->a_rows, 0);
-        b_rows += at * dim_slot(instance, axis->b_rows, 0);
+            product->addend += at * dim_slot(instance, axis->stride[BFM_GEMM_C], 0);
+        a_rows += at * dim_slot(instance, axis->stride[BFM_GEMM_A_ROWS], 0);
+        b_rows += at * dim_slot(instance, axis->stride[BFM_GEMM_B_ROWS], 0);
     }
     if (gemm->a_rows >= 0) {
         const int32_t *rows = (const int32_t *)instance->memory[gemm->a_rows] + a_rows;
@@ -66,8 +66,8 @@ enum { BAND_PANEL = 128 };
 /* Products of a triangle or a band are cut into panels across it, each with what the band leaves of the other axis. */
 static int64_t panels(const BfmPlanGemm *gemm, const BfmGemm *product)
 {
-    const int64_t across = gemm->band == BFM_BAND_K_BY_N ? product->n : product->m;
-    return gemm->band == BFM_BAND_NONE || across <= 0 ? 1 : (across + BAND_PANEL - 1) / BAND_PANEL;
+    const int64_t across = gemm->band.axes == BFM_BAND_K_BY_N ? product->n : product->m;
+    return gemm->band.axes == BFM_BAND_NONE || across <= 0 ? 1 : (across + BAND_PANEL - 1) / BAND_PANEL;
 }
 
 static void cut_m(BfmGemm *product, int64_t begin, int64_t end)
@@ -96,13 +96,13 @@ static int64_t between(int64_t low, int64_t at, int64_t high) { return at < low 
 
 static void panel_cut(const BfmInstance *instance, const BfmPlanGemm *gemm, int64_t panel, BfmGemm *product)
 {
-    const bool by_n = gemm->band == BFM_BAND_K_BY_N, cuts_n = gemm->band == BFM_BAND_N_BY_M;
-    if (gemm->band == BFM_BAND_NONE)
+    const bool by_n = gemm->band.axes == BFM_BAND_K_BY_N, cuts_n = gemm->band.axes == BFM_BAND_N_BY_M;
+    if (gemm->band.axes == BFM_BAND_NONE)
         return;
     const int64_t across = by_n ? product->n : product->m, along = cuts_n ? product->n : product->k;
     const int64_t first = panel * BAND_PANEL, end = first + BAND_PANEL < across ? first + BAND_PANEL : across;
-    const int64_t from = gemm->behind < 0 ? 0 : between(0, first - instance->dims[gemm->behind], along);
-    const int64_t to = gemm->ahead < 0 ? along : between(from, end + instance->dims[gemm->ahead], along);
+    const int64_t from = gemm->band.behind < 0 ? 0 : between(0, first - instance->dims[gemm->band.behind], along);
+    const int64_t to = gemm->band.ahead < 0 ? along : between(from, end + instance->dims[gemm->band.ahead], along);
     if (by_n)
         cut_n(product, first, end);
     else

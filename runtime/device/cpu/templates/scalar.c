@@ -33,7 +33,7 @@ static double node_value(const BfmInstance *instance, const BfmPlanScalarNode *n
         return value;
     }
     if (node->kind == BFM_SCALAR_READ)
-        return (double)*(const float *)instance->memory[node->arg[0]];
+        return (double)*(const float *)instance->memory[node->tensor];
     double arg[3] = {0, 0, 0};
     for (int k = 0; k < 3; k++)
         arg[k] = node->arg[k] < 0 ? 0 : values[node->arg[k]];

@@ -8,7 +8,7 @@
 StreamView stream_view(const Stream *stream, const BfmPlanStreamOperand *operand)
 {
     const BfmInstance *instance = stream->run->instance;
-    StreamView view = {.at = (float *)instance->memory[operand->buffer] + dim_slot(instance, operand->base, 0),
+    StreamView view = {.at = (float *)instance->memory[operand->tensor] + dim_slot(instance, operand->base, 0),
                        .step = dim_slot(instance, operand->step, 0),
                        .inner = dim_slot(instance, operand->inner, 0)};
     for (int i = 0; i < BFM_STREAM_BATCHES; i++)
@@ -35,7 +35,7 @@ Stream stream_of(const KernelRun *run)
     stream.row_blocks = (stream.rows + STREAM_ROWS - 1) / STREAM_ROWS;
     stream.col_blocks = (stream.cols + STREAM_COLS - 1) / STREAM_COLS;
     stream.q = stream_view(&stream, &plan->q), stream.k = stream_view(&stream, &plan->k), stream.row_max = stream_view(&stream, &plan->row_max);
-    if (plan->row_log.buffer >= 0)
+    if (plan->row_log.tensor >= 0)
         stream.row_log = stream_view(&stream, &plan->row_log);
     return stream;
 }
@@ -274,7 +274,7 @@ static void forward_task(void *ctx, int64_t index, int worker)
     const Forward *forward = ctx;
     const Stream *stream = &forward->stream;
     float *raw = (float *)(void *)(forward->scratch + (size_t)worker * forward->scratch_bytes);
-    float *tiles[] = {[BFM_TILE_RAW] = raw, [BFM_TILE_SCORE] = raw}, *gemm_scratch = raw + STREAM_ROWS * STREAM_COLS;
+    float *tiles[BFM_TILES] = {[BFM_TILE_RAW] = raw, [BFM_TILE_SCORE] = raw}, *gemm_scratch = raw + STREAM_ROWS * STREAM_COLS;
     float *q_packed = gemm_scratch + (bfm_gemm_block_scratch() / sizeof(float) + 15) / 16 * 16;
     StreamBlock block = {.row = (stream->row_blocks - 1 - index % stream->row_blocks) * STREAM_ROWS}; /* the longest rows of a triangle first */
     int64_t rest = index / stream->row_blocks;

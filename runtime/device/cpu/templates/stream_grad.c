@@ -403,7 +403,7 @@ static void totals_init(Backward *backward)
     const BfmPlanStream *plan = stream->plan;
     const BfmInstance *instance = stream->run->instance;
     for (int t = 0; t < plan->total_count; t++) {
-        int32_t buffer = plan->totals[t].out.buffer;
+        int32_t buffer = plan->totals[t].out.tensor;
         backward->totals[t] = (Total){
             .out = stream_view(stream, &plan->totals[t].out), .memory = instance->memory[buffer], .elements = instance->dims[bfm_plan_buffers(instance->plan)[buffer].count]};
         if (backward->totals[t].elements * lanes_of(backward, plan->totals[t].kept) > GRAD_TOTAL_FLOATS)
@@ -420,12 +420,12 @@ static void backward_init(Backward *backward)
     const BfmInstance *instance = stream->run->instance;
     unsigned kept = ~0u;
     for (int s = 0; s < plan->slope_count; s++) {
-        backward->left[s] = stream_view(stream, &plan->slopes[s].out), backward->right[s] = stream_view(stream, &plan->slopes[s].operand);
+        backward->left[s] = stream_view(stream, &plan->slopes[s].left), backward->right[s] = stream_view(stream, &plan->slopes[s].right);
         backward->slope_width[s] = instance->dims[plan->slopes[s].width];
     }
     for (int s = 0; s < plan->sink_count; s++) {
         const BfmPlanStreamSink *sink = &plan->sinks[s];
-        int32_t buffer = sink->out.buffer;
+        int32_t buffer = sink->out.tensor;
         backward->sinks[s] = (Sink){.operand = stream_view(stream, &sink->operand),
                                     .out = stream_view(stream, &sink->out),
                                     .width = instance->dims[sink->width],
