@@ -38,9 +38,10 @@ static bool evaluate(Eval *eval, BfmError *error)
         return false;
     eval->engine = engine_new(driver->context.arena, engine_kind(option_text(options, OPT_ENGINE)), false, (int)option_whole(options, OPT_THREADS, 0), error);
     eval->runner = eval->engine ? runner_new(driver->context.arena, eval->engine, eval->trained.model.lowered, eval->trained.store, error) : NULL;
+    const BfmCheckpointMeta *meta = &eval->trained.checkpoint->meta;
     EvalText text;
     if (!eval->runner || !evaluate_text(driver->context.arena, eval->data, part, option_whole(options, OPT_EVAL_TOKENS, 0), &text, error) ||
-        !evaluate_part(&driver->context, eval->runner, &text, batch, context, (uint64_t)eval->trained.checkpoint->meta.seed, &eval->evaluation, error))
+        !evaluate_part(&driver->context, eval->runner, &text, batch, context, (RunKey){.seed = (uint64_t)meta->seed, .step = meta->step}, &eval->evaluation, error))
         return false;
     eval->evaluation.leak = leak;
     return !eval->evaluation.bad || bfm_error_set(error, BFM_ERROR_INPUT, "the loss is no finite number: %s", eval->evaluation.bad);

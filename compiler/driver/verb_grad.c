@@ -57,7 +57,8 @@ static bool run_model(Grad *grad, BfmError *error)
         return false;
     grad->engine = engine_new(grad->driver->context.arena, kind, kind->wide, (int)option_whole(options, OPT_THREADS, 0), error);
     grad->runner = grad->engine ? runner_new(grad->driver->context.arena, grad->engine, grad->model.lowered, grad->store, error) : NULL;
-    return grad->runner && runner_bind(grad->runner, grad->tokens.rows, grad->tokens.columns - 1, error) && runner_run(grad->runner, grad->tokens.data, NULL, seed, 0, error);
+    return grad->runner && runner_bind(grad->runner, grad->tokens.rows, grad->tokens.columns - 1, error) &&
+           runner_run(grad->runner, grad->tokens.data, NULL, (RunKey){.seed = seed}, error);
 }
 
 /* ---- the results ---- */

@@ -103,12 +103,12 @@ static void fill_inputs(Runner *runner, const int32_t *tokens, const int64_t *co
         }
 }
 
-bool runner_run(Runner *runner, const int32_t *tokens, const int64_t *counts, uint64_t seed, uint64_t step, BfmError *error)
+bool runner_run(Runner *runner, const int32_t *tokens, const int64_t *counts, RunKey key, BfmError *error)
 {
     fill_inputs(runner, tokens, counts);
-    runner->step_wide = (double)step;
-    runner->step = (float)step;
-    return executable_run(runner->executable, seed, step, error);
+    runner->step_wide = (double)key.step;
+    runner->step = (float)key.step;
+    return executable_run(runner->executable, key.seed, key.draw, error);
 }
 
 double runner_loss(const Runner *runner)

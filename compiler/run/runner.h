@@ -21,8 +21,12 @@ Runner *runner_new(Arena *arena, Engine *engine, const Lowered *lowered, Store *
 void runner_free(Runner *runner); /* NULL is allowed */
 bool runner_bind(Runner *runner, int64_t batch, int64_t length, BfmError *error);
 
+typedef struct RunKey {
+    uint64_t seed, draw; /* key random draws: another draw, other numbers */
+    int64_t step;        /* the model's input `step`: updates done */
+} RunKey;
 /* tokens [b, l + 1]: inputs are the first l of a row, targets the last l; -1 is padding, which is neither: masked, and no target. counts [b] (may be NULL): how many targets of each row there are; the others are none. */
-bool runner_run(Runner *runner, const int32_t *tokens, const int64_t *counts, uint64_t seed, uint64_t step, BfmError *error);
+bool runner_run(Runner *runner, const int32_t *tokens, const int64_t *counts, RunKey key, BfmError *error);
 
 double runner_loss(const Runner *runner);          /* sum of all losses of the last run */
 double runner_cross_entropy(const Runner *runner); /* NaN if the model has none */

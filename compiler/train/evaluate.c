@@ -163,15 +163,15 @@ static void fill(const EvalText *text, int64_t length, int64_t first, int64_t ro
     }
 }
 
-static bool run_batches(const BfmContext *context, Runner *runner, const EvalText *text, int64_t windows, int32_t *ids, int64_t *counts, uint64_t seed, Sums *sums,
-                        const char **bad, BfmError *error)
+static bool run_batches(const BfmContext *context, Runner *runner, const EvalText *text, int64_t windows, int32_t *ids, int64_t *counts, RunKey key, Sums *sums, const char **bad,
+                        BfmError *error)
 {
     for (int64_t first = 0; first < windows; first += runner->batch) {
         fill(text, runner->length, first, runner->batch, ids, counts);
-        if (!runner_run(runner, ids, counts, seed, 0, error))
+        if (!runner_run(runner, ids, counts, key, error))
             return false;
         if (!isfinite(runner_cross_entropy(runner))) {
-            *bad = bad_result(context, runner, seed, 0);
+            *bad = bad_result(context, runner, key.seed, key.draw);
             return true;
         }
         add_rows(sums, runner, ids, counts, first);
@@ -179,7 +179,7 @@ static bool run_batches(const BfmContext *context, Runner *runner, const EvalTex
     return true;
 }
 
-bool evaluate_part(const BfmContext *context, Runner *runner, const EvalText *text, int64_t batch, int64_t length, uint64_t seed, Evaluation *evaluation, BfmError *error)
+bool evaluate_part(const BfmContext *context, Runner *runner, const EvalText *text, int64_t batch, int64_t length, RunKey key, Evaluation *evaluation, BfmError *error)
 {
     const int64_t windows = (text->targets + length - 1) / length, rows = windows < batch ? windows : batch;
     if (runner->lowered->cross_entropy < 0)
@@ -191,7 +191,7 @@ bool evaluate_part(const BfmContext *context, Runner *runner, const EvalText *te
     int64_t *counts = malloc((size_t)rows * sizeof *counts);
     const char *bad = NULL;
     const bool ok =
-        ids && counts ? run_batches(context, runner, text, windows, ids, counts, seed, &sums, &bad, error) : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
+        ids && counts ? run_batches(context, runner, text, windows, ids, counts, key, &sums, &bad, error) : bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
     if (ok && !bad)
         *evaluation = figures(&sums);
     else

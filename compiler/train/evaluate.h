@@ -34,7 +34,7 @@ Leak evaluate_leak(Arena *arena, const Lowered *lowered);
 bool evaluate_text(Arena *arena, const BfmDataset *data, BfmPart part, int64_t most, EvalText *text, BfmError *error);
 /* Reads the text in order, windows of `length` tokens, `batch` at a time. The runner's program is one of order_evaluation, bound to (batch, length) here.
    Stops early, with evaluation->bad, at a loss that is not finite. */
-bool evaluate_part(const BfmContext *context, Runner *runner, const EvalText *text, int64_t batch, int64_t length, uint64_t seed, Evaluation *evaluation, BfmError *error);
+bool evaluate_part(const BfmContext *context, Runner *runner, const EvalText *text, int64_t batch, int64_t length, RunKey key, Evaluation *evaluation, BfmError *error);
 json_t *evaluation_json(const Evaluation *evaluation);
 
 #endif

@@ -104,7 +104,10 @@ static bool compile(Generator *generator, bool verify, int threads, BfmError *er
     generator->pool = generator->jit ? bfm_pool_new(threads) : NULL;
     const Compiled *compiled = generator->jit ? compile_program(context->arena, generator->jit, generator->decode, &AS_DERIVED, error) : NULL;
     generator->decoder = compiled ? bfm_decoder_new(compiled->plan, compiled->functions, generator->pool, 1, generator->length, error) : NULL;
-    return generator->decoder && set_formals(generator, error) && window_make(generator, verify, error);
+    if (!generator->decoder || !set_formals(generator, error) || !window_make(generator, verify, error))
+        return false;
+    bfm_decoder_set_step(generator->decoder, generator->trained.checkpoint->meta.step);
+    return true;
 }
 
 bool generator_open(const BfmContext *context, const char *argument, bool verify, int threads, Generator *generator, BfmError *error)
@@ -200,7 +203,7 @@ static void compare(const Generator *generator, const float *computed, Verificat
 bool generator_verify(Generator *generator, Verification *verification, BfmError *error)
 {
     const size_t context = (size_t)generator->length;
-    float step = 0;
+    float step = (float)generator->trained.checkpoint->meta.step;
     int32_t *tokens = bfm_buffer_new(context * sizeof *tokens), *segment = bfm_buffer_new(context * sizeof *segment);
     bool ok = tokens && segment;
     if (ok) {

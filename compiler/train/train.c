@@ -98,7 +98,8 @@ static bool forward_backward(Train *train, StepResult *result, BfmError *error)
     *result = (StepResult){0};
     for (int64_t micro = 0; micro < parts && !train->bad; micro++) {
         bfm_batches_fill(&train->batches, train->meta.position + micro, train->tokens);
-        if (!runner_run(train->runner, train->tokens, NULL, train->recipe.seed, (uint64_t)(train->meta.position + micro), error))
+        const RunKey key = {.seed = train->recipe.seed, .draw = (uint64_t)(train->meta.position + micro), .step = train->meta.step};
+        if (!runner_run(train->runner, train->tokens, NULL, key, error))
             return false;
         optimizer_collect(train->optimizer, train->runner, 1 / (double)parts, micro == 0);
         if ((train->meta.step + 1) % METRICS_EVERY == 0)
@@ -157,7 +158,8 @@ static bool evaluate(Train *train, BfmError *error)
     if (!train->held_out.tokens || !train->evaluator || train->evaluated == train->meta.step)
         return true;
     const double before = seconds_now();
-    if (!evaluate_part(train->context, train->evaluator, &train->held_out, train->recipe.batch, train->recipe.context, train->recipe.seed, &train->evaluation, error))
+    if (!evaluate_part(train->context, train->evaluator, &train->held_out, train->recipe.batch, train->recipe.context,
+                       (RunKey){.seed = train->recipe.seed, .step = train->meta.step}, &train->evaluation, error))
         return false;
     if (train->evaluation.bad) {
         const char *tensor = bad_tensor(train->context->arena, train->store, train->optimizer);
@@ -258,12 +260,13 @@ StopReason train_run(Train *train, BfmError *error)
 {
     if (train->checkpointed == train->meta.step && train->meta.step >= train->recipe.steps) /* resumed at its end: there is nothing to do, and nothing is written */
         return STOP_STEPS;
+    const int64_t first = train->meta.step;
     if (!train_checkpoint(train, error)) /* whatever happens later, there is one to go back to */
         return STOP_ERROR;
     const StopReason reason = train->bad ? STOP_BAD_NUMBER : steps(train, error);
     pause_listener(train);
     const bool good = reason == STOP_STEPS || reason == STOP_BUDGET || reason == STOP_SIGNAL;
-    if (good && (!train_checkpoint(train, error) || (!train->bad && reason != STOP_SIGNAL && !evaluate(train, error))))
+    if (good && (!train_checkpoint(train, error) || (!train->bad && reason != STOP_SIGNAL && train->meta.step > first && !evaluate(train, error))))
         return STOP_ERROR;
     return train->bad ? STOP_BAD_NUMBER : reason;
 }

@@ -116,6 +116,12 @@ void bfm_decoder_set_formal(BfmDecoder *decoder, int formal, void *memory) { bfm
 
 static bool is_index(const BfmPlan *plan, int formal) { return bfm_plan_buffers(plan)[bfm_plan_formals(plan)[formal].buffer].elem == BFM_ELEM_I32; }
 
+void bfm_decoder_set_step(BfmDecoder *decoder, int64_t step)
+{
+    decoder->step = (float)step;
+    bfm_decoder_reset(decoder);
+}
+
 void bfm_decoder_reset(BfmDecoder *decoder)
 {
     for (int f = 0; f < (int)decoder->plan->formals.count; f++)

@@ -8,7 +8,7 @@
 typedef struct BfmDecoder BfmDecoder;
 
 /* For `batch` rows of at most `length` positions. Plan, functions and pool must outlive the decoder. NULL: INPUT where the plan has an input that is
-   neither `tokens` nor `segment` (all 0) nor `step` (0), ENVIRONMENT when memory is exhausted. */
+   neither `tokens` nor `segment` (all 0) nor `step` (0 until bfm_decoder_set_step), ENVIRONMENT when memory is exhausted. */
 BfmDecoder *bfm_decoder_new(const BfmPlan *plan, const BfmFunction *functions, BfmPool *pool, int64_t batch, int64_t length, BfmError *error);
 void bfm_decoder_free(BfmDecoder *decoder); /* NULL is allowed */
 
@@ -16,6 +16,8 @@ void bfm_decoder_free(BfmDecoder *decoder); /* NULL is allowed */
 bool bfm_decoder_owns(const BfmDecoder *decoder, int formal);
 void bfm_decoder_set_formal(BfmDecoder *decoder, int formal, void *memory);
 
+/* The input `step` of the model: updates that its parameters have had. Forgets all positions. */
+void bfm_decoder_set_step(BfmDecoder *decoder, int64_t step);
 /* Forgets all positions. */
 void bfm_decoder_reset(BfmDecoder *decoder);
 int64_t bfm_decoder_position(const BfmDecoder *decoder); /* how many are known */

@@ -247,6 +247,33 @@ recipe r {
 """
 
 
+# A model whose scores grow with `step`: what it computes says which step it was given.
+STEPPED = """use std.layers
+use std.recipes
+
+layer grow(x[b, l, d]) -> [b, l, d] {
+    loss ramp = 0.001 * step
+    return y[b, l, o] = x[b, l, o] * (1 + step)
+}
+
+model stepped {
+    vocab   = 256
+    context = 16
+    embed(d = 8)
+    grow() norm = none wiring = none
+    head(tied = false)
+}
+
+recipe r {
+    optimizer  = sgd(rate = 1e-30)
+    batch      = BATCH
+    accumulate = PARTS
+    context    = 16
+    steps      = 5
+}
+"""
+
+
 class Steps(Case):
     """What is logged of a step is of all its micro-batches."""
 
@@ -307,6 +334,42 @@ class Steps(Case):
         self.assertEqual((meta["step"], meta["position"], meta["tokens"]), (4, 8, 384))
         self.assertAlmostEqual(meta["seconds"], log(run)[-1]["seconds"], places=6)
         self.assertEqual(sorted(record["seconds"] for record in log(run)), [record["seconds"] for record in log(run)])
+
+    def test_step_counts_updates(self):
+        """The model's input `step`: updates done, whatever a step is made of, in training, evaluation, generation and after a resume."""
+        data = self.pack()
+        for parts in (1, 3):
+            for engine in ("jit", "interp"):
+                model, run = self.write("m.bfm", STEPPED.replace("BATCH", str(6 // parts)).replace("PARTS", str(parts))), self.path(f"run{parts}{engine}")
+                self.ok("train", model, data, "--out", run, "--engine", engine, "--eval-every", "2", "--budget", "3step", "-q")
+                self.ok("train", model, data, "--out", run, "--engine", engine, "--eval-every", "2", "--resume", "-q")
+                for record in log(run):
+                    self.assertAlmostEqual(record["loss"] - record["cross_entropy"], 0.001 * (record["step"] - 1), places=5)
+                ids = read_tokens(os.path.join(data, "valid.tok"))[0]
+                tensors = {name: value.astype(float) for name, value in read_safetensors(os.path.join(run, "ckpt", "5", "model.safetensors")).items()}
+                table, norm = tensors["embed_0.table"] * math.sqrt(8), tensors.get("head_0.norm.g")
+                self.assertIsNone(norm)
+                targets = min(len(ids) - 1, 32768)
+
+                def nats(step):
+                    scores = table[ids[:targets]] * (1 + step) @ tensors["head_0.w"].T
+                    scores -= scores.max(axis=1, keepdims=True)
+                    return (np.log(np.exp(scores).sum(axis=1)) - scores[np.arange(targets), ids[1:targets + 1]]).mean()
+
+                evaluations = log(run, "eval.jsonl")
+                self.assertEqual([record["step"] for record in evaluations], [2, 3, 4, 5])
+                for record in evaluations:
+                    self.assertAlmostEqual(record["nats_per_token"], nats(record["step"]), places=4)
+                self.assertAlmostEqual(self.json("eval", run, data)["nats_per_token"], nats(5), places=4)
+                self.ok("generate", run, "-n", "30", "--verify")
+
+    def test_no_evaluation_without_a_step(self):
+        data, model, run = self.pack(), self.write("m.bfm", BIGRAM.replace("VOCAB", "256").replace("CONTEXT", "16").replace("BATCH", "3")), self.path("run")
+        report = self.json("train", model, data, "--out", run, "--budget", "1e-9s")
+        self.assertEqual((report["step"], "evaluation" in report, log(run, "eval.jsonl")), (0, False, []))
+        self.ok("train", model, data, "--out", run, "--resume", "--budget", "2step", "-q")
+        self.ok("train", model, data, "--out", run, "--resume", "--budget", "2step", "-q")
+        self.assertEqual([record["step"] for record in log(run, "eval.jsonl")], [2])
 
     def test_generated(self):
         data, run = self.pack(), self.path("run")
