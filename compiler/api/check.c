@@ -5,6 +5,7 @@
 #include "report/report_check.h"
 #include "run/model.h"
 #include "lower/lower.h"
+#include "space/space.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -42,7 +43,8 @@ bool bfm_check(BfmModule *module, const char *item)
         const Node *node = api_item(module, item, &error);
         return node && lower_item(module, node, MODE_TRAIN) && diag_errors(module->context.diags) == 0;
     }
-    (void)lower_declarations(module->module);
+    lower_declarations(module->module);
+    (void)bfm_spaces(module->module);
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_MODEL)
             ok = lower_item(module, list_at(items, i), MODE_TRAIN) && ok;

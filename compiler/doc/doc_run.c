@@ -3,6 +3,7 @@
 
 #include "grad/grad.h"
 #include "ir/interp.h"
+#include "space/space.h"
 
 #include <math.h>
 #include <string.h>
@@ -147,8 +148,10 @@ const char *example_run(const BfmContext *context, Arena *arena, const char *pat
     Run run = {.context = context, .arena = arena_new(), .draws = 1};
     Diagnostics *diags = diagnostics_new();
     run.module = module_load_text(run.arena, context->interner, diags, context->library, where, text, strlen(text));
-    if (diag_errors(diags) == 0)
+    if (diag_errors(diags) == 0) {
         lower_declarations(run.module);
+        (void)bfm_spaces(run.module);
+    }
     if (diag_errors(diags) > 0)
         message = told(&run, "");
     const Node *items = run.module->files[0].root->kids[FILE_ITEMS];

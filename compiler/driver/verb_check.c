@@ -170,7 +170,8 @@ int verb_check(Driver *driver)
     Module *module = driver_module(driver, target.path, &code);
     if (!module)
         return code;
-    const Spaces spaces = lower_declarations(module);
+    lower_declarations(module);
+    const Spaces spaces = bfm_spaces(module);
     Checked checked = {.models = json_array(), .spaces = json_array()};
     code = CODE_OK;
     if (target.name)

@@ -303,22 +303,6 @@ static void standard_settings(Lower *lw)
     scope_set(lw->model_scope, intern(lw->interner, "context"), val_dim(dim_int(lw->dims, SOME_CONTEXT), span_none()));
 }
 
-/* Copies what outlives the declaration. */
-static Space space_keep(Arena *arena, const Space *space)
-{
-    Space kept = *space;
-    kept.kinds = arena_memdup(arena, space->kinds, (size_t)space->kind_count * sizeof *kept.kinds);
-    kept.lets = arena_memdup(arena, space->lets, (size_t)space->let_count * sizeof *kept.lets);
-    for (int i = 0; i < kept.kind_count; i++)
-        kept.kinds[i].variants = natural_copy(arena, kept.kinds[i].variants);
-    for (int i = 0; i < kept.let_count; i++)
-        kept.lets[i].values = natural_copy(arena, kept.lets[i].values);
-    kept.once = natural_copy(arena, space->once);
-    kept.size = natural_copy(arena, space->size);
-    kept.start_differs = space->start_differs ? arena_strdup(arena, space->start_differs) : NULL;
-    return kept;
-}
-
 /* What all declarations of a file come to is bounded together. */
 typedef struct Spent {
     int expanded;
@@ -327,7 +311,7 @@ typedef struct Spent {
 } Spent;
 
 /* One declaration, with memory of its own that is freed with it. */
-static void check_declaration(const Module *module, const Node *item, Spent *spent, Spaces *spaces)
+static void visit_declaration(const Module *module, const Node *item, DeclarationVisit *visit, void *context, Spent *spent)
 {
     const Module scratch = module_in(module, arena_new());
     Lower lw = {.arena = scratch.arena, .interner = module->interner, .diags = module->diags, .module = &scratch};
@@ -338,17 +322,7 @@ static void check_declaration(const Module *module, const Node *item, Spent *spe
     lw.too_large = spent->too_large;
     standard_settings(&lw);
     expansion_begin(&lw);
-    Space space;
-    switch ((int)item->kind) {
-    case NODE_RECIPE: check_recipe(&lw, item); break;
-    case NODE_SEARCH: check_search(&lw, item); break;
-    case NODE_SPACE:
-        if (space_lower(&lw, item, &space))
-            spaces->items[spaces->count++] = space_keep(module->arena, &space);
-        break;
-    case NODE_CHECK: check_block(&lw, item); break;
-    default: break; /* models are lowered; definitions are checked where they are used, with their attributes known */
-    }
+    visit(&lw, item, context);
     *spent = (Spent){lw.expanded_whole, lw.space_work, lw.too_large};
     lower_free(&lw);
     arena_free(scratch.arena);
@@ -356,15 +330,25 @@ static void check_declaration(const Module *module, const Node *item, Spent *spe
 
 static bool is_declaration(const Node *item) { return item->kind == NODE_RECIPE || item->kind == NODE_SEARCH || item->kind == NODE_SPACE || item->kind == NODE_CHECK; }
 
-Spaces lower_declarations(const Module *module)
+void declarations_visit(const Module *module, DeclarationVisit *visit, void *context)
 {
-    int count = 0;
-    for (int i = 0; i < module->item_count; i++)
-        count += module->items[i].node->kind == NODE_SPACE;
-    Spaces spaces = {.items = ARENA_ARRAY(module->arena, Space, count + 1)};
     Spent spent = {0};
-    for (int i = 0; i < module->item_count; i++)
-        if (module->items[i].file == 0 && !module_malformed(module, module->items[i].node) && is_declaration(module->items[i].node))
-            check_declaration(module, module->items[i].node, &spent, &spaces);
-    return spaces;
+    for (int i = 0; i < module->item_count; i++) {
+        const Node *item = module->items[i].node;
+        if (module->items[i].file == 0 && is_declaration(item) && !module_malformed(module, item))
+            visit_declaration(module, item, visit, context, &spent);
+    }
 }
+
+/* Models are lowered; definitions are checked where they are used, with their attributes known; spaces: space/. */
+static void check_declaration(Lower *lw, const Node *item, void *context)
+{
+    (void)context;
+    switch ((int)item->kind) {
+    case NODE_RECIPE: check_recipe(lw, item); break;
+    case NODE_SEARCH: check_search(lw, item); break;
+    case NODE_CHECK: check_block(lw, item); break;
+    }
+}
+
+void lower_declarations(const Module *module) { declarations_visit(module, check_declaration, NULL); }

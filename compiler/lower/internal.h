@@ -168,7 +168,7 @@ typedef struct Lower {
     int temporary; /* numbers of unnamed tensors */
     int expanded;  /* nodes evaluated for the line or declaration at hand */
     int expanded_whole;
-    int64_t space_work; /* steps that counting spaces took so far (space_count.c) */
+    int64_t space_work; /* steps that counting spaces took so far (space/count.c) */
     int statements;     /* elaborated for the line or declaration at hand */
     Span expanding;     /* the outermost call of it that is being written out, where it has a name */
     const char *expanding_name;

@@ -3,7 +3,6 @@
 #define BFM_LOWER_LOWER_H
 
 #include "ir/ir.h"
-#include "lower/space.h"
 #include "module/module.h"
 
 typedef enum { MODE_TRAIN, MODE_EVAL, MODE_DECODE, MODE_COUNT } Mode;
@@ -80,8 +79,8 @@ Lowered *lower_block(const Module *module, const Node *definition, int64_t width
 /* W0502 for each requirement that does not hold at batch b and length l. */
 void requirements_warn(const Module *module, const Lowered *lowered, int64_t batch, int64_t length);
 
-/* Recipes, searches, spaces and checks of the asking file: names, types, values (in module->diags). Returns its spaces, counted. */
-Spaces lower_declarations(const Module *module);
+/* Recipes, searches and checks of the asking file: names, types, values (in module->diags). Spaces: space/space.h. */
+void lower_declarations(const Module *module);
 
 /* A form of an optimiser for tensors of `rank` last axes (0, 1 or 2), mapped over symbol s0; matrix axes are s1 and s2, a vector's is s1.
    Formals: w, g, `rate` (scheduled), `step`, then the states in order; outputs: NEXT of each state, RESULT w (last). */

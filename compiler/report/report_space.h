@@ -3,7 +3,7 @@
 #define BFM_REPORT_REPORT_SPACE_H
 
 #include "run/context.h"
-#include "lower/space.h"
+#include "space/space.h"
 
 #include <jansson.h>
 

@@ -12,6 +12,7 @@
 #include "lower/groups.h"
 #include "lower/verdict.h"
 #include "parse/parse.h"
+#include "space/space.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -33,6 +34,7 @@ static void check_text(Arena *arena, Interner *interner, Diagnostics *diags, con
     const Lowered **models = ARENA_ARRAY(arena, const Lowered *, items->count + 1);
     int count = 0;
     lower_declarations(module);
+    (void)bfm_spaces(module);
     for (int i = 0; i < items->count; i++)
         if (items->kids[i]->kind == NODE_MODEL) {
             const Lowered *lowered = lower_model(module, items->kids[i], &options);

@@ -38,8 +38,9 @@ BELOW = {
     "codegen": {"support", "ir", "opt", "schedule"},
     "run": {"support", "tree", "parse", "module", "ir", "opt", "grad", "schedule", "decode", "lower", "codegen"},
 }
+BELOW["space"] = BELOW["lower"] | {"lower"}
 BELOW["train"] = BELOW["run"] | {"run"}
-BELOW["report"] = BELOW["train"] | {"train"}
+BELOW["report"] = BELOW["train"] | {"train", "space"}
 BELOW["doc"] = BELOW["report"] | {"report"}
 BELOW["build"] = BELOW["train"] | {"train"}
 BELOW["api"] = BELOW["report"] | {"report"}
@@ -64,7 +65,7 @@ PUBLIC = "runtime/include/bfm/runtime.h"
 PLUGINS = {"runtime/tokenizer/plugin/": "tokenizer", "runtime/device/cpu/gemm/plugin/": "device/cpu/gemm"}
 # The runtime's headers that compiler folders see: the ABI, and for codegen what runs its plans.
 KERNELS = {"device/cpu/templates", "device/cpu/gemm", "device/cpu/pool", "memory", "rng"}
-RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "opt": {"bfm"}, "grad": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "file"} | KERNELS, "run": {"bfm", "file"} | KERNELS,
+RUNTIME_SEEN = {"ir": {"bfm"}, "lower": {"bfm"}, "space": {"bfm"}, "opt": {"bfm"}, "grad": {"bfm"}, "schedule": {"bfm"}, "decode": {"bfm"}, "codegen": {"bfm", "file"} | KERNELS, "run": {"bfm", "file"} | KERNELS,
                 "train": {"bfm", "file", "file/json", "checkpoint", "data", "tokenizer", "generate"} | KERNELS, "report": {"bfm", "file", "file/json"} | KERNELS,
                 "doc": {"bfm"}, "build": {"bfm", "file", "rng"}, "api": {"bfm"} | KERNELS}
 OWNERS = {"llvm-c/": "compiler/codegen/", "llvm/": "compiler/codegen/", "cblas.h": "runtime/device/cpu/gemm/plugin/",

@@ -6,6 +6,7 @@
 #include "lower/declarations.h"
 #include "lower/lower.h"
 #include "module/module.h"
+#include "space/space.h"
 #include "support/limits.h"
 #include "support/vec.h"
 
@@ -100,6 +101,7 @@ static void try_text(const char *text)
     Module *module = module_load_text(front.arena, front.interner, front.diags, BFM_SOURCE_DIR "/stdlib", "fuzz.bfm", text, strlen(text));
     const Node *items = module->files[0].root->kids[FILE_ITEMS];
     lower_declarations(module);
+    (void)bfm_spaces(module);
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_MODEL)
             (void)lower_model(module, list_at(items, i), &options);

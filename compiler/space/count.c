@@ -1,7 +1,7 @@
 /* How many values a domain holds. Alternatives of one domain may overlap: `{ top2(capacity in 1 .. 9), top2(capacity in 5 .. 20) }`. So a domain is taken apart first
    into values of which no two are equal: whole numbers as intervals, other plain values as words, definitions as products of such parts. Each alternative loses what
    earlier ones allow; what is left of a product is at most one product per attribute. The numbers of the parts then add up. Taking apart is bounded by SPACE_WORK_MAX. */
-#include "lower/space_internal.h"
+#include "space/internal.h"
 
 #include "support/vec.h"
 

@@ -1,5 +1,5 @@
 /* Whether a block is a member of a space: its lines are written out, and each must be one that an entry of the space allows. */
-#include "lower/space_internal.h"
+#include "space/internal.h"
 
 #include <string.h>
 

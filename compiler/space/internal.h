@@ -1,9 +1,9 @@
-/* Domains of a space, shared by the files space*.c. */
-#ifndef BFM_LOWER_SPACE_INTERNAL_H
-#define BFM_LOWER_SPACE_INTERNAL_H
+/* Domains of a space, shared by the files of space/. */
+#ifndef BFM_SPACE_INTERNAL_H
+#define BFM_SPACE_INTERNAL_H
 
 #include "lower/internal.h"
-#include "lower/space.h"
+#include "space/space.h"
 
 struct DomainItem;
 
@@ -65,7 +65,7 @@ typedef struct SpaceLower {
     bool lengths[SPACE_LENGTH_MAX + 1];
 } SpaceLower;
 
-/* ---- domains (space_domain.c) ---- */
+/* ---- domains (domain.c) ---- */
 
 /* `node` is a SET, a RANGE or a value. False after an error. */
 bool domain_build(SpaceLower *sl, const Node *type, const Node *node, Symbol name, Domain *domain);
@@ -77,7 +77,7 @@ bool domain_has(SpaceLower *sl, const Domain *domain, const Val *value, const ch
 bool constant_default(const Node *attribute);
 bool text_integer(const char *text, int64_t *value);
 
-/* ---- counts (space_count.c) ---- */
+/* ---- counts (count.c) ---- */
 
 enum { WORK_NATURAL = 4 }; /* what one operation on numbers of any size takes, in comparisons */
 /* So much more is done to count the spaces of the file; false, once with E0701, where it is too much. What then follows is not used. */
@@ -90,7 +90,7 @@ Natural counts_sum(SpaceLower *sl, const LetCounts *counts);
 /* Whether no two of them have a value in common, as far as that is known. */
 bool boxes_apart(SpaceLower *sl, const Box *boxes, int count);
 
-/* ---- the start (space_start.c) ---- */
+/* ---- the start (start.c) ---- */
 
 /* Why the block is no member; NULL if it is. */
 const char *start_differs(SpaceLower *sl, const Node *block);

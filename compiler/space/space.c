@@ -1,6 +1,6 @@
 /* Spaces: checked against the attributes they range over, and counted. */
 #include "lower/declarations.h"
-#include "lower/space_internal.h"
+#include "space/internal.h"
 
 #include <string.h>
 
@@ -450,7 +450,7 @@ static bool space_finish(SpaceLower *sl)
     return true;
 }
 
-bool space_lower(Lower *lw, const Node *node, Space *space)
+static bool space_check(Lower *lw, const Node *node, Space *space)
 {
     const Node *items = node->kids[SPACE_ITEMS];
     const int errors = diag_raised(lw->diags);
@@ -476,4 +476,43 @@ bool space_lower(Lower *lw, const Node *node, Space *space)
         diag_add(lw->diags, DIAG_E0602, node->name_span, "the space `%s` lists no layer", node->name);
     pointer_map_free(&sl.once);
     return ok && layers && diag_raised(lw->diags) == errors && space_finish(&sl) && diag_raised(lw->diags) == errors;
+}
+
+/* Copies what outlives the declaration. */
+static Space space_keep(Arena *arena, const Space *space)
+{
+    Space kept = *space;
+    kept.kinds = arena_memdup(arena, space->kinds, (size_t)space->kind_count * sizeof *kept.kinds);
+    kept.lets = arena_memdup(arena, space->lets, (size_t)space->let_count * sizeof *kept.lets);
+    for (int i = 0; i < kept.kind_count; i++)
+        kept.kinds[i].variants = natural_copy(arena, kept.kinds[i].variants);
+    for (int i = 0; i < kept.let_count; i++)
+        kept.lets[i].values = natural_copy(arena, kept.lets[i].values);
+    kept.once = natural_copy(arena, space->once);
+    kept.size = natural_copy(arena, space->size);
+    kept.start_differs = space->start_differs ? arena_strdup(arena, space->start_differs) : NULL;
+    return kept;
+}
+
+typedef struct Found {
+    Arena *arena;
+    Spaces spaces;
+} Found;
+
+static void find_space(Lower *lw, const Node *item, void *context)
+{
+    Found *found = context;
+    Space space;
+    if (item->kind == NODE_SPACE && space_check(lw, item, &space))
+        found->spaces.items[found->spaces.count++] = space_keep(found->arena, &space);
+}
+
+Spaces bfm_spaces(const Module *module)
+{
+    int count = 0;
+    for (int i = 0; i < module->item_count; i++)
+        count += module->items[i].node->kind == NODE_SPACE;
+    Found found = {module->arena, {.items = ARENA_ARRAY(module->arena, Space, count + 1)}};
+    declarations_visit(module, find_space, &found);
+    return found.spaces;
 }

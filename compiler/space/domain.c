@@ -1,6 +1,6 @@
 /* Domains: sets of values, some of which are definitions whose attributes have domains themselves. They are never written out; how many values they hold is
-   space_count.c's. */
-#include "lower/space_internal.h"
+   count.c's. */
+#include "space/internal.h"
 
 #include "support/bug.h"
 

@@ -4,8 +4,8 @@
    for each attribute that its entry of the space lists, standing inside `at w { … }` where the space has a `width`. Two members differ if their lines differ, as
    sequences, or what is chosen once does. A `let` that no line of a member uses distinguishes nothing. Values that are equal count once, however they are
    written. Bounds of `where` do not count: whether a member meets them is known only when it is looked at. */
-#ifndef BFM_LOWER_SPACE_H
-#define BFM_LOWER_SPACE_H
+#ifndef BFM_SPACE_SPACE_H
+#define BFM_SPACE_SPACE_H
 
 #include "module/module.h"
 #include "support/limits.h"
@@ -43,5 +43,8 @@ typedef struct Spaces {
     int count;
     Space *items; /* those of the asking file that are free of errors, in the order of the text */
 } Spaces;
+
+/* Checks the spaces of the asking file (errors: module->diags) and counts their members. Everything is in the module's arena. */
+Spaces bfm_spaces(const Module *module);
 
 #endif
