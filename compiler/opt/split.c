@@ -5,169 +5,25 @@
    breaks     positions of operations; no nest reduces by log-sum-exp afterwards
 
    A float of the size of L cannot hold D: of four equal scores of 1e8 all of log 4 is lost. M is one of the scores, so differences to it are as good
-   as the scores are. Sums that take L up with other terms are kept in two parts to their end: all that is as large as the scores first, then D.
+   as the scores are. A value that L goes into is a pair of a large and a small part (opt/pair.h): sums and differences (what their rounding takes off the
+   large part is added to the small one), maxima, minima, selections, multiples, comparisons, and the tensors made of them. Reductions over pairs first take
+   the largest large part. A maximum to which a logarithm is added is a pair, too: a log-sum-exp written out. A recurrence makes one number of a pair.
 
    A row whose scores are all -inf has L = M = -inf and D = 0, and exp(s - L) is 0 there: a softmax over nobody. Kernels of groups do the same. */
 #include "opt/opt.h"
-
-#include "ir/rewrite.h"
-
-#include <math.h>
-
-typedef struct Parts {
-    int max, log; /* tensors; -1: the tensor is no log-sum-exp */
-    bool grouped; /* a kernel of its group computes it */
-} Parts;
+#include "opt/pair.h"
 
 typedef struct Split {
     Unit *unit;
     Rebuild rebuild;
     Parts *parts; /* per tensor of the unit as it was */
+    Kind *kinds;  /* per tensor of the unit as it was */
     int *pending; /* log-sum-exps of the group at hand, as operations of before: their sums stand behind the group */
     int pending_count;
+    bool changed;
 } Split;
 
-/* An expression of the operation being copied as two: `large` has the size of the scores. */
-typedef struct Pair {
-    int large, small; /* of the copy; large -1: it is one number */
-    bool whole;       /* no other term of its size has been subtracted */
-} Pair;
-
-typedef struct SplitOp {
-    Split *split;
-    const Op *op;
-    OpBuilder builder;
-    Rewrite rewrite;
-    Pair *pairs; /* per expression of op */
-    bool changed;
-} SplitOp;
-
-static bool is_pair(const SplitOp *s, int id) { return s->pairs[id].large >= 0; }
-
-static Pair read_pair(SplitOp *s, const Access *access)
-{
-    const Parts *parts = &s->split->parts[access->tensor];
-    if (parts->max < 0)
-        return (Pair){-1, -1, false};
-    return (Pair){expr_read(&s->builder, rewrite_subs(&s->rewrite, access, parts->max)), expr_read(&s->builder, rewrite_subs(&s->rewrite, access, parts->log)), true};
-}
-
-static bool is_number(const Op *op, int id) { return op->exprs[id].kind == EXPR_CONST || op->exprs[id].kind == EXPR_DIM; }
-
-/* a + b or a - b with one of them or both in two parts. */
-static Pair sum_pair(SplitOp *s, const Expr *e)
-{
-    OpBuilder *b = &s->builder;
-    const int left = e->arg[0], right = e->arg[1];
-    const Pair *l = &s->pairs[left], *r = &s->pairs[right];
-    const bool two = is_pair(s, left) && is_pair(s, right);
-    Pair pair = {.whole = !two && (is_pair(s, left) ? l->whole && is_number(s->op, right) : r->whole && is_number(s->op, left))};
-    pair.large = expr_op(b, e->kind, is_pair(s, left) ? l->large : rewrite_expr(&s->rewrite, left), is_pair(s, right) ? r->large : rewrite_expr(&s->rewrite, right), -1);
-    if (two)
-        pair.small = expr_op(b, e->kind, l->small, r->small, -1);
-    else if (is_pair(s, left))
-        pair.small = l->small;
-    else
-        pair.small = e->kind == EXPR_SUB ? expr_op(b, EXPR_NEG, r->small, -1, -1) : r->small;
-    return pair;
-}
-
-static Pair scaled_pair(SplitOp *s, const Expr *e)
-{
-    const bool left = is_pair(s, e->arg[0]);
-    const Pair none = {-1, -1, false}, *pair = &s->pairs[e->arg[left ? 0 : 1]];
-    if (is_pair(s, e->arg[0]) && is_pair(s, e->arg[1]))
-        return none;
-    if (e->kind == EXPR_DIV && !left)
-        return none;
-    const int factor = rewrite_expr(&s->rewrite, e->arg[left ? 1 : 0]);
-    return (Pair){expr_op(&s->builder, e->kind, pair->large, factor, -1), expr_op(&s->builder, e->kind, pair->small, factor, -1), pair->whole};
-}
-
-static Pair selected_pair(SplitOp *s, const Expr *e)
-{
-    int large[2], small[2];
-    Pair pair = {.whole = true};
-    for (int k = 0; k < 2; k++) {
-        const int id = e->arg[1 + k];
-        large[k] = is_pair(s, id) ? s->pairs[id].large : rewrite_expr(&s->rewrite, id);
-        small[k] = is_pair(s, id) ? s->pairs[id].small : expr_const(&s->builder, 0);
-        pair.whole = pair.whole && (is_pair(s, id) ? s->pairs[id].whole : is_number(s->op, id));
-    }
-    const int condition = rewrite_expr(&s->rewrite, e->arg[0]);
-    pair.large = expr_op(&s->builder, EXPR_SELECT, condition, large[0], large[1]);
-    pair.small = expr_op(&s->builder, EXPR_SELECT, condition, small[0], small[1]);
-    return pair;
-}
-
-/* exp(s - L) as a row of a softmax has it: 0 where L is -inf. */
-static bool split_exp(SplitOp *s, int id)
-{
-    const Expr *e = &s->op->exprs[id], *difference = e->kind == EXPR_EXP ? &s->op->exprs[e->arg[0]] : NULL;
-    if (!difference || difference->kind != EXPR_SUB || is_pair(s, difference->arg[0]) || !is_pair(s, difference->arg[1]))
-        return false;
-    const Expr *row = &s->op->exprs[difference->arg[1]];
-    if (row->kind != EXPR_READ || s->split->parts[row->access.tensor].grouped)
-        return false;
-    OpBuilder *b = &s->builder;
-    const Pair *parts = &s->pairs[difference->arg[1]];
-    const int empty = expr_op(b, EXPR_EQ, parts->large, expr_const(b, -INFINITY), -1);
-    const int shift = expr_op(b, EXPR_SELECT, empty, expr_const(b, INFINITY), parts->large);
-    const int large = expr_op(b, EXPR_SUB, rewrite_expr(&s->rewrite, difference->arg[0]), shift, -1);
-    s->rewrite.memo[id] = expr_op(b, EXPR_EXP, expr_op(b, EXPR_SUB, large, parts->small, -1), -1, -1);
-    s->changed = true;
-    return true;
-}
-
-static Pair make_pair(SplitOp *s, const Expr *e)
-{
-    const Pair none = {-1, -1, false};
-    bool any = false;
-    for (int k = e->kind == EXPR_SELECT ? 1 : 0; k < scalar_arity(e->kind); k++)
-        any = any || is_pair(s, e->arg[k]);
-    if (e->kind == EXPR_READ)
-        return read_pair(s, &e->access);
-    if (!any)
-        return none;
-    if (e->kind == EXPR_ADD || e->kind == EXPR_SUB)
-        return sum_pair(s, e);
-    if (e->kind == EXPR_MUL || e->kind == EXPR_DIV)
-        return scaled_pair(s, e);
-    if (e->kind == EXPR_SELECT)
-        return selected_pair(s, e);
-    if (e->kind != EXPR_NEG && e->kind != EXPR_STOP)
-        return none; /* the rounding of a function of L is its own */
-    const Pair *first = &s->pairs[e->arg[0]];
-    return (Pair){expr_op(&s->builder, e->kind, first->large, -1, -1), expr_op(&s->builder, e->kind, first->small, -1, -1), first->whole};
-}
-
-/* The two parts added up, or taken off what is given as one number. */
-static int joined(OpBuilder *b, int large, int small)
-{
-    const Expr *e = &b->op.exprs[small];
-    return e->kind == EXPR_NEG ? expr_op(b, EXPR_SUB, large, e->arg[0], -1) : expr_op(b, EXPR_ADD, large, small, -1);
-}
-
-/* Copies the operation, its sums in two parts. */
-static void copy_op(SplitOp *s, Split *split, const Op *op)
-{
-    *s = (SplitOp){.split = split, .op = op, .builder = op_begin(split->unit, op->kind), .pairs = ARENA_ARRAY(split->unit->program->arena, Pair, op->expr_count + 1)};
-    builder_indices(&s->builder, op);
-    s->rewrite = rewrite_begin(&s->builder, split->unit, op, NULL, NULL, NULL);
-    bool *live = ARENA_ARRAY(split->unit->program->arena, bool, op->expr_count + 1);
-    op_live(op, live);
-    for (int id = 0; id < op->expr_count; id++) {
-        const Expr *e = &op->exprs[id];
-        s->pairs[id] = live[id] ? make_pair(s, e) : (Pair){-1, -1, false};
-        if (live[id] && split_exp(s, id))
-            continue;
-        if (!is_pair(s, id) || (e->kind != EXPR_ADD && e->kind != EXPR_SUB))
-            continue;
-        s->rewrite.memo[id] = joined(&s->builder, s->pairs[id].large, s->pairs[id].small);
-        s->changed = true;
-    }
-    rewrite_all(&s->rewrite);
-}
+static void copy_op(PairCopy *copy, Split *split, const Op *op) { pair_copy(copy, split->unit, op, split->parts, split->kinds); }
 
 /* ---- a log-sum-exp ------------------------------------------------------------------------------------------------------------ */
 
@@ -178,30 +34,33 @@ static int finish(Split *split, OpBuilder *builder, int group)
     return position;
 }
 
-/* M max= body */
+/* M max= body, the large part of it */
 static void split_max(Split *split, const Op *op, int max)
 {
-    SplitOp s;
-    copy_op(&s, split, op);
-    s.builder.op.reducer = REDUCE_MAX;
-    s.builder.op.out = rewrite_subs(&s.rewrite, &op->out, max);
-    (void)finish(split, &s.builder, op->group);
+    PairCopy c;
+    Pair body;
+    copy_op(&c, split, op);
+    c.builder.op.reducer = REDUCE_MAX;
+    c.builder.op.body = pair_of(&c, op->body, &body) ? body.large : c.builder.op.body;
+    c.builder.op.out = rewrite_subs(&c.rewrite, &op->out, max);
+    rewrite_keep_none(&c.rewrite);
+    (void)finish(split, &c.builder, op->group);
 }
 
 /* S sum= exp(body - M). Of a row whose maximum is infinite the exponentials themselves are added: 0 or infinity. */
 static void split_sum(Split *split, const Op *op, int max, int sum)
 {
-    SplitOp s;
-    copy_op(&s, split, op);
-    OpBuilder *b = &s.builder;
-    const int row = expr_read(b, rewrite_subs(&s.rewrite, &op->out, max));
-    const int finite = expr_op(b, EXPR_LT, expr_op(b, EXPR_ABS, row, -1, -1), expr_const(b, INFINITY), -1);
-    const int shift = expr_op(b, EXPR_SELECT, finite, row, expr_const(b, 0));
-    const Pair *body = &s.pairs[op->body];
-    const int large = expr_op(b, EXPR_SUB, is_pair(&s, op->body) ? body->large : b->op.body, shift, -1);
-    b->op.body = expr_op(b, EXPR_EXP, is_pair(&s, op->body) ? joined(b, large, body->small) : large, -1, -1);
+    PairCopy c;
+    Pair body;
+    copy_op(&c, split, op);
+    OpBuilder *b = &c.builder;
+    const int shift = pair_shift(b, expr_read(b, rewrite_subs(&c.rewrite, &op->out, max)));
+    const bool pair = pair_of(&c, op->body, &body);
+    const int large = expr_op(b, EXPR_SUB, pair ? body.large : b->op.body, shift, -1);
+    b->op.body = expr_op(b, EXPR_EXP, pair ? pair_joined(b, large, body.small) : large, -1, -1);
     b->op.reducer = REDUCE_SUM;
-    b->op.out = rewrite_subs(&s.rewrite, &op->out, sum);
+    b->op.out = rewrite_subs(&c.rewrite, &op->out, sum);
+    rewrite_keep_none(&c.rewrite);
     (void)finish(split, b, op->group);
 }
 
@@ -240,8 +99,8 @@ static void split_total(Split *split, const Op *op)
     const Parts *parts = &split->parts[total];
     int *indices = indices_for(split, total);
     OpBuilder builder = whole(split, op, total, indices);
-    const int max = expr_read(&builder, access_indices(split->unit->program, parts->max, rank, indices));
-    const int log = expr_read(&builder, access_indices(split->unit->program, parts->log, rank, indices));
+    const int max = expr_read(&builder, access_indices(split->unit->program, parts->large, rank, indices));
+    const int log = expr_read(&builder, access_indices(split->unit->program, parts->small, rank, indices));
     builder.op.body = expr_op(&builder, EXPR_ADD, max, log, -1);
     (void)finish(split, &builder, 0);
 }
@@ -256,17 +115,18 @@ static void split_lse(Split *split, int position)
 {
     const Op *op = &split->rebuild.old[position];
     const int total = op->out.tensor, max = part_tensor(split, total, ".max"), sum = part_tensor(split, total, ".sum"), log = part_tensor(split, total, ".log");
+    split->changed = true;
     split_max(split, op, max);
     split_sum(split, op, max, sum);
     rebuild_replace(&split->rebuild, position, split_log(split, op, sum, log));
-    split->parts[total] = (Parts){max, log, op->group != 0};
+    split->parts[total] = (Parts){max, log, -1, op->group != 0};
     if (op->group == 0)
         split_total(split, op);
     else
         split->pending[split->pending_count++] = position;
 }
 
-/* ---- what reads it ------------------------------------------------------------------------------------------------------------ */
+/* ---- tensors in two parts ------------------------------------------------------------------------------------------------------------- */
 
 static bool reads_grouped(const Split *split, const Op *op)
 {
@@ -276,60 +136,187 @@ static bool reads_grouped(const Split *split, const Op *op)
     return false;
 }
 
-/* A tensor that is a log-sum-exp but for constants and factors is one in two parts itself. */
+/* Part := what the operation computes of its body, other than by the body itself. */
+typedef enum { PART_LARGE, PART_SMALL, PART_COUNT } Part;
+
+/* A tensor set to a pair: both parts are. */
+static void split_set(Split *split, const Op *op, Part part, int tensor)
+{
+    PairCopy c;
+    Pair body;
+    copy_op(&c, split, op);
+    (void)pair_of(&c, op->body, &body);
+    c.builder.op.body = part == PART_LARGE ? body.large : body.small;
+    c.builder.op.out = rewrite_subs(&c.rewrite, &op->out, tensor);
+    rewrite_keep_none(&c.rewrite);
+    (void)op_finish(&c.builder);
+}
+
+/* body - M, for whoever reduces over points of which M is the largest large part; 0 where M is infinite and says it all. */
+static int below(PairCopy *c, int max, const Access *row, Pair body)
+{
+    OpBuilder *b = &c->builder;
+    const int most = expr_read(b, rewrite_subs(&c->rewrite, row, max));
+    return pair_joined(b, expr_op(b, EXPR_SUB, body.large, pair_shift(b, most), -1), body.small);
+}
+
+/* The extremum of pairs: M that of the large parts, D that of the pairs below it. */
+static void split_extremum(Split *split, const Op *op, Part part, const Parts *parts)
+{
+    PairCopy c;
+    Pair body;
+    copy_op(&c, split, op);
+    OpBuilder *b = &c.builder;
+    (void)pair_of(&c, op->body, &body);
+    b->op.body = body.large;
+    if (part == PART_SMALL) {
+        const int most = expr_read(b, rewrite_subs(&c.rewrite, &op->out, parts->large));
+        b->op.body = expr_op(b, EXPR_SELECT, expr_op(b, EXPR_EQ, pair_shift(b, most), most, -1), below(&c, parts->large, &op->out, body), expr_const(b, 0));
+    }
+    b->op.out = rewrite_subs(&c.rewrite, &op->out, part == PART_LARGE ? parts->large : parts->small);
+    rewrite_keep_none(&c.rewrite);
+    (void)op_finish(b);
+}
+/* Over the points of `op`, reduced by `reducer` into `tensor`: the large part of its body, the body below `max` or, without a body, 1. */
+static void split_over(Split *split, const Op *op, Reducer reducer, Part part, int tensor, int max)
+{
+    PairCopy c;
+    Pair body;
+    copy_op(&c, split, op);
+    OpBuilder *b = &c.builder;
+    (void)pair_of(&c, op->body, &body);
+    b->op.kind = OP_NEST;
+    b->op.reducer = reducer;
+    b->op.reduced = 0;
+    b->op.top_k = NULL;
+    b->op.body = part == PART_LARGE ? body.large : part == PART_SMALL ? below(&c, max, &op->out, body) : expr_const(b, 1);
+    b->op.out = rewrite_subs(&c.rewrite, &op->out, tensor);
+    rewrite_keep_none(&c.rewrite);
+    (void)op_finish(b);
+}
+
+/* The sum of pairs over n points is n M + the sum of what they are below M, the largest large part: a mean of them keeps M as it is. */
+static void split_total_of_pairs(Split *split, const Op *op, Parts *parts)
+{
+    const int most = part_tensor(split, op->out.tensor, ".most");
+    parts->count = part_tensor(split, op->out.tensor, ".count");
+    split_over(split, op, REDUCE_MAX, PART_LARGE, most, -1);
+    split_over(split, op, REDUCE_SUM, PART_COUNT, parts->count, -1);
+    int *indices = indices_for(split, most);
+    OpBuilder builder = whole(split, op, parts->large, indices);
+    builder.op.body = pair_shift(&builder, expr_read(&builder, access_indices(split->unit->program, most, split->unit->tensors[most].rank, indices)));
+    (void)op_finish(&builder);
+    split_over(split, op, REDUCE_SUM, PART_SMALL, parts->small, parts->large);
+}
+
+/* Does the operation make a tensor that is worth two parts? */
+static bool is_kept(Split *split, const Op *op)
+{
+    if (op->kind != OP_NEST || op->reducer == REDUCE_LSE || op->group != 0 || op->init.tensor >= 0 || split->unit->tensors[op->out.tensor].type != T_REAL)
+        return false;
+    PairCopy c;
+    copy_op(&c, split, op);
+    const Pair *body = &c.pairs[op->body];
+    return body->large >= 0 && body->kept && (op->reducer != REDUCE_SUM || !body->scaled);
+}
+
 static void split_definition(Split *split, const Op *op)
 {
-    const int tensor = op->out.tensor;
-    if (op->kind != OP_NEST || op->reducer != REDUCE_SET || op->group != 0 || op->init.tensor >= 0 || split->unit->tensors[tensor].type != T_REAL)
+    if (!is_kept(split, op))
         return;
-    Parts parts = {-1, -1, reads_grouped(split, op)};
-    for (int low = 0; low < 2; low++) {
-        SplitOp s;
-        copy_op(&s, split, op);
-        const Pair *body = &s.pairs[op->body];
-        if (!is_pair(&s, op->body) || !body->whole)
-            return;
-        int *part = low ? &parts.log : &parts.max;
-        *part = part_tensor(split, tensor, low ? ".log" : ".max");
-        s.builder.op.body = low ? body->small : body->large;
-        s.builder.op.out = rewrite_subs(&s.rewrite, &op->out, *part);
-        rewrite_keep_none(&s.rewrite);
-        (void)op_finish(&s.builder);
+    const int tensor = op->out.tensor;
+    Parts parts = {part_tensor(split, tensor, ".max"), part_tensor(split, tensor, ".log"), -1, reads_grouped(split, op)};
+    if (op->reducer == REDUCE_SUM) {
+        split_total_of_pairs(split, op, &parts);
+    } else {
+        for (Part part = PART_LARGE; part <= PART_SMALL; part++) {
+            if (op->reducer == REDUCE_SET)
+                split_set(split, op, part, part == PART_LARGE ? parts.large : parts.small);
+            else
+                split_extremum(split, op, part, &parts);
+        }
     }
     split->parts[tensor] = parts;
+    split->changed = true;
+}
+
+/* The order of pairs is that of what they are below the largest large part. */
+static bool split_top(Split *split, int position)
+{
+    const Op *op = &split->rebuild.old[position];
+    PairCopy c;
+    Pair body;
+    if (op->kind != OP_TOP || op->group != 0)
+        return false;
+    copy_op(&c, split, op);
+    if (!pair_of(&c, op->body, &body) || !c.pairs[op->body].kept)
+        return false;
+    const Tensor like = split->unit->tensors[op->out.tensor];
+    const int most = unit_tensor(split->unit, symbol_suffix(split->unit->program, like.name, ".most"), T_REAL, TENSOR_LOCAL, like.rank - 1, like.extent, NULL);
+    split_over(split, op, REDUCE_MAX, PART_LARGE, most, -1);
+    c.builder.op.body = below(&c, most, &op->out, body);
+    rewrite_keep_none(&c.rewrite);
+    rebuild_replace(&split->rebuild, position, op_finish(&c.builder));
+    split->changed = true;
+    return true;
 }
 
 static void split_reader(Split *split, int position)
 {
     const Op *op = &split->rebuild.old[position];
-    SplitOp s = {0};
+    PairCopy c = {0};
+    if (split_top(split, position))
+        return;
     if (op->kind != OP_CALL)
-        copy_op(&s, split, op);
-    if (!s.changed) {
+        copy_op(&c, split, op);
+    if (!c.changed) {
         (void)rebuild_keep(&split->rebuild, position);
     } else {
-        rewrite_keep_none(&s.rewrite);
-        rebuild_replace(&split->rebuild, position, op_finish(&s.builder));
+        rewrite_keep_none(&c.rewrite);
+        rebuild_replace(&split->rebuild, position, op_finish(&c.builder));
+        split->changed = true;
     }
     split_definition(split, op);
 }
 
-static bool has_lse(const Unit *unit)
+/* What a log-sum-exp, or an extremum to whom a logarithm may be added, is taken of. */
+static void mark(Split *split, const Op *op)
 {
-    for (int i = 0; i < unit->op_count; i++)
-        if (unit->ops[i].kind == OP_NEST && unit->ops[i].reducer == REDUCE_LSE)
+    if (op->kind != OP_NEST)
+        return;
+    for (int id = 0; id < op->expr_count && op->reducer != REDUCE_SET && op->reducer != REDUCE_SUM; id++)
+        if (op->exprs[id].kind == EXPR_READ)
+            split->kinds[op->exprs[id].access.tensor].score = true;
+    const Kind kind = pair_kind(op, split->kinds);
+    split->kinds[op->out.tensor].extremum = kind.extremum;
+    split->kinds[op->out.tensor].logarithm = kind.logarithm;
+}
+
+/* Is there a log-sum-exp, or a logarithm that one may be written out with? */
+static bool has_logarithm(const Unit *unit)
+{
+    for (int i = 0; i < unit->op_count; i++) {
+        const Op *op = &unit->ops[i];
+        if (op->kind == OP_NEST && op->reducer == REDUCE_LSE)
             return true;
+        for (int id = 0; op->kind != OP_CALL && id < op->expr_count; id++)
+            if (op->exprs[id].kind == EXPR_LOG || op->exprs[id].kind == EXPR_SOFTPLUS)
+                return true;
+    }
     return false;
 }
 
 bool opt_split(Unit *unit)
 {
-    if (!has_lse(unit))
+    if (!has_logarithm(unit))
         return false;
     Arena *arena = unit->program->arena;
-    Split split = {.unit = unit, .parts = ARENA_ARRAY(arena, Parts, unit->tensor_count + 1), .pending = ARENA_ARRAY(arena, int, unit->op_count + 1)};
+    Split split = {.unit = unit,
+                   .parts = ARENA_ARRAY(arena, Parts, unit->tensor_count + 1),
+                   .kinds = ARENA_ARRAY(arena, Kind, unit->tensor_count + 1),
+                   .pending = ARENA_ARRAY(arena, int, unit->op_count + 1)};
     for (int t = 0; t < unit->tensor_count; t++)
-        split.parts[t] = (Parts){-1, -1, false};
+        split.parts[t] = (Parts){-1, -1, -1, false};
     split.rebuild = rebuild_begin(unit);
     for (int i = 0; i < split.rebuild.old_count; i++) {
         const Op *op = &split.rebuild.old[i];
@@ -337,6 +324,7 @@ bool opt_split(Unit *unit)
             split_total(&split, &split.rebuild.old[split.pending[p]]);
         if (i > 0 && op->group != split.rebuild.old[i - 1].group)
             split.pending_count = 0;
+        mark(&split, op);
         if (op->kind == OP_NEST && op->reducer == REDUCE_LSE)
             split_lse(&split, i);
         else
@@ -345,5 +333,5 @@ bool opt_split(Unit *unit)
     for (int p = 0; p < split.pending_count; p++)
         split_total(&split, &split.rebuild.old[split.pending[p]]);
     rebuild_end(&split.rebuild);
-    return true;
+    return split.changed;
 }

@@ -38,6 +38,38 @@ LOSSES = {
     "selected": "let nll[b, l] = select(targets[b, l] >= 0, z[b, l], 0) - s[b, l, targets[b, l]]",
     "shifted": "let nll[b, l] = (z[b, l] - s[b, l, targets[b, l]] + 0.25) - 0.25",
     "nested": "let t[b, l, k in 0 ..< 2, v] = s[b, l, v]   let y[b, l] = lse[k] (lse[v] t[b, l, k, v])   let nll[b, l] = y[b, l] - s[b, l, targets[b, l]] - log(2)",
+    "constant": "let y[b, l] = z[b, l] + 0.1   let nll[b, l] = y[b, l] - s[b, l, targets[b, l]] - 0.1",
+    "logarithm": "let y[b, l] = z[b, l] - log(3)   let nll[b, l] = y[b, l] - s[b, l, targets[b, l]] + log(3)",
+    "tensor": "let e[b, l] = tanh(0.25 * l)   let y[b, l] = z[b, l] + e[b, l]   let nll[b, l] = y[b, l] - s[b, l, targets[b, l]] - e[b, l]",
+    "larger": "let nll[b, l] = max(z[b, l], s[b, l, targets[b, l]]) - s[b, l, targets[b, l]]",
+    "smaller": "let y[b, l] = min(-z[b, l], -s[b, l, targets[b, l]])   let nll[b, l] = -s[b, l, targets[b, l]] - y[b, l]",
+    "written": "let m[b, l] = max[v] s[b, l, v]   let y[b, l] = log(sum[v] exp(s[b, l, v] - m[b, l])) + m[b, l]   let nll[b, l] = y[b, l] - s[b, l, targets[b, l]]",
+    "means": "let a = (mean[b, l] z[b, l]) - (mean[b, l] s[b, l, targets[b, l]])   let nll[b, l] = 1 * a + 0 * z[b, l] * exists(targets[b, l])",
+}
+
+# Losses of what is made of log-sum-exps and other terms, and their values in f64 from scores S[l, v], log-sum-exps z[l] and targets t[l].
+softplus = lambda x: np.logaddexp(0, x)
+sigmoid = lambda x: 1 / (1 + np.exp(-x))
+COMPOUND = {
+    "sink": ("let y[b, l] = z[b, l] + softplus(z[b, 0] - z[b, l] - 1)   loss cross_entropy = mean[b, l] (y[b, l] - s[b, l, targets[b, l]])",
+             lambda S, z, pick: np.mean(z + softplus(z[0] - z - 1) - pick)),
+    "row": ("let y[b, l] = z[b, l] + tanh(0.5 * l)   let p[b, l, v] = exp(s[b, l, v] - y[b, l])   loss cross_entropy = mean[b, l] (-log(p[b, l, targets[b, l]]))",
+            lambda S, z, pick: np.mean(z + np.tanh(0.5 * np.arange(len(z))) - pick)),
+    "two": ("let c[b, l] = s[b, l, 0] + 1   let m[b, l] = max(z[b, l], c[b, l])   let y[b, l] = m[b, l] + log(exp(z[b, l] - m[b, l]) + exp(c[b, l] - m[b, l]))   "
+            "loss cross_entropy = mean[b, l] (y[b, l] - s[b, l, targets[b, l]])", lambda S, z, pick: np.mean(np.logaddexp(z, S[:, 0] + 1) - pick)),
+    "largest": ("let m[b] = max[l] z[b, l]   loss cross_entropy = sum[b, l] exp(z[b, l] - m[b]) * (l + 1)", lambda S, z, pick: np.sum(np.exp(z - z.max()) * (1 + np.arange(len(z))))),
+    "smallest": ("let m[b] = min[l] z[b, l]   loss cross_entropy = sum[b, l] sigmoid(z[b, l] - m[b]) * (l + 1)", lambda S, z, pick: np.sum(sigmoid(z - z.min()) * (1 + np.arange(len(z))))),
+    "mean": ("let m[b] = mean[l] z[b, l]   loss cross_entropy = sum[b, l] sigmoid(z[b, l] - m[b]) * (l + 1)", lambda S, z, pick: np.sum(sigmoid(z - z.mean()) * (1 + np.arange(len(z))))),
+    "written": ("let m[b, l] = max[v] s[b, l, v]   let y[b, l] = m[b, l] + log(sum[v] exp(s[b, l, v] - m[b, l]))   loss cross_entropy = mean[b, l] (y[b, l] - s[b, l, targets[b, l]])",
+                lambda S, z, pick: np.mean(z - pick)),
+    "least": ("let m[b, l] = min[v] s[b, l, v]   let y[b, l] = m[b, l] - log(sum[v] exp(m[b, l] - s[b, l, v]))   loss cross_entropy = mean[b, l] (s[b, l, targets[b, l]] - y[b, l])",
+              lambda S, z, pick: np.mean(pick + np.log(np.exp(S.min(-1, keepdims=True) - S).sum(-1)) - S.min(-1))),
+    "pair": ("let m[b, l] = max(s[b, l, 0], s[b, l, 1])   let y[b, l] = m[b, l] + softplus(-abs(s[b, l, 0] - s[b, l, 1]))   "
+             "loss cross_entropy = mean[b, l] (y[b, l] - s[b, l, targets[b, l]])", lambda S, z, pick: np.mean(np.logaddexp(S[:, 0], S[:, 1]) - pick)),
+    "compared": ("let a[b, l] = z[b, l] - s[b, l, targets[b, l]]   loss cross_entropy = mean[b, l] select(z[b, l] > s[b, l, targets[b, l]] + 2.02, 3 * a[b, l], a[b, l])",
+                 lambda S, z, pick: np.mean(np.where(z > pick + 2.02, 3, 1) * (z - pick))),
+    "ranked": ("let k[b, n] = top[l; 2](z[b, l])   loss cross_entropy = mean[b] exp(z[b, k[b, 1]] - z[b, k[b, 0]]) * (k[b, 0] + 1)",
+               lambda S, z, pick: np.exp(np.sort(z)[-2] - z.max()) * (np.argmax(z) + 1)),
 }
 
 
@@ -160,6 +192,30 @@ class Scores(unittest.TestCase):
             for c in (1, 1e4, 1e8, -1e20):
                 with self.subTest(name, c=c):
                     self.heads(np.full((3, 5), c), f"{name}, {c:g}", head="mine()", more=body % line)
+
+    def test_compound(self):
+        """Log-sum-exps and small terms, stored, reduced and compared: values and gradients are those of the differences."""
+        body = "layer mine(x[b, l, d]; vocab: count, targets[b, l]: vocab) -> [b, l, vocab]  wiring = none {\n    param w[vocab, d] = 0\n" \
+               "    let s[b, l, v] = sum[i] x[b, l, i] * w[v, i]\n    let z[b, l] = lse[v] s[b, l, v]\n    %s\n    return s\n}\n"
+        small = np.random.default_rng(7).integers(-12, 13, (4, 5)) / 16
+        picked = np.arange(4), np.array([1, 2, 3, 0])
+
+        def value(right, S):
+            return right(S, np.log(np.exp(S).sum(-1)), S[picked])
+
+        for name, (line, right) in COMPOUND.items():
+            slope, h = np.zeros_like(small), 1e-5
+            for i in np.ndindex(small.shape):
+                step = np.zeros_like(small)
+                step[i] = h
+                slope[i] = (value(right, small + step) - value(right, small - step)) / (2 * h)
+            for c in (0, 2 ** 12, -2 ** 16, 2 ** 19):
+                with self.subTest(name, c=c):
+                    w = np.zeros((5, 4))
+                    w[:, :4] = (small + c).T
+                    g = self.grad(HEAD % (5, "mine()") + body % line, {"embed_0.table": np.eye(5, 4) / 2, "mine_0.w": w}, [[0, 1, 2, 3, 0]])
+                    self.check(g["cross_entropy"], value(right, small), f"{name} at {c:g}", 5e-6)
+                    self.check(g["mine_0.w"].T, slope, f"gradient of {name} at {c:g}", 1e-5)
 
     def test_router(self):
         for router in ("soft", "top2(capacity = none, aux = 0)", "topk(k = 2, capacity = none, aux = 0)", "loss_free(k = 2)", "expert_choice(capacity = 2)"):
