@@ -303,6 +303,15 @@ static void standard_settings(Lower *lw)
     scope_set(lw->model_scope, intern(lw->interner, "context"), val_dim(dim_int(lw->dims, SOME_CONTEXT), span_none()));
 }
 
+void declaration_begin(Lower *lw, const Module *module)
+{
+    *lw = (Lower){.arena = module->arena, .interner = module->interner, .diags = module->diags, .module = module};
+    lw->program = program_new(lw->arena, lw->interner);
+    lw->dims = lw->program->dims;
+    standard_settings(lw);
+    expansion_begin(lw);
+}
+
 /* What all declarations of a file come to is bounded together. */
 typedef struct Spent {
     int expanded;
@@ -314,14 +323,11 @@ typedef struct Spent {
 static void visit_declaration(const Module *module, const Node *item, DeclarationVisit *visit, void *context, Spent *spent)
 {
     const Module scratch = module_in(module, arena_new());
-    Lower lw = {.arena = scratch.arena, .interner = module->interner, .diags = module->diags, .module = &scratch};
-    lw.program = program_new(lw.arena, lw.interner);
-    lw.dims = lw.program->dims;
+    Lower lw;
+    declaration_begin(&lw, &scratch);
     lw.expanded_whole = spent->expanded;
     lw.space_work = spent->space_work;
     lw.too_large = spent->too_large;
-    standard_settings(&lw);
-    expansion_begin(&lw);
     visit(&lw, item, context);
     *spent = (Spent){lw.expanded_whole, lw.space_work, lw.too_large};
     lower_free(&lw);

@@ -16,7 +16,7 @@ const Domain *box_domain(SpaceLower *sl, const Box *box, Symbol name)
 
 static void box_add(SpaceLower *sl, Box *box, Symbol name, Domain domain)
 {
-    box->attributes[box->count++] = (DomainAttribute){name, domain};
+    box->attributes[box->count++] = (DomainAttribute){.name = name, .domain = domain};
     box->numbers[attribute_position(sl, box->definition, name)] = box->count;
 }
 
@@ -63,6 +63,7 @@ static bool item_build(SpaceLower *sl, const Node *type, const Node *node, Symbo
     if (value.kind == VAL_DEF)
         return box_build(sl, value.def->node, arguments, node->span, false, &item->box);
     item->text = val_text(lw, &value);
+    item->node = node;
     return value.kind != VAL_POISON;
 }
 
@@ -193,8 +194,10 @@ static bool box_defaults(SpaceLower *sl, const Node *definition, Span span, bool
             continue;
         if (constant_default(attribute)) {
             DomainItem item;
-            if (item_build(sl, attribute->kids[ATTRIBUTE_TYPE], attribute->kids[ATTRIBUTE_DEFAULT], attribute->name, &item))
+            if (item_build(sl, attribute->kids[ATTRIBUTE_TYPE], attribute->kids[ATTRIBUTE_DEFAULT], attribute->name, &item)) {
                 box_add(sl, box, attribute->name, single(sl, item));
+                box->attributes[box->count - 1].standard = true;
+            }
         } else if (!attribute->kids[ATTRIBUTE_DEFAULT] && all_required && !from_model(attribute->name)) {
             Diagnostic *diag = diag_add(lw->diags, DIAG_E0204, span, "`%s` needs the attribute `%s`", definition->name, attribute->name);
             diag_fix(lw->diags, diag, "give it a domain, `%s in { … }`, or a value", attribute->name);

@@ -14,10 +14,12 @@ typedef struct Domain {
     int let; /* number of the let it is, -1 */
     int count;
     struct DomainItem *items;
+    Natural *weights; /* values of each item, for draws (sample.c) */
 } Domain;
 
 typedef struct DomainAttribute {
     Symbol name;
+    bool standard; /* not given: at its default */
     Domain domain;
 } DomainAttribute;
 
@@ -31,6 +33,7 @@ typedef struct Box {
 
 typedef struct DomainItem {
     const char *text; /* a plain value, as val_text writes it; NULL: box */
+    const Node *node; /* the value as written */
     Box box;
 } DomainItem;
 
@@ -65,6 +68,9 @@ typedef struct SpaceLower {
     bool lengths[SPACE_LENGTH_MAX + 1];
 } SpaceLower;
 
+/* Checks the space and counts its members. False after errors; then *space is incomplete. *domains is what it was made from, in the arena of `lw`. */
+bool space_check(Lower *lw, const Node *node, Space *space, SpaceLower *domains);
+
 /* ---- domains (domain.c) ---- */
 
 /* `node` is a SET, a RANGE or a value. False after an error. */
@@ -92,7 +98,7 @@ bool boxes_apart(SpaceLower *sl, const Box *boxes, int count);
 
 /* ---- the start (start.c) ---- */
 
-/* Why the block is no member; NULL if it is. */
-const char *start_differs(SpaceLower *sl, const Node *block);
+/* Why the block is no member; NULL if it is. Then *member is what it is, in `arena`; NULL: nobody asks. */
+const char *start_differs(SpaceLower *sl, const Node *block, Arena *arena, BfmMember *member);
 
 #endif

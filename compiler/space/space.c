@@ -419,7 +419,7 @@ static void check_start(SpaceLower *sl, const Node *item)
         need_item(lw, name, NODE_BLOCK, NODE_BLOCK, "block");
         return;
     }
-    sl->space->start_differs = start_differs(sl, block);
+    sl->space->start_differs = start_differs(sl, block, NULL, NULL);
     if (!sl->space->start_differs)
         return;
     Diagnostic *diag = diag_add(lw->diags, DIAG_W0601, item->span, "`%s` is no member of the space: %s", item->name, sl->space->start_differs);
@@ -450,32 +450,33 @@ static bool space_finish(SpaceLower *sl)
     return true;
 }
 
-static bool space_check(Lower *lw, const Node *node, Space *space)
+bool space_check(Lower *lw, const Node *node, Space *space, SpaceLower *domains)
 {
     const Node *items = node->kids[SPACE_ITEMS];
     const int errors = diag_raised(lw->diags);
     *space = (Space){.node = node, .kinds = ARENA_ARRAY(lw->arena, SpaceKind, list_count(items) + 1), .lets = ARENA_ARRAY(lw->arena, SpaceLet, SPACE_LETS_MAX)};
-    SpaceLower sl = {.lw = lw,
-                     .node = node,
-                     .space = space,
-                     .scope = scope_new(lw, NULL),
-                     .exact = true,
-                     .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1),
-                     .lines = ARENA_ARRAY(lw->arena, LetCounts, list_count(items) + 1)};
+    SpaceLower *sl = domains;
+    *sl = (SpaceLower){.lw = lw,
+                       .node = node,
+                       .space = space,
+                       .scope = scope_new(lw, NULL),
+                       .exact = true,
+                       .kinds = ARENA_ARRAY(lw->arena, Box, list_count(items) + 1),
+                       .lines = ARENA_ARRAY(lw->arena, LetCounts, list_count(items) + 1)};
     bool ok = true, layers = false;
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_DOMAIN && list_at(items, i)->op & AST_LET)
-            ok = let_declare(&sl, list_at(items, i)) && ok;
+            ok = let_declare(sl, list_at(items, i)) && ok;
     for (int i = 0; i < list_count(items); i++) {
         layers = layers || list_at(items, i)->kind == NODE_CHOICE;
-        ok = item_check(&sl, items, i) && ok;
+        ok = item_check(sl, items, i) && ok;
         if (list_at(items, i)->kind == NODE_BOUNDS)
-            check_bounds(&sl, list_at(items, i));
+            check_bounds(sl, list_at(items, i));
     }
     if (!layers && list_count(items) > 0)
         diag_add(lw->diags, DIAG_E0602, node->name_span, "the space `%s` lists no layer", node->name);
-    pointer_map_free(&sl.once);
-    return ok && layers && diag_raised(lw->diags) == errors && space_finish(&sl) && diag_raised(lw->diags) == errors;
+    pointer_map_free(&sl->once);
+    return ok && layers && diag_raised(lw->diags) == errors && space_finish(sl) && diag_raised(lw->diags) == errors;
 }
 
 /* Copies what outlives the declaration. */
@@ -503,7 +504,8 @@ static void find_space(Lower *lw, const Node *item, void *context)
 {
     Found *found = context;
     Space space;
-    if (item->kind == NODE_SPACE && space_check(lw, item, &space))
+    SpaceLower domains;
+    if (item->kind == NODE_SPACE && space_check(lw, item, &space, &domains))
         found->spaces.items[found->spaces.count++] = space_keep(found->arena, &space);
 }
 

@@ -47,4 +47,63 @@ typedef struct Spaces {
 /* Checks the spaces of the asking file (errors: module->diags) and counts their members. Everything is in the module's arena. */
 Spaces bfm_spaces(const Module *module);
 
+/* ---- members ---- */
+
+/* A space whose members can be drawn. It never changes: threads may share it. */
+typedef struct BfmSpace BfmSpace;
+/* A member: a sequence of lines and what is chosen once. It never changes; it lives in the arena that it was made in, and as long as its space. */
+typedef struct BfmMember BfmMember;
+
+/* Numbers that depend on seed and stream and on how many were drawn, on nothing else (Philox; Salmon et al. 2011): the same on every machine. */
+typedef struct BfmDraws {
+    uint64_t key, next;
+} BfmDraws;
+
+BfmDraws bfm_draws(uint64_t seed, uint64_t stream);
+
+/* `item` is a SPACE of the module. NULL after errors (module->diags). bfm_space_close frees it; the module must outlive it. */
+BfmSpace *bfm_space_open(const Module *module, const Node *item);
+void bfm_space_close(BfmSpace *space); /* NULL is allowed */
+const Space *bfm_space_counts(const BfmSpace *space);
+
+/* A member, each with the same probability where Space.exact; else a member that several entries allow is drawn more often. NULL where most members leave so many
+   values of `let`s unused that a million draws found none. */
+BfmMember *bfm_space_sample(const BfmSpace *space, Arena *arena, BfmDraws *draws);
+/* The member that the block is. NULL where it is none: *why says so, in words, in module->arena. `module` is the space's or a candidate of it. */
+BfmMember *bfm_space_contains(const BfmSpace *space, const Module *module, const Node *block, Arena *arena, const char **why);
+/* A BLOCK without labels, for an item of a module or a candidate. */
+Node *bfm_space_block(const BfmSpace *space, Arena *arena, const BfmMember *member, Symbol name);
+bool bfm_member_equal(const BfmMember *a, const BfmMember *b);
+
+typedef enum {
+    CHANGE_VALUE,   /* an attribute of a line, or its width, has another value of its domain */
+    CHANGE_REPLACE, /* a line is one of another entry */
+    CHANGE_INSERT,
+    CHANGE_REMOVE,
+    CHANGE_SWAP, /* two lines change places */
+    CHANGE_MOVE, /* a line stands elsewhere; those between move by one */
+    CHANGE_LET,
+    CHANGE_ONCE, /* d, norm or wiring */
+    CHANGE_COUNT
+} ChangeKind;
+
+const char *change_text(ChangeKind kind); /* "value" */
+
+typedef struct BfmChange {
+    ChangeKind kind;
+    int line, other;       /* positions before the change, from 0; other: where a move or swap leads to; -1: none */
+    const char *name;      /* of the attribute, `let`, d, norm or wiring; of the layer inserted or removed */
+    const char *from, *to; /* values as text; NULL where there is none */
+} BfmChange;
+
+/* A member one change away. A proposal is drawn until it is a member and differs: the kind in proportion to weights[kind] (NULL: all alike), then the place
+   uniformly, then the new value or line uniformly in its domain. So each member one change of a kind of positive weight away has a positive probability.
+   NULL where a hundred thousand proposals gave none. */
+BfmMember *bfm_space_mutate(const BfmSpace *space, Arena *arena, const BfmMember *member, const unsigned weights[CHANGE_COUNT], BfmDraws *draws, BfmChange *change);
+
+/* How many changes lead from one member to the other, where no line is changed twice: the least cost of an alignment of their lines (optimal string alignment, Damerau
+   1964, with moves and swaps over any distance), plus what differs of the `let`s that both use and of d, norm and wiring. A line for another line is one change,
+   however many of its values differ. Blocks between the two need not be members. Symmetric; 0 for equal members only; 1 for a member and its mutant. */
+int bfm_space_distance(const BfmMember *a, const BfmMember *b);
+
 #endif

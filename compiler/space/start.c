@@ -1,5 +1,7 @@
 /* Whether a block is a member of a space: its lines are written out, and each must be one that an entry of the space allows. */
-#include "space/internal.h"
+#include "space/member.h"
+
+#include "lower/declarations.h"
 
 #include <string.h>
 
@@ -15,9 +17,10 @@ typedef struct Start {
     VEC(StartLine) lines;
     const char *differs; /* the first reason found */
     Val factor;
-    int deepest; /* line of that reason, while entries are assigned */
-    int counts[SPACE_LENGTH_MAX];
-    int tries; /* bounds the search where entries overlap */
+    int deepest;                     /* line of that reason, while entries are assigned */
+    int *counts;                     /* lines of each entry */
+    int kinds[SPACE_LENGTH_MAX + 1]; /* entry of each line */
+    int tries;                       /* bounds the search where entries overlap */
 } Start;
 
 #define DIFFERS(start, ...) (void)((start)->differs = (start)->differs ? (start)->differs : arena_printf((start)->sl->lw->arena, __VA_ARGS__))
@@ -192,6 +195,7 @@ static bool assign(Start *start, int number, const char **let_values)
             note_reason(start, number, arena_printf(sl->lw->arena, "it has more than %d of `%s`", start->counts[k], line->definition->name));
         } else if (line_fits(start, number, &sl->kinds[k], values)) {
             start->counts[k]++;
+            start->kinds[number] = k;
             if (assign(start, number + 1, values))
                 return true;
             start->counts[k]--;
@@ -242,9 +246,93 @@ static Scope *block_scope(Start *start, const Node *block, const char **let_valu
     return scope;
 }
 
-const char *start_differs(SpaceLower *sl, const Node *block)
+/* ---- the member ---- */
+
+typedef struct Reading {
+    SpaceLower *sl;
+    Arena *arena;
+    BfmMember *member;
+    const char *let_values[SPACE_LETS_MAX];
+} Reading;
+
+static MemberValue read_value(Reading *reading, const Domain *domain, const Val *value);
+
+/* In the order of the definition's attributes, as line_fits asks about them. */
+static MemberValue read_box(Reading *reading, const Box *box, const DefValue *def, Scope *scope)
 {
-    Start start = {.sl = sl, .factor = number_one(sl->lw), .deepest = -1, .tries = 100000};
+    SpaceLower *sl = reading->sl;
+    MemberValue read = {.let = -1, .box = box, .values = ARENA_ARRAY(reading->arena, MemberValue, box->count + 1)};
+    for (int i = 0; i < box->count; i++) {
+        const Node *attribute = list_find(sl->lw, box->definition->kids[DEFINITION_PARAMS], NODE_ATTRIBUTE, box->attributes[i].name);
+        const int known = def ? bound_find(def, attribute->name) : -1;
+        const Val *given = known >= 0 ? def->bound[known].value : scope ? scope_find_local(scope, attribute->name) : NULL;
+        const Node *standard = attribute->kids[ATTRIBUTE_DEFAULT];
+        const Val value = given ? *given : standard ? attribute_value(sl->lw, attribute->kids[ATTRIBUTE_TYPE], standard, sl->scope, attribute->name) : val_poison();
+        read.values[i] = read_value(reading, &box->attributes[i].domain, &value);
+    }
+    return read;
+}
+
+static MemberValue read_value(Reading *reading, const Domain *domain, const Val *value)
+{
+    SpaceLower *sl = reading->sl;
+    if (domain->let >= 0) {
+        reading->member->lets[domain->let] = read_value(reading, &sl->let_domains[domain->let], value);
+        (void)domain_has(sl, domain, value, reading->let_values);
+        return (MemberValue){.let = domain->let};
+    }
+    for (int i = 0; !domain->range && i < domain->count; i++) {
+        const DomainItem *item = &domain->items[i];
+        const Domain alone = {.let = -1, .count = 1, .items = &domain->items[i]};
+        if (domain_has(sl, &alone, value, reading->let_values))
+            return item->text ? (MemberValue){.let = -1, .text = item->text, .node = item->node} : read_box(reading, &item->box, value->def, NULL);
+    }
+    return (MemberValue){.let = -1, .text = arena_strdup(reading->arena, val_text(sl->lw, value))};
+}
+
+static Val once_value(SpaceLower *sl, const Node *said, int type, const char *what)
+{
+    Node *declared = node_new(sl->lw->arena, NODE_TYPE, span_none());
+    declared->op = type;
+    return attribute_value(sl->lw, declared, said ? said : ast_name(sl->lw->arena, intern(sl->lw->interner, line_default(type))), sl->scope, intern(sl->lw->interner, what));
+}
+
+/* Of a block that is a member: its lines stand in start->lines, their entries in start->kinds. */
+static void read_member(Start *start, const Node *block, Scope *scope, Arena *arena, BfmMember *member)
+{
+    SpaceLower *sl = start->sl;
+    Reading reading = {.sl = sl, .arena = arena, .member = member};
+    const Val norm = once_value(sl, block->kids[BLOCK_NORM], AST_TYPE_NORM, "norm"), wiring = once_value(sl, block->kids[BLOCK_WIRING], AST_TYPE_WIRING, "wiring");
+    const Val *once[ONCE_COUNT] = {scope_find_local(scope, intern(sl->lw->interner, "d")), &norm, &wiring};
+    for (int i = 0; i < ONCE_COUNT; i++) {
+        const Domain *domain = once_domain(sl, i);
+        member->has_once[i] = domain != NULL;
+        if (domain)
+            member->once[i] = read_value(&reading, domain, once[i]);
+    }
+    member->length = start->lines.count;
+    member->lines = ARENA_ARRAY(arena, MemberLine, member->length);
+    for (int i = 0; i < member->length; i++) {
+        const StartLine *line = &start->lines.items[i];
+        member->lines[i] = (MemberLine){.kind = start->kinds[i], .width = {.let = -1, .text = "1"}};
+        if (sl->has_width)
+            member->lines[i].width = read_value(&reading, &sl->width, &line->factor);
+        member->lines[i].value = read_box(&reading, &sl->kinds[start->kinds[i]], NULL, line->scope);
+    }
+}
+
+/* A space that chooses the width has a width in each member. */
+static bool says_width(const SpaceLower *sl, const Node *block)
+{
+    bool says = !sl->has_d;
+    for (int i = 0; i < list_count(block->kids[BLOCK_ATTRIBUTES]); i++)
+        says = says || strcmp(list_at(block->kids[BLOCK_ATTRIBUTES], i)->name, "d") == 0;
+    return says;
+}
+
+const char *start_differs(SpaceLower *sl, const Node *block, Arena *arena, BfmMember *member)
+{
+    Start start = {.sl = sl, .factor = number_one(sl->lw), .deepest = -1, .tries = 100000, .counts = ARENA_ARRAY(sl->lw->arena, int, sl->space->kind_count + 1)};
     const char *let_values[SPACE_LETS_MAX] = {NULL};
     Scope *scope = block_scope(&start, block, let_values);
     if (scope) {
@@ -255,8 +343,28 @@ const char *start_differs(SpaceLower *sl, const Node *block)
     const int count = start.lines.count;
     if (scope && !start.differs && (count > SPACE_LENGTH_MAX || !sl->lengths[count]))
         DIFFERS(&start, "it has %d line%s, a length that the space does not have", count, plural(count));
-    if (scope && !start.differs && assign(&start, 0, let_values))
+    if (member && !says_width(sl, block))
+        DIFFERS(&start, "it says no width `d`, which the space chooses");
+    if (scope && !start.differs && assign(&start, 0, let_values)) {
         start.differs = NULL; /* reasons of entries tried before the one that fits */
+        if (member)
+            read_member(&start, block, scope, arena, member);
+    }
+    if (!scope && member)
+        DIFFERS(&start, "its attributes are in error");
     vec_free(&start.lines);
     return start.differs;
+}
+
+BfmMember *bfm_space_contains(const BfmSpace *space, const Module *module, const Node *block, Arena *arena, const char **why)
+{
+    Lower lw;
+    BfmMember member = {0};
+    SpaceLower domains = space->domains;
+    declaration_begin(&lw, module);
+    domains.lw = &lw;
+    domains.scope = scope_new(&lw, NULL);
+    *why = start_differs(&domains, block, arena, &member);
+    lower_free(&lw);
+    return *why ? NULL : member_copy(arena, &member);
 }
