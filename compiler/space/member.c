@@ -11,6 +11,12 @@ const Domain *once_domain(const SpaceLower *sl, int once)
     return domains[once];
 }
 
+const char *once_name(int once)
+{
+    static const char *const names[ONCE_COUNT] = {"d", "norm", "wiring"};
+    return names[once];
+}
+
 static const MemberValue *resolve(const BfmMember *member, const MemberValue *value) { return value->let >= 0 ? &member->lets[value->let] : value; }
 
 static unsigned value_lets(const MemberValue *value)

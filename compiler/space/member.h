@@ -47,6 +47,10 @@ BfmMember *member_copy(Arena *arena, const BfmMember *member); /* deep, but for 
 const char *member_value_text(Arena *arena, const BfmMember *member, const MemberValue *value);
 /* bit i: the member uses the i-th let */
 unsigned member_lets(const BfmMember *member);
+const char *once_name(int once);
+void member_put(BfmMember *member, int at, MemberLine line); /* `lines` has room for one more */
+MemberLine member_take(BfmMember *member, int at);
+bool member_counts_fit(const BfmSpace *space, const BfmMember *member); /* how many lines there are, of which entries */
 /* Equal as written out. `line`s stand in their members. */
 bool member_value_equal(const BfmMember *a, const MemberValue *x, const BfmMember *b, const MemberValue *y);
 bool member_line_equal(const BfmMember *a, const MemberLine *x, const BfmMember *b, const MemberLine *y);

@@ -21,13 +21,13 @@ typedef struct Proposal {
 
 static int place(const Proposal *proposal, int count) { return (int)draw_below(proposal->draws, (uint64_t)count); }
 
-static void put(BfmMember *member, int at, MemberLine line)
+void member_put(BfmMember *member, int at, MemberLine line)
 {
     memmove(&member->lines[at + 1], &member->lines[at], (size_t)(member->length++ - at) * sizeof line);
     member->lines[at] = line;
 }
 
-static MemberLine take(BfmMember *member, int at)
+MemberLine member_take(BfmMember *member, int at)
 {
     const MemberLine line = member->lines[at];
     memmove(&member->lines[at], &member->lines[at + 1], (size_t)(--member->length - at) * sizeof line);
@@ -72,7 +72,7 @@ static void change_insert(Proposal *proposal)
     proposal->change->line = place(proposal, proposal->after->length + 1);
     const int kind = place(proposal, proposal->space->space.kind_count);
     const MemberLine line = line_draw(proposal->space, proposal->arena, kind, proposal->after, proposal->draws);
-    put(proposal->after, proposal->change->line, line);
+    member_put(proposal->after, proposal->change->line, line);
     proposal->change->name = layer_of(proposal, kind);
     proposal->change->to = member_value_text(proposal->arena, proposal->after, &line.value);
 }
@@ -80,7 +80,7 @@ static void change_insert(Proposal *proposal)
 static void change_remove(Proposal *proposal)
 {
     proposal->change->line = place(proposal, proposal->after->length);
-    const MemberLine line = take(proposal->after, proposal->change->line);
+    const MemberLine line = member_take(proposal->after, proposal->change->line);
     proposal->change->name = layer_of(proposal, line.kind);
     proposal->change->from = member_value_text(proposal->arena, proposal->before, &line.value);
 }
@@ -99,7 +99,7 @@ static void change_swap(Proposal *proposal)
 static void change_move(Proposal *proposal)
 {
     const int from = place(proposal, proposal->after->length), to = place(proposal, proposal->after->length);
-    put(proposal->after, to, take(proposal->after, from));
+    member_put(proposal->after, to, member_take(proposal->after, from));
     proposal->change->line = from;
     proposal->change->other = to;
 }
@@ -119,19 +119,18 @@ static void change_let(Proposal *proposal)
 
 static void change_once(Proposal *proposal)
 {
-    static const char *const names[ONCE_COUNT] = {"d", "norm", "wiring"};
     const int once = place(proposal, ONCE_COUNT);
     const Domain *domain = once_domain(&proposal->space->domains, once);
     if (!domain || domain->let >= 0)
         return;
-    proposal->change->name = names[once];
+    proposal->change->name = once_name(once);
     proposal->change->from = member_value_text(proposal->arena, proposal->before, &proposal->before->once[once]);
     proposal->after->once[once] = domain_draw(proposal->space, proposal->arena, domain, proposal->after, proposal->draws);
     proposal->change->to = member_value_text(proposal->arena, proposal->after, &proposal->after->once[once]);
 }
 
 /* How many lines there are, of which entries: values are those of the domains. */
-static bool counts_fit(const BfmSpace *space, const BfmMember *member)
+bool member_counts_fit(const BfmSpace *space, const BfmMember *member)
 {
     if (member->length < 1 || member->length > SPACE_LENGTH_MAX || !space->domains.lengths[member->length])
         return false;
@@ -199,7 +198,7 @@ BfmMember *bfm_space_mutate(const BfmSpace *space, Arena *arena, const BfmMember
         BfmChange proposed;
         Proposal proposal = {space, scratch, member, after, draws, &proposed};
         propose(&proposal, draw_kind(weights, draws));
-        if (!counts_fit(space, after) || bfm_member_equal(member, after))
+        if (!member_counts_fit(space, after) || bfm_member_equal(member, after))
             continue;
         found = member_copy(arena, after);
         *change = change_copy(arena, &proposed);

@@ -101,6 +101,20 @@ typedef struct BfmChange {
    NULL where a hundred thousand proposals gave none. */
 BfmMember *bfm_space_mutate(const BfmSpace *space, Arena *arena, const BfmMember *member, const unsigned weights[CHANGE_COUNT], BfmDraws *draws, BfmChange *change);
 
+typedef struct BfmNeighbour {
+    BfmMember *member;
+    BfmChange change; /* one that leads to it */
+} BfmNeighbour;
+
+typedef struct BfmNeighbours {
+    int count;
+    BfmNeighbour *items;
+    bool complete; /* false: `most` cut off members, or values on the way to them */
+} BfmNeighbours;
+
+/* All members one change away, each once, at most `most`: those that bfm_space_mutate may give. */
+BfmNeighbours bfm_space_neighbours(const BfmSpace *space, Arena *arena, const BfmMember *member, int most);
+
 /* How many changes lead from one member to the other, where no line is changed twice: the least cost of an alignment of their lines (optimal string alignment, Damerau
    1964, with moves and swaps over any distance), plus what differs of the `let`s that both use and of d, norm and wiring. A line for another line is one change,
    however many of its values differ. Blocks between the two need not be members. Symmetric; 0 for equal members only; 1 for a member and its mutant. */

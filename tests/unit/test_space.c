@@ -85,7 +85,6 @@ static void check_member(const Loaded *loaded, const BfmSpace *space, const BfmM
 /* Pearson's statistic over the members, which are written out here by loops of their own: lines, then blocks. */
 static int expected_members(char found[][160])
 {
-    const char *lines[2][64];
     char text[64][96];
     int count = 0, blocks = 0;
     struct {
@@ -277,9 +276,62 @@ static void test_distance(void **state)
     loaded_free(&loaded);
 }
 
+/* In this space a line of the same layer differs in one value at most: the neighbours are the members at distance 1, and all that changes lead to. */
+static void test_neighbours(void **state)
+{
+    (void)state;
+    enum { ROOM = 400, DRAWS = 6000 };
+    Loaded loaded = loaded_text(TEXT);
+    BfmSpace *space = open_space(&loaded, "tiny");
+    BfmMember *all[ROOM];
+    char expected[ROOM][160];
+    const int members = expected_members(expected);
+    int count = 0;
+    BfmDraws draws = bfm_draws(5, 5);
+    for (int i = 0; i < DRAWS && count < members; i++) {
+        BfmMember *member = bfm_space_sample(space, loaded.arena, &draws);
+        int at = 0;
+        while (at < count && !bfm_member_equal(all[at], member))
+            at++;
+        if (at == count)
+            all[count++] = member;
+    }
+    assert_int_equal(count, members);
+    for (int a = 0; a < count; a++) {
+        Arena *arena = arena_new();
+        const BfmNeighbours neighbours = bfm_space_neighbours(space, arena, all[a], 10000);
+        assert_true(neighbours.complete);
+        int near = 0;
+        for (int b = 0; b < count; b++)
+            near += bfm_space_distance(all[a], all[b]) == 1;
+        assert_int_equal(neighbours.count, near);
+        bool reached[ROOM] = {false};
+        int left = near;
+        for (int i = 0; i < neighbours.count; i++)
+            assert_int_equal(bfm_space_distance(all[a], neighbours.items[i].member), 1);
+        for (int i = 0; a % 20 == 0 && i < 200000 && left > 0; i++) {
+            Arena *scratch = arena_new();
+            BfmChange change;
+            const BfmMember *mutant = bfm_space_mutate(space, scratch, all[a], NULL, &draws, &change);
+            int at = 0;
+            while (at < neighbours.count && !bfm_member_equal(neighbours.items[at].member, mutant))
+                at++;
+            assert_true(at < neighbours.count);
+            left -= !reached[at];
+            reached[at] = true;
+            arena_free(scratch);
+        }
+        assert_int_equal(a % 20 == 0 ? left : 0, 0);
+        assert_int_equal(bfm_space_neighbours(space, arena, all[a], 3).complete, near <= 3);
+        arena_free(arena);
+    }
+    bfm_space_close(space);
+    loaded_free(&loaded);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_uniform), cmocka_unit_test(test_same_seed), cmocka_unit_test(test_mutants),
-                                       cmocka_unit_test(test_weights), cmocka_unit_test(test_reasons),   cmocka_unit_test(test_distance)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_uniform), cmocka_unit_test(test_same_seed), cmocka_unit_test(test_mutants),   cmocka_unit_test(test_weights),
+                                       cmocka_unit_test(test_reasons), cmocka_unit_test(test_distance),  cmocka_unit_test(test_neighbours)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
