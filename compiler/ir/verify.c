@@ -3,6 +3,7 @@
 #include "ir/needs.h"
 
 #include "support/bug.h"
+#include "support/pointer_map.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +19,7 @@ typedef struct Verifier {
     bool *defined; /* by tensor */
     int sample_count;
     DimEnv samples[SAMPLES]; /* bindings of the symbols that the program may run at */
+    PointerMap extents;      /* that hold at all of them: dimensions are equal only where their pointers are */
     const char *message;
 } Verifier;
 
@@ -127,7 +129,9 @@ static void take_samples(Verifier *verifier)
 /* What the program needs of the sizes makes every extent a whole number that is not negative. */
 static void check_extent(Verifier *verifier, Dim extent, const char *what)
 {
-    for (int i = 0; i < verifier->sample_count && extent && !verifier->message; i++) {
+    if (!extent || pointer_map_find(&verifier->extents, extent) >= 0)
+        return;
+    for (int i = 0; i < verifier->sample_count && !verifier->message; i++) {
         const DimEnv *env = &verifier->samples[i];
         if (!whole(extent, env) || dim_eval(extent, env) < 0) {
             Str text = {0};
@@ -136,6 +140,8 @@ static void check_extent(Verifier *verifier, Dim extent, const char *what)
             str_free(&text);
         }
     }
+    if (!verifier->message)
+        pointer_map_set(&verifier->extents, extent, 0);
 }
 
 /* Where no conditions cut the box, a subscript's extremes are exact: they are tried at a few bindings. With conditions it is the producer's duty. */
@@ -478,6 +484,7 @@ const char *unit_verify(const Unit *unit)
     if (!verifier.message)
         check_groups(&verifier);
     free(verifier.defined);
+    pointer_map_free(&verifier.extents);
     return verifier.message;
 }
 
