@@ -81,6 +81,24 @@ static uint64_t key_without_repetition(const char *path)
     return key;
 }
 
+/* What was added up at the first of several scopes of one path, which are repetitions of the same weights, is the work of all of them; the weights count there. */
+static void share_work(const Report *report, const int *first)
+{
+    int *uses = ARENA_ARRAY(report->arena, int, report->row_count + 1);
+    for (int i = 0; i < report->row_count; i++)
+        uses[first[i]]++;
+    for (int i = 0; i < report->row_count; i++) {
+        Work *work = &report->rows[i].work;
+        const double share = 1.0 / uses[first[i]];
+        if (i != first[i] || uses[i] == 1)
+            continue;
+        *work = (Work){.forward = work->forward * share, .backward = work->backward * share, .products = work->products * share, .kept_bytes = work->kept_bytes * share};
+    }
+    for (int i = 0; i < report->row_count; i++)
+        if (i != first[i])
+            report->rows[i].work = report->rows[first[i]].work;
+}
+
 /* A scope is all calls below its path: those of `parallel` and `at` have some of their own. */
 static void fill_scopes(Report *report)
 {
@@ -93,11 +111,7 @@ static void fill_scopes(Report *report)
         for (int i; (i = path_index_next(&scopes, report->cost->calls[c].path, &at)) >= 0;)
             row_add(&report->rows[i], &report->cost->calls[c]);
     }
-    for (int i = 0; i < report->row_count; i++) {
-        report->rows[i].counts = report->rows[first[i]].counts;
-        report->rows[i].activated = report->rows[first[i]].activated;
-        report->rows[i].work = report->rows[first[i]].work;
-    }
+    share_work(report, first);
     path_index_free(&scopes);
 }
 
@@ -175,18 +189,14 @@ static void add_modes(Report *report, const OtherModes *others)
 {
     Paths known = {0};
     PathIndex rows = path_index_new();
-    int *first = ARENA_ARRAY(report->arena, int, report->row_count + 1);
     for (int i = 0; i < report->row_count; i++)
-        first[i] = path_index_add(&rows, report->rows[i].line->path, i);
+        (void)path_index_add(&rows, report->rows[i].line->path, i); /* repetitions of the same weights have one path: they count at the first */
     report->counts = report->cost->counts;
     add_paths(&known, report->lowered->program);
     for (int m = 0; m < others->count; m++) {
         add_mode(report, &rows, others->lowered[m]->program, &known);
         add_paths(&known, others->lowered[m]->program);
     }
-    for (int i = 0; i < report->row_count; i++)
-        if (report->rows[i].line->call < 0)
-            report->rows[i].counts = report->rows[first[i]].counts;
     path_index_free(&rows);
     vec_free(&known);
 }

@@ -71,6 +71,31 @@ class Cost(Case):
         self.assertGreater(step["predicted_s"], 0)
         self.assertGreater(step["kernels"], 10)
 
+    def test_shared_repetitions(self):
+        """The weights of `repeat … shared` count once, at the first; the work is of every repetition, and scopes add up to the total."""
+        text = """use std.layers
+block p() { ffn(hidden = 8) ffn(hidden = 9) }
+model m {
+    vocab = 16
+    context = 8
+    embed(d = 8)
+    repeat 3 %s { p() ffn(hidden = 10) }
+    head(tied = true)
+}
+"""
+        found = {}
+        for word in ("shared", ""):
+            report = self.json("check", self.write(f"m{word}.bfm", text % word))["models"][0]
+            rows = [row for row in report["lines"] if row["depth"] == 0]
+            found[word] = {key: sum(row.get("repeats", 1) * value(row) for row in rows) for key, value in
+                           (("parameters", lambda row: row["parameters"]["total"]), ("forward", lambda row: row["work"]["forward_flops"]))}
+            self.assertEqual(found[word]["parameters"], report["parameters"]["total"])
+            self.assertAlmostEqual(found[word]["forward"] / report["work"]["forward_flops"], 1, places=9)
+        once = 8 + 2 * 8 * 8 + 8 + 2 * 8 * 9 + 8 + 2 * 8 * 10  # norms and matrices of one repetition
+        self.assertEqual(found["shared"]["parameters"], 16 * 8 + once)
+        self.assertEqual(found[""]["parameters"], 16 * 8 + 3 * once)
+        self.assertEqual(found["shared"]["forward"], found[""]["forward"])
+
     def test_counted_by_hand(self):
         model, batch, length, vocab, d, heads, head_dim, hidden = self.write("m.bfm", COUNTED), 4, 8, 32, 6, 2, 4, 10
         report = self.json("check", "--cost", "--batch", batch, model)["models"][0]
