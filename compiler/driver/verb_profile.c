@@ -24,6 +24,7 @@ typedef struct Steps {
 typedef struct Cost {
     const char *name, *kind, *shape;
     double seconds, flops, bytes;
+    double served; /* of a kernel: share of its rows that it multiplied, mean */
     int kernels;
 } Cost;
 
@@ -38,7 +39,7 @@ typedef struct Report {
     int kernel_count, part_count;
     Cost *kernels, *parts;
     Cost total;
-    double *kernel_seconds; /* [kernel_count] */
+    double *kernel_seconds, *kernel_served; /* [kernel_count]: sums over the steps */
     double begin;
 } Report;
 
@@ -100,14 +101,14 @@ static bool steps_measure(Report *report, BfmError *error)
     steps->seconds = ARENA_ARRAY(report->driver->context.arena, double, most);
     (void)resident_peak(true);
     report->update_s = 0;
-    bfm_instance_time(report->profile->instance, report->kernel_seconds);
+    bfm_instance_time(report->profile->instance, report->kernel_seconds, report->kernel_served);
     while (steps->count < most && (wanted > 0 || steps->count < STEPS_LEAST || total < measure_s)) {
         const double seconds = step_run(report, error);
         if (seconds < 0)
             return false;
         total += steps->seconds[steps->count++] = seconds;
     }
-    bfm_instance_time(report->profile->instance, NULL);
+    bfm_instance_time(report->profile->instance, NULL, NULL);
     report->resident = resident_peak(false);
     report->update_s /= steps->count;
     qsort(steps->seconds, (size_t)steps->count, sizeof *steps->seconds, by_value);
@@ -212,10 +213,12 @@ static void costs_count(Report *report)
         const BfmPlanKernel *kernel = &bfm_plan_kernels(plan)[k];
         const BfmPlanGemm *gemm = kernel->kind == BFM_KERNEL_GEMM ? (const BfmPlanGemm *)(bfm_plan_ints(plan) + kernel->record) : NULL;
         const char *name = bfm_plan_text(plan, kernel->label);
+        const double served = report->kernel_served[k] / report->steps.count;
         report->kernels[k] = (Cost){.name = name,
                                     .kind = kernel_word(kernel, gemm),
                                     .shape = gemm ? product_shape(report, gemm) : "",
-                                    .flops = slot(report, kernel->flops),
+                                    .flops = served * slot(report, kernel->flops),
+                                    .served = served,
                                     .bytes = slot(report, kernel->bytes),
                                     .seconds = report->kernel_seconds[k] / report->steps.count,
                                     .kernels = 1};
@@ -235,6 +238,8 @@ static json_t *cost_json(const Cost *cost)
         json_object_set_new(value, "kind", json_string(cost->kind));
     if (cost->shape && *cost->shape)
         json_object_set_new(value, "shape", json_string(cost->shape));
+    if (cost->kind)
+        json_object_set_new(value, "served", json_real(cost->served));
     if (!cost->kind)
         json_object_set_new(value, "kernels", json_integer(cost->kernels));
     return value;
@@ -313,6 +318,8 @@ static void cost_print(const Report *report, const Cost *cost, Str *out)
                cost->seconds > 0 ? cost->bytes * 1e-9 / cost->seconds : 0.0);
     if (cost->kind)
         str_printf(out, "  %s %s", cost->kind, cost->shape);
+    if (cost->kind && cost->served < 1)
+        str_printf(out, ", %.3g %% of its rows", 100 * cost->served);
     str_push(out, '\n');
 }
 
@@ -373,6 +380,7 @@ static bool report_measure(Report *report, BfmError *error)
 {
     report->kernel_count = (int)report->profile->compiled->plan->kernels.count;
     report->kernel_seconds = ARENA_ARRAY(report->driver->context.arena, double, report->kernel_count + 1);
+    report->kernel_served = ARENA_ARRAY(report->driver->context.arena, double, report->kernel_count + 1);
     if (option_flag(report->driver->options, OPT_PACED) && !samples_serve(report, error))
         return false;
     tell(report, "compiled; measuring the rate of matrix products");

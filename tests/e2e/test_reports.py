@@ -77,6 +77,30 @@ class Profiles(Case):
             self.assertEqual(ffn, 0 if block == "choosing" else 6 * 2 * tokens * 64 * 80)
 
 
+    def test_dropped_rows_are_no_work(self):
+        """Of products by key only the rows that a capacity serves count, in kernel, sub-layer and step."""
+        self.blocks = self.write("blocks.bfm", BLOCKS + "".join(f"block d{k}(d: width = 64) {{ moe(experts = 4, hidden = 96, router = {router}) }}\n" for k, router in enumerate(
+            ("top1(capacity = 1/4)", "top2(capacity = 1/4)", "top2(capacity = none)"))))
+        for block, chosen, capacity in ("d0", 1, 1 / 4), ("d1", 2, 1 / 4), ("d2", 2, None):
+            report = self.json("profile", self.blocks + ":" + block, "--batch", 2, "--length", 64, "--steps", 2, "--threads", 1)
+            keyed = [k for k in report["kernels"] if k["kind"] in ("product by key", "product into keys")]
+            self.assertEqual(len(keyed), 6)
+            whole = 2.0 * chosen * 128 * 64 * 96
+            for kernel in keyed:
+                if capacity is None:
+                    self.assertEqual(kernel["served"], 1)
+                else: # each expert has 1/4 · 128 / 4 slots
+                    self.assertLessEqual(kernel["served"], capacity / chosen + 1e-9, kernel)
+                    self.assertGreater(kernel["served"], 0)
+                    self.assertEqual(kernel["served"] * chosen * 128 % 1, 0)
+                self.assertAlmostEqual(kernel["flops"], whole * kernel["served"], delta=1e-6 * whole)
+            self.assertEqual({k["served"] for k in report["kernels"] if k not in keyed}, {1})
+            self.assertAlmostEqual(report["step"]["flops"], sum(k["flops"] for k in report["kernels"]), delta=1)
+            self.assertAlmostEqual(sum(p["flops"] for p in report["sub_layers"]), report["step"]["flops"], delta=1)
+            text = self.ok("profile", self.blocks + ":" + block, "--batch", 2, "--length", 64, "--steps", 2, "--threads", 1).stdout
+            self.assertEqual("% of its rows" in text, capacity is not None)
+
+
 class Modes(Case):
     def setUp(self):
         super().setUp()

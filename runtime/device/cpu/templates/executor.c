@@ -377,8 +377,10 @@ static bool kernel_run(BfmInstance *instance, int position, BfmError *error)
     kernel_fill(instance, kernel);
     KernelRun run = {instance, kernel, instance->codes + kernel->codes, error};
     bool ok = runners[kernel->kind](&run);
-    if (instance->seconds)
+    if (instance->seconds) {
         instance->seconds[position] += now() - start;
+        instance->served[position] += kernel_served(&run);
+    }
     return ok;
 }
 
@@ -414,7 +416,11 @@ bool bfm_instance_run(BfmInstance *instance, uint64_t seed, uint64_t step, BfmEr
     return bfm_instance_run_range(instance, seed, step, 0, (int)instance->plan->kernels.count, error);
 }
 
-void bfm_instance_time(BfmInstance *instance, double *seconds) { instance->seconds = seconds; }
+void bfm_instance_time(BfmInstance *instance, double *seconds, double *served)
+{
+    instance->seconds = seconds;
+    instance->served = served;
+}
 
 /* ---- looking for what is not a number ------------------------------------------------------------------------------------- */
 

@@ -48,8 +48,9 @@ void bfm_instance_set_engine(BfmInstance *instance, BfmGemmEngine engine);
 bool bfm_instance_run(BfmInstance *instance, uint64_t seed, uint64_t step, BfmError *error);
 bool bfm_instance_run_range(BfmInstance *instance, uint64_t seed, uint64_t step, int first, int last, BfmError *error);
 
-/* seconds[kernel] += time of each run from now on; NULL stops. */
-void bfm_instance_time(BfmInstance *instance, double *seconds);
+/* From now on, for each run of a kernel, seconds[kernel] += its time and served[kernel] += the share of its rows that it multiplied: less than 1 only
+   for products by key, which leave out rows whose key is none. NULL, NULL stops. */
+void bfm_instance_time(BfmInstance *instance, double *seconds, double *served);
 /* Runs once, looking at every result as soon as it exists. Returns the first kernel whose result holds a NaN or +inf (-inf is a maximum of
    nothing), with the buffer's name; -1 when all is well, -2 when the run failed. */
 int bfm_instance_find_bad(BfmInstance *instance, uint64_t seed, uint64_t step, const char **name, BfmError *error);

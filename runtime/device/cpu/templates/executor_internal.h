@@ -31,7 +31,7 @@ struct BfmInstance {
     size_t arena_bytes, total_bytes;
     void *scratch; /* of kernels that need memory of their own; grows */
     size_t scratch_bytes;
-    double *seconds;
+    double *seconds, *served; /* bfm_instance_time */
 };
 
 /* One kernel of a plan that is being run. */
@@ -51,5 +51,6 @@ void *instance_scratch(BfmInstance *instance, size_t bytes, BfmError *error);
 /* The runners of kernels. */
 #define BFM_KERNEL(name, record, kept, run, word, shown, listed, share, from) bool kernel_##run(const KernelRun *);
 #include "bfm/kernels.def"
+double kernel_served(const KernelRun *run); /* after its run */
 
 #endif

@@ -184,6 +184,17 @@ bool kernel_gemm(const KernelRun *run)
     return gemm->form == BFM_GEMM_PLAIN ? gemm_plain(run, gemm) : gemm_keyed(run, gemm);
 }
 
+double kernel_served(const KernelRun *run)
+{
+    const BfmInstance *instance = run->instance;
+    const BfmPlanGemm *gemm = run->kernel->kind == BFM_KERNEL_GEMM ? kernel_record(run) : NULL;
+    if (!gemm || gemm->form == BFM_GEMM_PLAIN)
+        return 1;
+    const int64_t rows = dim_slot(instance, gemm->form == BFM_GEMM_BY_KEY ? gemm->m.extent : gemm->k.extent, 1);
+    const int32_t *offsets = instance->memory[gemm->offsets];
+    return rows > 0 ? (double)offsets[dim_slot(instance, gemm->key_count, 0)] / (double)rows : 1;
+}
+
 /* ---- orders and rankings -------------------------------------------------------------------------------------------------- */
 
 bool kernel_order(const KernelRun *run)
