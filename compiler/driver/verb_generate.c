@@ -175,7 +175,7 @@ static bool write_text(Writing *writing, BfmError *error)
 {
     writing->prompt_shown = shown_prompt(writing);
     writing->first = seconds_now();
-    if (!writing->driver->json && !show(writing, writing->prompt_shown.data, writing->prompt_shown.bytes, error))
+    if (!writing->driver->json && (!bfm_text_clean(writing->prompt_shown, &writing->piece, error) || !show_piece(writing, error)))
         return false;
     stop_listen(); /* until here a signal ends the process: there is nothing to finish */
     const bool ok = write_tokens(writing, error) && show_rest(writing, error);

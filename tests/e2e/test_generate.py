@@ -1,4 +1,5 @@
 """bfmc generate: decoding agrees with the forward pass in every bit, bits do not depend on threads, what cannot be written is refused."""
+import os
 import shutil
 import unittest
 
@@ -73,6 +74,15 @@ class Generate(Case):
             file.seek(5000)
             file.write(b"x")
         self.fails(1, "model.safetensors", "generate", f"{self.path('broken')}/ckpt/{steps(run)[-1]}")
+
+    def test_a_prompt_that_is_no_utf8(self):
+        """Wherever the bytes stand, one U+FFFD for each maximal subpart, in the text as in the report."""
+        run = self.train("top1()", 0, "--budget", "1step")
+        for prompt in (b"\xff", b"a\xffb", b"\xc0\x80z", b"\xf0\x9f", b"ab\xe2\x82", b"\xf0\x9fA\xe2\x82", b"\xed\xa0\x80", "é€😀".encode(), b"\xff\xf0\x9f\x98"):
+            text = os.fsdecode(prompt)
+            self.assertEqual(self.ok("generate", run, "-n", 0, "-p", text).stdout, prompt.decode("utf-8", "replace"), prompt)
+            report = self.json("generate", run, "-n", 0, "-p", text)
+            self.assertEqual(report["prompt"] + report["text"], prompt.decode("utf-8", "replace"), prompt)
 
     def test_what_reads_the_future_is_refused(self):
         run = self.train("expert_choice(group = sequence)", 0, "--budget", "1step")
