@@ -110,12 +110,10 @@ json_t *report_new(const Driver *driver)
 int report_print(Driver *driver, json_t *report, int code)
 {
     json_object_set_new(report, "ok", json_boolean(code == CODE_OK));
-    if (diag_count(driver->context.diags) > 0) {
-        Str text = {0};
-        diag_json(driver->context.diags, &text);
-        json_object_set_new(report, "diagnostics", json_loadb(str_text(&text), text.length, 0, NULL));
-        str_free(&text);
-    }
+    Str text = {0};
+    diag_json(driver->context.diags, &text);
+    json_object_set_new(report, "diagnostics", json_loadb(str_text(&text), text.length, 0, NULL));
+    str_free(&text);
     const int failed = json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0 || fputc('\n', stdout) == EOF || fflush(stdout) != 0;
     json_decref(report);
     return failed ? CODE_ENVIRONMENT : code;

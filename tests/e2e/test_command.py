@@ -53,6 +53,14 @@ class Command(Case):
         done = subprocess.run(["bash", "-c", f"source {script}; COMP_WORDS=(bfmc tr); COMP_CWORD=1; _bfmc; echo ${{COMPREPLY[*]}}"], capture_output=True, text=True)
         self.assertEqual((done.returncode, done.stdout.strip()), (0, "train"), done.stderr)
 
+    def test_every_report_has_diagnostics(self):
+        """A list, which is empty where there is nothing to say, after success as after a failure."""
+        model = self.write("m.bfm", "use std.layers\nmodel m { vocab = 61 context = 16 embed(d = 32) ffn() head() }\n")
+        for verb, code in ((("check", model), 0), (("doctor",), 0), (("explain", "E0101"), 0), (("profile", model, "--steps", 1, "--batch", 1), 0), (("show", "--emit", "ir", model), 0),
+                           (("check", self.path("nothing.bfm")), 1), (("eval", self.path("nothing"), self.path("nothing")), 1)):
+            report = self.json(*verb, code=code)
+            self.assertEqual((report["diagnostics"], report["ok"]), ([], code == 0), verb)
+
     def test_doctor(self):
         report = self.json("doctor")
         self.assertTrue(report["ok"])
