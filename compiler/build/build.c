@@ -54,7 +54,7 @@ static bool add_decode(Build *build, const Lowered *lowered, BfmError *error)
     FutureRead read;
     if (!effect_causal(effects_of(effects, lowered->program->main)->outputs[lowered->result])) {
         context_note(context, "note: `decode` is left out: the model `%s` %s (`bfmc check` shows where)", lowered->model->name,
-                     effects_future(lowered->program->main, lowered->result, &read) ? "reads the future" : "cannot be shown to be causal");
+                     effects_future(effects, lowered->program->main, lowered->result, &read) ? "reads the future" : "cannot be shown to be causal");
         return true;
     }
     const char *message = NULL;

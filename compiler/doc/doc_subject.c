@@ -488,12 +488,12 @@ bool subject_effect(const Subject *subject, Mode mode, Effect *effect)
     Sample sample;
     if (!sample_new(subject, NULL, mode, &sample))
         return false;
-    const UnitEffects *effects = effects_of(effects_analyse(sample.arena, sample.lowered->program), sample.unit);
+    const ProgramEffects *effects = effects_analyse(sample.arena, sample.lowered->program);
     FutureRead read;
     *effect = effect_none();
     for (int o = 0; o < sample.unit->output_count; o++)
         if (sample.unit->outputs[o].kind == OUTPUT_RESULT)
-            *effect = effects->outputs[o], effect->future = !effect_causal(*effect) && effects_future(sample.unit, o, &read);
+            *effect = effects_of(effects, sample.unit)->outputs[o], effect->future = !effect_causal(*effect) && effects_future(effects, sample.unit, o, &read);
     sample_free(&sample);
     return true;
 }

@@ -4,6 +4,7 @@
 #include "support/checked.h"
 
 #include <inttypes.h>
+#include <string.h>
 
 static const int64_t INF = EFFECT_INFINITY;
 
@@ -87,10 +88,50 @@ const UnitEffects *effects_of(const ProgramEffects *effects, const Unit *unit)
     return NULL;
 }
 
+static int unit_place(const Program *program, const Unit *unit)
+{
+    if (unit->position < program->unit_count && program->units[unit->position] == unit)
+        return unit->position;
+    for (int u = 0; u < program->unit_count; u++)
+        if (program->units[u] == unit)
+            return u;
+    return -1;
+}
+
+const bool *unit_targets(const ProgramEffects *effects, const Unit *unit)
+{
+    const int place = unit_place(unit->program, unit);
+    return place < 0 ? NULL : effects->targets[place];
+}
+
+/* The formal of the main unit by its name, those of callees by what any call passes: callers stand after callees. */
+static void find_targets(Arena *arena, ProgramEffects *effects, const Program *program)
+{
+    effects->targets = ARENA_ARRAY(arena, bool *, program->unit_count + 1);
+    for (int u = 0; u < program->unit_count; u++)
+        effects->targets[u] = ARENA_ARRAY(arena, bool, program->units[u]->formal_count + 1);
+    for (int u = program->unit_count - 1; u >= 0; u--) {
+        const Unit *unit = program->units[u];
+        bool *is_target = ARENA_ARRAY(arena, bool, unit->tensor_count + 1);
+        for (int f = 0; f < unit->formal_count; f++) {
+            if (unit == program->main && program->bindings && program->bindings[f].role == TENSOR_INPUT && strcmp(program->bindings[f].path, "targets") == 0)
+                effects->targets[u][f] = true;
+            is_target[unit->formals[f]] = effects->targets[u][f];
+        }
+        for (int o = 0; o < unit->op_count; o++) {
+            const Op *op = &unit->ops[o];
+            const int callee = op->kind == OP_CALL ? unit_place(program, op->callee) : -1;
+            for (int a = 0; callee >= 0 && a < op->arg_count; a++)
+                effects->targets[callee][a] = effects->targets[callee][a] || is_target[op->args[a]];
+        }
+    }
+}
+
 ProgramEffects *effects_analyse(Arena *arena, const Program *program)
 {
     ProgramEffects *effects = ARENA_NEW(arena, ProgramEffects);
     effects->units = ARENA_ARRAY(arena, UnitEffects, program->unit_count + 1);
+    find_targets(arena, effects, program);
     for (int i = 0; i < program->unit_count; i++) {
         effects->units[i] = unit_effects(arena, effects, program->units[i]);
         effects->count = i + 1;
@@ -125,7 +166,15 @@ static int reads_of(const Op *op, int *reads, int max)
     return count;
 }
 
-/* Goes back from the tensor as long as what it reads leaves too; then into the call that first does. */
+static bool is_targets(const UnitReach *reach, int tensor)
+{
+    for (int f = 0; reach->targets && f < reach->unit->formal_count; f++)
+        if (reach->unit->formals[f] == tensor)
+            return reach->targets[f];
+    return false;
+}
+
+/* Goes back from the tensor as long as what it reads leaves too; then into the call that first does. A formal leaves where it is read (`targets`). */
 static int path_from(Arena *arena, const ProgramEffects *effects, const Unit *unit, int tensor, bool future, EffectStep *steps, int max)
 {
     const UnitReach reach = unit_reach(arena, effects, unit);
@@ -140,8 +189,10 @@ static int path_from(Arena *arena, const ProgramEffects *effects, const Unit *un
                                       .effect = tensor_effect(&reach, tensor)};
         int reads[64], next = -1;
         const int read_count = op ? reads_of(op, reads, 64) : 0;
+        for (int i = 0; i < read_count; i++)
+            steps[count - 1].targets = steps[count - 1].targets || is_targets(&reach, reads[i]);
         for (int i = 0; i < read_count && next < 0; i++)
-            if (leaves(tensor_effect(&reach, reads[i]), future))
+            if (unit->tensors[reads[i]].role == TENSOR_LOCAL && leaves(tensor_effect(&reach, reads[i]), future))
                 next = reads[i];
         if (next < 0) {
             for (int r = 0; op && op->kind == OP_CALL && r < op->result_count; r++)

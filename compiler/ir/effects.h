@@ -1,7 +1,9 @@
 /* Which input positions a value can read (design: language.md §4, ir.md "Effects").
 
    E = (own, cross, ext): the interval of l_in - l_out within the same row of the batch, the interval towards other rows, and the run-time sizes
-   read. An interval is empty or [low, high] with infinite ends allowed. Sound: what is read is inside; not always tight. */
+   read. An interval is empty or [low, high] with infinite ends allowed. Sound: what is read is inside; not always tight.
+
+   Positions are those of tokens. What the input `targets` holds at l is the token at l + 1, so reading it there is reading position l + 1. */
 #ifndef BFM_IR_EFFECTS_H
 #define BFM_IR_EFFECTS_H
 
@@ -33,8 +35,9 @@ bool effect_length_dependent(Effect effect);
 /* One step of the way from a result to the read that made it see the future (or other rows). */
 typedef struct EffectStep {
     const Unit *unit;
-    Symbol call; /* path of the instance in the main unit, NULL within a unit */
-    int tensor;  /* what reads */
+    Symbol call;  /* path of the instance in the main unit, NULL within a unit */
+    int tensor;   /* what reads */
+    bool targets; /* it reads the input `targets` */
     Span span;
     Effect effect;
 } EffectStep;
@@ -44,13 +47,14 @@ typedef struct UnitEffects {
     Effect *outputs; /* [unit->output_count]: of each output on all inputs together */
     int tracked_count;
     int *tracked;       /* positions in unit->formals, ascending: of the main unit the inputs, of others all */
-    Effect *on_tracked; /* [output][tracked] */
+    Effect *on_tracked; /* [output][tracked]: by the positions of the formal, `targets` too */
     unsigned *own_ext;  /* [output]: sizes read whatever the inputs are */
 } UnitEffects;
 
 typedef struct ProgramEffects {
     int count;
     UnitEffects *units; /* parallel to program->units */
+    bool **targets;     /* [unit][formal]: it is the input `targets`, bound to the main unit or passed on by a caller */
 } ProgramEffects;
 
 /* Of every unit, callees before callers. Allocated in the arena. */
@@ -66,7 +70,7 @@ typedef struct FutureRead {
 } FutureRead;
 
 /* What bounds cannot say: whether an output does read later positions (effects_witness.c). False: none was found, which proves nothing. */
-bool effects_future(const Unit *unit, int output, FutureRead *found);
+bool effects_future(const ProgramEffects *effects, const Unit *unit, int output, FutureRead *found);
 
 void effect_print(Effect effect, Str *out); /* own [-2, 0], cross empty, ext {l} */
 

@@ -28,6 +28,7 @@ typedef struct UnitReach {
     const Unit *unit;
     int tracked_count, *tracked; /* positions in unit->formals */
     TensorInfo *tensors;         /* by tensor id */
+    const bool *targets;         /* by position in unit->formals */
 } UnitReach;
 
 UnitReach unit_reach(Arena *arena, const ProgramEffects *callees, const Unit *unit);
@@ -35,6 +36,8 @@ UnitReach unit_reach(Arena *arena, const ProgramEffects *callees, const Unit *un
 Effect reach_effect(const TensorInfo *info, const Reach *reach);
 Effect tensor_effect(const UnitReach *reach, int tensor);
 bool formal_holds_positions(const UnitReach *reach, int tracked);
+/* ProgramEffects.targets of the unit. */
+const bool *unit_targets(const ProgramEffects *effects, const Unit *unit);
 
 /* effects_place.c: where accesses stand. */
 

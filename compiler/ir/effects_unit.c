@@ -186,13 +186,25 @@ Effect reach_effect(const TensorInfo *info, const Reach *reach)
     return effect;
 }
 
+/* In positions of tokens: the target of a position is the token after it. */
+static Effect effect_in_tokens(Effect effect, bool targets)
+{
+    const Interval one = {.low = 1, .high = 1};
+    if (targets) {
+        effect.own = interval_add(effect.own, one);
+        effect.cross = interval_add(effect.cross, one);
+    }
+    return effect;
+}
+
 Effect tensor_effect(const UnitReach *reach, int tensor)
 {
     Effect effect = effect_none();
     effect.ext = reach->tensors[tensor].ext;
     for (int f = 0; f < reach->tracked_count; f++)
         if (formal_holds_positions(reach, f))
-            effect = effect_join(effect, reach_effect(&reach->tensors[tensor], &reach->tensors[tensor].reach[f]));
+            effect =
+                effect_join(effect, effect_in_tokens(reach_effect(&reach->tensors[tensor], &reach->tensors[tensor].reach[f]), reach->targets && reach->targets[reach->tracked[f]]));
     return effect;
 }
 
@@ -243,7 +255,7 @@ static void track(Analysis *an)
 
 UnitReach unit_reach(Arena *arena, const ProgramEffects *callees, const Unit *unit)
 {
-    Analysis an = {.arena = arena, .done = callees, .reach = {.unit = unit}};
+    Analysis an = {.arena = arena, .done = callees, .reach = {.unit = unit, .targets = unit_targets(callees, unit)}};
     track(&an);
     an.reach.tensors = ARENA_ARRAY(arena, TensorInfo, unit->tensor_count + 1);
     for (int i = 0; i < unit->tensor_count; i++)

@@ -19,7 +19,7 @@ typedef struct Seen {
     int64_t count;
     int64_t extent[WITNESS_AXES]; /* 1 where elements are taken together */
     int64_t whole[WITNESS_AXES];  /* as it is */
-    Bits *reads;                  /* input positions, by row and position */
+    Bits *reads;                  /* positions of tokens, in whichever row */
     Bits *values;                 /* T_INT: values that it may have; none: nothing is known */
     double *known;                /* T_REAL: a value that does not depend on data; else NaN */
     bool *written;
@@ -557,8 +557,8 @@ static Seen *unit_seen(const Evaluation *ev, const Unit *unit, const Seen *forma
     return us.tensors;
 }
 
-/* Every position of an input is itself; of other formals nothing is known. */
-static Seen formal_seen(const Evaluation *ev, const Unit *unit, int id)
+/* Every position of an input is itself, and the one after it that of a target; of other formals nothing is known. */
+static Seen formal_seen(const Evaluation *ev, const Unit *unit, int id, bool targets)
 {
     const Tensor *tensor = &unit->tensors[id];
     DimTable *dims = unit->program->dims;
@@ -577,7 +577,7 @@ static Seen formal_seen(const Evaluation *ev, const Unit *unit, int id)
             at[axis] = rest % seen.extent[axis];
             rest /= seen.extent[axis];
         }
-        seen.reads[e] = (Bits)1 << (at[row] * ev->env.value[DIM_L] + at[position]);
+        seen.reads[e] = (Bits)1 << (at[position] + (targets ? 1 : 0));
     }
     return seen;
 }
@@ -595,22 +595,23 @@ static bool find_future(const Evaluation *ev, const Unit *unit, int tensor, cons
             at = axis == position ? rest % seen->extent[axis] : at;
             rest /= seen->extent[axis];
         }
-        for (int64_t bit = 0; bit < WITNESS_ROWS * length; bit++)
-            if (seen->reads[e] >> bit & 1 && bit % length > at) {
-                *found = (FutureRead){.length = length, .position = at, .reads = bit % length};
+        for (int64_t later = at + 1; later <= length; later++)
+            if (seen->reads[e] >> later & 1) {
+                *found = (FutureRead){.length = length, .position = at, .reads = later};
                 return true;
             }
     }
     return false;
 }
 
-bool effects_future(const Unit *unit, int output, FutureRead *found)
+bool effects_future(const ProgramEffects *effects, const Unit *unit, int output, FutureRead *found)
 {
     const int64_t most = unit->program->most[DIM_L], length = most > 0 && most < WITNESS_LENGTH ? most : WITNESS_LENGTH;
     Evaluation ev = {.arena = arena_new(), .env = {.value = {[DIM_B] = WITNESS_ROWS, [DIM_L] = length, [DIM_N] = length, [DIM_S0] = 1, 1, 1, 1, 1, 1, 1, 1}}};
+    const bool *targets = unit_targets(effects, unit);
     Seen *formals = ARENA_ARRAY(ev.arena, Seen, unit->formal_count + 1);
     for (int f = 0; f < unit->formal_count; f++)
-        formals[f] = formal_seen(&ev, unit, unit->formals[f]);
+        formals[f] = formal_seen(&ev, unit, unit->formals[f], targets && targets[f]);
     const Seen *seen = unit_seen(&ev, unit, formals);
     const int tensor = unit->outputs[output].tensor;
     const bool future = find_future(&ev, unit, tensor, &seen[tensor], found);

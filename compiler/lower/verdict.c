@@ -10,7 +10,7 @@ Verdict verdict_of(Arena *arena, const Lowered *lowered)
     verdict.effect = effects_of(verdict.effects, main)->outputs[lowered->result];
     if (effect_causal(verdict.effect))
         return verdict;
-    verdict.effect.future = effects_future(main, lowered->result, &verdict.read);
+    verdict.effect.future = effects_future(verdict.effects, main, lowered->result, &verdict.read);
     verdict.step_count = effects_path(arena, verdict.effects, main, lowered->result, true, verdict.steps, VERDICT_STEPS_MAX);
     return verdict;
 }
@@ -47,9 +47,11 @@ void verdict_warn(const Module *module, const Lowered *lowered, const Verdict *v
     Diagnostic *diag = diag_add(module->diags, DIAG_W0501, line->span, "the language model `%s` reads the future%s%s%s", lowered->model->name, line->call ? " through `" : "",
                                 line->call ? line->call : "", line->call ? "`" : "");
     if (leak != line && leak->span.file >= 0)
-        diag_label(module->diags, diag, leak->span, "positions later than the one written are read here");
+        diag_label(module->diags, diag, leak->span, leak->targets ? "`targets` of position l is the token at l + 1" : "positions later than the one written are read here");
     diag_note(module->diags, diag, "its loss counts on what it should predict: the perplexity will be marked as leaky, and it cannot generate text");
-    diag_fix(module->diags, diag, "use attributes under which this line reads earlier positions only");
+    diag_fix(module->diags, diag,
+             leak->targets ? "leave `targets` to losses and metrics: at a position it holds the next token, which the model is to predict"
+                           : "use attributes under which this line reads earlier positions only");
 }
 
 void verdict_print_short(Effect effect, Str *out)

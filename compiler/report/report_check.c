@@ -63,7 +63,7 @@ static Effect line_effect(const Verdict *verdict, const Unit *unit)
         if (unit->outputs[o].kind != OUTPUT_RESULT)
             continue;
         effect = effects->outputs[o];
-        effect.future = !effect_causal(effect) && effects_future(unit, o, &read);
+        effect.future = !effect_causal(effect) && effects_future(verdict->effects, unit, o, &read);
     }
     return effect;
 }

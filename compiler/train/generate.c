@@ -23,7 +23,7 @@ static bool refuse_future(const Generator *generator, const ProgramEffects *effe
     const Lowered *lowered = generator->trained.model.lowered;
     EffectStep steps[PATH_STEPS];
     FutureRead read;
-    const bool future = effects_future(lowered->program->main, lowered->result, &read);
+    const bool future = effects_future(effects, lowered->program->main, lowered->result, &read);
     const int count = effects_path(generator->context->arena, effects, lowered->program->main, lowered->result, true, steps, PATH_STEPS);
     Str way = {0};
     const char *name = NULL;

@@ -25,6 +25,47 @@ layer alibi_of_mine(x[b, l, d]; heads: count = 2, head_dim: width = 8) -> [b, l,
 '''
 
 
+PEEK = """use std.layers
+use std.recipes
+layer peek(x[b, l, d]; vocab: count, targets[b, l]: vocab) -> [b, l, d] {
+    param w[vocab, d] ~ normal(0, 1)
+    return y[b, l, i] = x[b, l, i] + (sum[v, j | j == PLACE and v == targets[b, j]] w[v, i])
+}
+model m { vocab = 256 context = 16 embed(d = 16) peek() head() }
+recipe r { optimizer = adamw(rate = 0.01) batch = 4 context = 16 steps = 3 }
+"""
+
+
+class Targets(Case):
+    def run_of(self, place):
+        model, data, run = self.write("peek.bfm", PEEK.replace("PLACE", place)), self.pack(), self.path("run")
+        checked = self.json("check", model)
+        trained = self.ok("train", model, data, "--out", run, "--threads", 1)
+        return checked, trained.stdout + trained.stderr, self.json("eval", run, data), log(run, "eval.jsonl"), run
+
+    def test_a_line_that_reads_its_target_is_leaky(self):
+        checked, told, evaluated, log_of_evaluations, run = self.run_of("l")
+        self.assertEqual([d["code"] for d in checked["diagnostics"]], ["W0501"])
+        self.assertIn("peek_0", checked["diagnostics"][0]["message"])
+        self.assertIn("`targets`", checked["diagnostics"][0]["fix"])
+        effects = checked["models"][0]["effects"]
+        self.assertTrue(effects["reads_future"] and not effects["causal"] and not effects["token_local"], effects)
+        self.assertTrue([line for line in checked["models"][0]["lines"] if line["path"] == "peek_0"][0]["effects"]["reads_future"])
+        self.assertTrue(checked["models"][0]["leak"])
+        self.assertIn("W0501", told)
+        self.assertIs(evaluated["leaky"], True)
+        self.assertTrue(log_of_evaluations and all(e["leaky"] is True for e in log_of_evaluations))
+        self.fails(1, "reads the future", "generate", run, "-n", 2)
+
+    def test_an_earlier_target_is_a_token_that_is_known(self):
+        checked, told, evaluated, _, run = self.run_of("l - 1")
+        self.assertEqual(checked["diagnostics"], [])
+        self.assertTrue(checked["models"][0]["effects"]["causal"])
+        self.assertNotIn("W0501", told)
+        self.assertIs(evaluated["leaky"], False)
+        self.fails(1, "targets", "generate", run, "-n", 2)
+
+
 class Way(Case):
     def test_quickstart_at_small_size(self):
         data, run = self.pack(), self.path("run")

@@ -30,7 +30,7 @@ static void assert_no_contradiction(const Unit *unit, const ProgramEffects *effe
 {
     FutureRead read;
     for (int o = 0; o < unit->output_count; o++)
-        if (effects_future(unit, o, &read) && effect_causal(effects_of(effects, unit)->outputs[o]))
+        if (effects_future(effects, unit, o, &read) && effect_causal(effects_of(effects, unit)->outputs[o]))
             fail_msg("%s: of %d positions, %d reads %d", unit->outputs[o].name, (int)read.length, (int)read.position, (int)read.reads);
 }
 
@@ -442,6 +442,64 @@ static void test_shown(void **state)
     assert_shown("repeat 2 { parallel { attention(heads = 2, causal = false) | ffn() } }", false, true);
 }
 
+/* ---- targets ---- */
+
+static void assert_targets(const char *head, const char *definition, const char *lines, Mode mode, const char *effect, bool future)
+{
+    Str text = {0};
+    str_printf(&text, "use std.layers\nuse std.routers\n%s\nmodel m {\n    vocab = 11\n    context = 8\n    embed(d = 16)\n    %s\n    %s\n}\n", definition, lines, head);
+    Loaded loaded = loaded_text(str_text(&text));
+    const Lowered *lowered = lowered_model(&loaded, "m", mode);
+    const Verdict verdict = verdict_of(loaded.arena, lowered);
+    assert_effect(str_text(&text), verdict.effect, effect);
+    if (verdict.effect.future != future)
+        fail_msg("%s: future %d", str_text(&text), verdict.effect.future);
+    assert_no_contradiction(lowered->program->main, verdict.effects);
+    if (future) {
+        assert_int_equal(verdict_leak(lowered, &verdict), LEAK_SHOWN);
+        assert_true(verdict.step_count > 0);
+        assert_true(verdict.read.reads > verdict.read.position);
+        bool named = false;
+        for (int i = 0; i < verdict.step_count; i++)
+            named = named || (verdict.steps[i].call && strstr(verdict.steps[i].call, "f_"));
+        assert_true(named);
+        assert_true(verdict.steps[verdict.step_count - 1].targets);
+    }
+    str_free(&text);
+    loaded_free(&loaded);
+}
+
+#define PEEK(BODY) "layer f(x[b, l, d]; vocab: count, targets[b, l]: vocab) -> [b, l, d] {\n    " BODY "\n}"
+
+/* What `targets` holds at l is the token at l + 1. */
+static void test_targets(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *definition, *effect;
+        bool future;
+    } cases[] = {
+        {PEEK("param w[vocab, d] ~ normal(0, 1)\n return y[b, l, i] = x[b, l, i] + (sum[v | v == targets[b, l]] w[v, i])"), "own [0, 1], cross empty, ext {}", true},
+        {PEEK("param w[vocab, d] ~ normal(0, 1)\n return y[b, l, i] = x[b, l, i] + w[targets[b, l], i]"), "own [0, 1], cross empty, ext {}", true},
+        {PEEK("return y[b, l, i] = x[b, l, i] + select(targets[b, l] == 3, 1, 0)"), "own [0, 1], cross empty, ext {}", true},
+        {PEEK("return y[b, l, i] = x[b, l, i] * stop(select(targets[b, l] == 3, 1, 0))"), "own [0, 1], cross empty, ext {}", true},
+        {PEEK("return y[b, l, i] = x[b, l, i] + (sum[j | j == l - 1] select(targets[b, j] == 3, 1, 0))"), "own [0, 0], cross empty, ext {}", false},
+        {PEEK("return y[b, l, i] = x[b, l, i] + (sum[j | j < l] select(targets[b, j] == 3, 1, 0))"), "own [-inf, 0], cross empty, ext {}", false},
+        {PEEK("return y[b, l, i] = x[b, l, i] + (sum[j | j <= l] select(targets[b, j] == 3, 1, 0))"), "own [-inf, 1], cross empty, ext {}", true},
+        {PEEK("state c[d] = 0\n next c[i] = mean[b, l] select(targets[b, l] == pos(i), 1, 0)\n return y[b, l, i] = x[b, l, i] + c[i]"), "own [0, 0], cross empty, ext {}", false},
+        {PEEK("state c[d] = 0\n next c[i] = mean[b, l] select(targets[b, l] == pos(i), 1, 0)\n return y[b, l, i] = x[b, l, i] + next c[i]"),
+         "own [-inf, inf], cross [-inf, inf], ext {b, l}", true},
+        {PEEK("metric share = (mean[b, l] select(targets[b, l] == 3, 1, 0)) mean\n return x"), "own [0, 0], cross empty, ext {}", false},
+        {PEEK("loss extra = mean[b, l] select(targets[b, l] == 3, 1, 0) * x[b, l, 0]\n return x"), "own [0, 0], cross empty, ext {}", false},
+    };
+    for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
+        assert_targets("head()", cases[k].definition, "f()", MODE_TRAIN, cases[k].effect, cases[k].future);
+        assert_targets("head()", cases[k].definition, "f()", MODE_EVAL, cases[k].effect, cases[k].future);
+    }
+    assert_targets("head()", cases[0].definition, "ffn()\n parallel { ffn() | f() }\n ffn()", MODE_TRAIN, "own [0, 1], cross empty, ext {}", true);
+    assert_targets("head()", cases[4].definition, "f()\n f()\n attention(heads = 2)", MODE_TRAIN, "own [-inf, 0], cross empty, ext {}", false);
+}
+
 /* ---- random programs ---- */
 
 static void test_random_programs(void **state)
@@ -478,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_shifted_axis),
         cmocka_unit_test(test_joined_axes),
         cmocka_unit_test(test_composition),
+        cmocka_unit_test(test_targets),
         cmocka_unit_test(test_whole_argument),
         cmocka_unit_test(test_layers),
         cmocka_unit_test(test_models),
