@@ -23,6 +23,8 @@ void opt_drop_outputs(Unit *unit, OutputKind kind); /* request.c: nobody asks fo
 /* terms.c: where the output `loss` of main is a mean over b and l, two more outputs [b, l]: what it is the mean of (0 at points it leaves out), and 1 at each
    point it takes, else 0. Their positions; false, and nothing changes, where the loss is no such mean. */
 bool opt_mean_terms(Program *program, int loss, int *terms, int *points);
+/* padding.c: what may be no number at padding, where tokens are none, is 0 there. Of a program as it was lowered, before anything else. */
+void opt_padding(Program *program);
 /* formula.c: where the metric at `output` reads nothing but other metrics of the unit, and sizes: a unit, of a program of its own, whose formals are those
    metrics and whose result is this one. metrics[formal]: which output of `unit` each is; room for all. NULL where it reads anything else. */
 Unit *opt_metric_formula(const Unit *unit, int output, int *metrics);

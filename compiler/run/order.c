@@ -24,6 +24,7 @@ void order_losses(Lowered *lowered)
 void order_forward(Lowered *lowered, bool simplified)
 {
     order_losses(lowered);
+    opt_padding(lowered->program);
     if (simplified)
         opt_simplify(lowered->program, &BEFORE);
 }
@@ -34,12 +35,14 @@ void order_evaluation(Lowered *lowered, bool simplified)
     lowered->terms = lowered->points = -1;
     if (lowered->cross_entropy >= 0)
         (void)opt_mean_terms(lowered->program, lowered->cross_entropy, &lowered->terms, &lowered->points); /* so that documents can be told apart */
+    opt_padding(lowered->program);
     if (simplified)
         opt_simplify(lowered->program, &BEFORE);
 }
 
 static bool differentiate(Program *program, const GradOptions *options, bool simplified, bool backward, const char **message)
 {
+    opt_padding(program);
     if (simplified)
         opt_simplify(program, &BEFORE);
     if (backward && !grad_program(program, options, message))

@@ -67,6 +67,68 @@ def inputs_of(tokens):
     return (inputs, np.where(inputs < 0, -1, targets)), np.where(inputs < 0, -1, 0)
 
 
+# Definitions that give no number at padding: tokens as numbers, norms of an empty embedding without eps, logarithms and roots of 0.
+UNDEFINED = """use std.layers
+use std.routers
+use std.recipes
+layer value(x[b, l, d]; tokens[b, l]: vocab, vocab: count) -> [b, l, d] wiring = none {
+    param a[d] ~ normal(0, 1)
+    return y[b, l, o] = x[b, l, o] + 0.1 * a[o] * tokens[b, l]
+}
+layer inverse(x[b, l, d]; tokens[b, l]: vocab, vocab: count) -> [b, l, d] wiring = none {
+    param a[d] ~ normal(0, 1)
+    let i[b, l] = tokens[b, l] / (1 + tokens[b, l]) - 0.5
+    return y[b, l, o] = x[b, l, o] * select(i[b, l] > 0, 1 + i[b, l], 1 - a[o] * i[b, l])
+}
+norm plain(x[n, l, d]) -> [n, l, d] {
+    param g[d] ~ normal(1, 0.1)
+    let r[n, l] = rsqrt(mean[i] x[n, l, i] ^ 2)
+    return y[n, l, o] = x[n, l, o] * r[n, l] * g[o]
+}
+layer lengths(x[b, l, d]) -> [b, l, d] {
+    param w[d, d] ~ normal(0, 0.4)
+    let h[b, l, o] = sum[i] x[b, l, i] * w[i, o]
+    let n[b, l] = sqrt(sum[o] h[b, l, o] ^ 2)
+    return y[b, l, o] = h[b, l, o] / n[b, l] + 0.1 * log(n[b, l])
+}
+layer linear(x[b, l, d]; segment[b, l] = 0) -> [b, l, d] {
+    param q[d, 4] ~ normal(0, 0.5)
+    let k[b, l, e] = sum[i] x[b, l, i] * q[i, e]
+    let s[b, l, e, i] = sum[j | j <= l and segment[b, j] == segment[b, l]] k[b, j, e] * x[b, j, i]
+    return y[b, l, o] = 0.1 * (sum[e] k[b, l, e] * s[b, l, e, o])
+}
+layer mean_before(x[b, l, d]; segment[b, l] = 0) -> [b, l, d] {
+    param a[d] ~ normal(0, 1)
+    let m[b, l, o] = mean[j | j <= l and exists(segment[b, j])] x[b, j, o]
+    return y[b, l, o] = a[o] * m[b, l, o]
+}
+layer trace(x[b, l, d]; segment[b, l] = 0) -> [b, l, d] {
+    param a[d] ~ normal(0, 1)
+    recur h[b, l, n] = sigmoid(a[n]) * h[b, l - 1, n] + x[b, l, n] where exists(segment[b, l])
+    return h
+}
+layer totals(x[b, l, d]; tokens[b, l]: vocab, vocab: count, segment[b, l] = 0) -> [b, l, d] {
+    param a[d] ~ normal(0, 0.1)
+    let m[b, l] = sum[j | j <= l and exists(segment[b, j])] tokens[b, j] / 10
+    return y[b, l, o] = a[o] * m[b, l] * x[b, l, o]
+}
+model m {
+    vocab = 256
+    context = 6
+    embed(d = 6)
+    LINES
+    head(tied = true)
+}
+recipe r {
+    optimizer = sgd(rate = 0.001)
+    batch = 4
+    steps = 5
+}
+"""
+MIXED = ["attention(heads = 2, head_dim = 4)", "attention(heads = 1, head_dim = 4, qk_norm = true, conv = 2)", "gmlp(hidden = 4)", "token_mixer(hidden = 3)", "linear()", "mean_before()", "trace()",
+         "totals()", "moe(experts = 3, hidden = 3, router = topk(k = 2, aux = 0, group = sequence, small_groups = true))", "ffn(hidden = 4)"]
+
+
 class Padding(unittest.TestCase):
     def setUp(self):
         scratch = tempfile.TemporaryDirectory()
@@ -144,6 +206,35 @@ class Padding(unittest.TestCase):
         np.testing.assert_array_equal(short["logits"], longer["logits"][:, :3])
         np.testing.assert_allclose(longer["cross_entropy"], short["cross_entropy"], rtol=1e-13)
 
+    def check_undefined(self, lines):
+        """Padding behind rows gives what the rows give by themselves, whatever it holds."""
+        for folder in ("run", "data"):
+            shutil.rmtree(self.path(folder), ignore_errors=True)
+        with open(self.path("m.bfm"), "w") as file:
+            file.write(UNDEFINED.replace("LINES", "\n    ".join(lines)))
+        ids = self.held_out(None, 40)
+        shutil.copy(self.path("run/ckpt/1/model.safetensors"), self.path("w.safetensors"))
+        tokens = np.random.default_rng(7).integers(0, VOCAB, (3, CONTEXT + 1))
+        longer = np.concatenate([tokens, np.full((1, CONTEXT + 1), -1)])
+        longer[:, 4:] = -1
+        for engine in ("interp", "jit"):
+            expected, got = self.grad(tokens[:, :4], engine), self.grad(longer, engine)
+            np.testing.assert_allclose(got["logits"][:3, :3], expected["logits"], rtol=TOLERANCE[engine], atol=TOLERANCE[engine])
+            for name in expected:
+                if name != "logits":
+                    np.testing.assert_allclose(got[name], expected[name], rtol=TOLERANCE[engine], atol=TOLERANCE[engine], err_msg=f"{name} {engine} {lines}")
+        windows = [ids[at:at + CONTEXT + 1] for at in range(0, len(ids) - 1, CONTEXT)]
+        nats = sum(float(self.grad(window[None], "interp")["cross_entropy"]) * (len(window) - 1) for window in windows) / (len(ids) - 1)
+        for engine in ("interp", "jit"):
+            got = json.loads(self.bfmc("eval", "run", "data", "--json", "--engine", engine, "--threads", "1").stdout)["nats_per_token"]
+            self.assertAlmostEqual(got, nats, delta=2e-5 * nats)
+
+    def test_numbers_that_padding_lacks(self):
+        for line in MIXED:
+            with self.subTest(line=line):
+                self.check_undefined(["value()", "inverse()", f"{line} norm = plain", "lengths()"])
+        self.check_undefined(["lengths()", "plain()", "value()"])
+
     def held_out(self, weights, count):
         """A run with these weights, and a data folder whose held-out part has `count` ids below VOCAB; the ids."""
         with open(self.path("t.txt"), "wb") as file:
@@ -153,7 +244,8 @@ class Padding(unittest.TestCase):
         with open(self.path("data/valid.tok"), "rb") as file:
             raw = file.read()
         ids = np.frombuffer(raw, "<u2", count=int.from_bytes(raw[24:32], "little"), offset=128).astype(int)
-        self.bfmc("train", "m.bfm", "data", "--init", "w.safetensors", "--out", "run", "--budget", "1step", "--freeze", "*", "--eval-every", "0", "--threads", "1", "-q")
+        start = ("--init", "w.safetensors") if weights else ()
+        self.bfmc("train", "m.bfm", "data", *start, "--out", "run", "--budget", "1step", "--freeze", "*", "--eval-every", "0", "--threads", "1", "-q")
         return ids
 
     def nats(self, text, weights, ids, batch):
