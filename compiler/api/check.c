@@ -2,15 +2,21 @@
 #include "bfm/check.h"
 
 #include "api/internal.h"
+#include "lower/groups.h"
+#include "report/check_cost.h"
+#include "report/check_gradients.h"
 #include "report/report_check.h"
+#include "report/report_schedule.h"
+#include "report/report_space.h"
 #include "run/model.h"
-#include "lower/lower.h"
-#include "space/space.h"
+#include "run/unreached.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { CONTEXT_FALLBACK = 1024 };
+enum { CONTEXT_FALLBACK = 1024, BATCH_FALLBACK = 8, GRADIENT_BATCH = 2, GRADIENT_LENGTH = 8, GRADIENT_WIDTH = 16 };
+
+static bool is_model(const Node *item) { return item->kind == NODE_MODEL; }
 
 const Node *api_item(const BfmModule *module, const char *name, BfmError *error)
 {
@@ -22,17 +28,21 @@ const Node *api_item(const BfmModule *module, const char *name, BfmError *error)
         return found ? found : context_pick(&module->context, module->module, &target, NODE_MODEL, error);
     }
     const Node *items = module->module->files[0].root->kids[FILE_ITEMS];
-    int models = 0;
-    for (int i = 0; i < list_count(items); i++)
-        models += list_at(items, i)->kind == NODE_MODEL;
-    return context_pick(&module->context, module->module, &target, models > 0 ? NODE_MODEL : NODE_BLOCK, error);
+    int models = 0, blocks = 0;
+    for (int i = 0; i < list_count(items); i++) {
+        models += is_model(list_at(items, i));
+        blocks += list_at(items, i)->kind == NODE_BLOCK;
+    }
+    return context_pick(&module->context, module->module, &target, models == 0 && blocks > 0 ? NODE_BLOCK : NODE_MODEL, error);
 }
 
-static Lowered *lower_item(const BfmModule *module, const Node *item, Mode mode)
+Lowered *api_lower(const BfmModule *module, const Node *item, int64_t width, int64_t length, Mode mode)
 {
     const LowerOptions options = {.mode = mode};
-    return item->kind == NODE_MODEL ? lower_model(module->module, item, &options) : lower_block(module->module, item, 0, CONTEXT_FALLBACK, &options);
+    return is_model(item) ? lower_model(module->module, item, &options) : lower_block(module->module, item, width, length > 0 ? length : CONTEXT_FALLBACK, &options);
 }
+
+bool api_is_sound(const BfmModule *module, BfmError *error) { return diag_errors(module->context.diags) == 0 || context_rejected(error); }
 
 bool bfm_check(BfmModule *module, const char *item)
 {
@@ -41,13 +51,13 @@ bool bfm_check(BfmModule *module, const char *item)
     bool ok = true;
     if (item) {
         const Node *node = api_item(module, item, &error);
-        return node && lower_item(module, node, MODE_TRAIN) && diag_errors(module->context.diags) == 0;
+        return node && api_lower(module, node, 0, 0, MODE_TRAIN) && diag_errors(module->context.diags) == 0;
     }
     lower_declarations(module->module);
     (void)bfm_spaces(module->module);
     for (int i = 0; i < list_count(items); i++)
         if (list_at(items, i)->kind == NODE_MODEL)
-            ok = lower_item(module, list_at(items, i), MODE_TRAIN) && ok;
+            ok = api_lower(module, list_at(items, i), 0, 0, MODE_TRAIN) && ok;
     return ok && diag_errors(module->context.diags) == 0;
 }
 
@@ -97,43 +107,234 @@ char *bfm_diagnostics_json(const BfmModule *module)
     return copy;
 }
 
-char *bfm_diagnostics_text(const BfmModule *module)
+char *bfm_diagnostics_text(const BfmModule *module) { return bfm_diagnostics_text_from(module, 0, false); }
+
+char *bfm_diagnostics_text_from(const BfmModule *module, int first, bool color)
 {
     Str text = {0};
-    diag_print(module->context.diags, &text, false);
+    diag_print_from(module->context.diags, first, &text, color);
     char *copy = api_text(&text);
     str_free(&text);
     return copy;
 }
 
-/* ---- reports ---- */
+/* ---- the catalogue ---- */
 
-static bool sizes_fit(int64_t batch, int64_t length, BfmError *error)
+int bfm_diagnostic_kind_count(void) { return DIAG_COUNT; }
+
+bool bfm_diagnostic_kind(int index, BfmDiagnosticKind *kind)
 {
-    return (batch > 0 && length > 0) || bfm_error_set(error, BFM_ERROR_INPUT, "a batch of %lld and a length of %lld: both must be at least 1", (long long)batch, (long long)length);
+    if (index < 0 || index >= DIAG_COUNT)
+        return false;
+    const DiagCode code = (DiagCode)index;
+    *kind = (BfmDiagnosticKind){.code = diag_name(code),
+                                .severity = (BfmSeverity)diag_severity(code),
+                                .title = diag_title(code),
+                                .explanation = diag_explanation(code),
+                                .bad = diag_example(code, false),
+                                .good = diag_example(code, true)};
+    return true;
 }
 
-char *bfm_check_json(BfmModule *module, const char *item, int64_t batch, int64_t length, BfmError *error)
+bool bfm_diagnostic_find(const char *code, BfmDiagnosticKind *kind)
 {
-    const Node *node = sizes_fit(batch, length, error) ? api_item(module, item, error) : NULL;
-    if (!node)
-        return NULL;
-    const Lowered *lowered = lower_item(module, node, MODE_TRAIN);
-    OtherModes others = {.count = 0};
-    for (int m = 0; lowered && m < MODE_COUNT; m++)
-        if ((Mode)m != MODE_TRAIN && !(others.lowered[others.count++] = lower_item(module, node, (Mode)m)))
-            lowered = NULL;
-    if (!lowered || diag_errors(module->context.diags) > 0) {
-        (void)context_rejected(error);
-        return NULL;
+    char name[16] = "";
+    DiagCode found;
+    for (size_t i = 0; code[i] && i + 1 < sizeof name; i++)
+        name[i] = code[i] >= 'a' && code[i] <= 'z' ? (char)(code[i] - 'a' + 'A') : code[i];
+    return diag_find(name, &found) && bfm_diagnostic_kind((int)found, kind);
+}
+
+/* ---- reports ---- */
+
+typedef struct Checking {
+    BfmModule *module;
+    BfmCheckOptions options;
+    Str text;
+    json_t *models, *spaces;
+    MachineRates rates; /* measured once */
+    bool failed;        /* then error has why */
+    BfmError *error;
+} Checking;
+
+static json_t *last_model(const Checking *checking) { return json_array_get(checking->models, json_array_size(checking->models) - 1); }
+static int64_t batch_of(const Checking *checking, int64_t usual) { return checking->options.batch > 0 ? checking->options.batch : usual; }
+static int64_t length_of(const Checking *checking, int64_t usual) { return checking->options.length > 0 ? checking->options.length : usual > 0 ? usual : CONTEXT_FALLBACK; }
+
+static Lowered *lowered_in(const Checking *checking, const Module *module, const Node *item, Mode mode)
+{
+    const LowerOptions options = {.mode = mode};
+    const int64_t usual = checking->options.gradients && item->kind == NODE_DEFINITION ? GRADIENT_WIDTH : 0, width = checking->options.width > 0 ? checking->options.width : usual;
+    return is_model(item) ? lower_model(module, item, &options) : lower_block(module, item, width, length_of(checking, 0), &options);
+}
+
+/* The first failure is the one reported. */
+static bool failed(Checking *checking, const BfmError *error)
+{
+    if (!checking->failed && checking->error)
+        *checking->error = *error;
+    checking->failed = true;
+    return false;
+}
+
+static const Compiled *compiled_step(Checking *checking, Module *module, const Node *item, DimEnv *env)
+{
+    const LowerOptions options = {.mode = MODE_TRAIN};
+    ModelProgram model = {module, item, is_model(item) ? lower_model(module, item, &options) : NULL};
+    BfmError error;
+    const Compiled *compiled = model.lowered ? model_compile(&checking->module->context, &model, MODE_TRAIN, &error) : NULL;
+    if (!compiled && model.lowered)
+        (void)failed(checking, &error);
+    const int64_t length = compiled ? length_of(checking, model.lowered->context) : 1;
+    *env = (DimEnv){.value = {[DIM_B] = batch_of(checking, BATCH_FALLBACK), [DIM_L] = length, [DIM_N] = length}};
+    return compiled;
+}
+
+static void schedule_of(Checking *checking, Module *module, const Node *item)
+{
+    DimEnv env;
+    const Compiled *compiled = compiled_step(checking, module, item, &env);
+    if (!compiled)
+        return;
+    env.value[DIM_N] = 1;
+    str_push(&checking->text, '\n');
+    report_schedule(compiled->schedule, &env, &checking->text);
+    json_object_set_new(last_model(checking), "schedule", schedule_json(compiled, &env));
+}
+
+static void cost_of(Checking *checking, Module *module, const Node *item)
+{
+    BfmError error;
+    DimEnv env;
+    if (!is_model(item)) {
+        (void)bfm_error_set(&error, BFM_ERROR_INPUT, "`%s` is no model: memory and time of a training step are of models; `bfmc profile` measures a block or layer", item->name);
+        (void)failed(checking, &error);
+        return;
     }
-    Str text = {0};
-    json_t *models = json_array();
-    report_check(module->module, lowered, &others, batch, length, &text, models);
-    char *json = json_dumps(json_array_get(models, 0), JSON_INDENT(2) | JSON_REAL_PRECISION(17));
-    json_decref(models);
-    str_free(&text);
-    if (!json)
-        (void)bfm_error_set(error, BFM_ERROR_ENVIRONMENT, "memory is exhausted");
-    return json;
+    if (checking->rates.flops == 0 && !machine_rates(&checking->rates)) {
+        (void)bfm_error_set(&error, BFM_ERROR_ENVIRONMENT, "no memory to measure the machine's rates with");
+        (void)failed(checking, &error);
+        return;
+    }
+    const Compiled *compiled = compiled_step(checking, module, item, &env);
+    if (compiled && !check_cost(checking->module->context.arena, compiled, &env, &checking->rates, &checking->text, last_model(checking), &error))
+        (void)failed(checking, &error);
+}
+
+static void gradients_of(Checking *checking, Module *module, const Node *item)
+{
+    const Lowered *value = lowered_in(checking, module, item, MODE_TRAIN), *derivative = lowered_in(checking, module, item, MODE_TRAIN);
+    const int64_t longest = is_model(item) && value->context > 0 && value->context < GRADIENT_LENGTH ? value->context : GRADIENT_LENGTH;
+    const GradientSettings settings = {.batch = batch_of(checking, GRADIENT_BATCH), .length = length_of(checking, longest), .seed = 1, .model = is_model(item)};
+    json_t *rows = json_array();
+    json_object_set_new(last_model(checking), "gradients", rows);
+    BfmError error;
+    int wrong = 0;
+    if (!check_gradients(checking->module->context.arena, value, derivative, &settings, &checking->text, rows, &wrong, &error)) {
+        (void)failed(checking, &error);
+    } else if (wrong > 0) {
+        (void)bfm_error_set(&error, BFM_ERROR_INPUT, "%d gradient%s of `%s` %s from the differences of its value", wrong, bfm_plural(wrong), item->name,
+                            wrong == 1 ? "differs" : "differ");
+        (void)failed(checking, &error);
+    }
+}
+
+/* NULL after errors. */
+static const Lowered *check_item(Checking *checking, Module *module, const Node *item)
+{
+    const Lowered *lowered = lowered_in(checking, module, item, MODE_TRAIN), *evaluated = lowered ? lowered_in(checking, module, item, MODE_EVAL) : NULL;
+    const Lowered *decoded = evaluated ? lowered_in(checking, module, item, MODE_DECODE) : NULL;
+    if (!decoded)
+        return NULL;
+    const OtherModes others = {2, {evaluated, decoded}};
+    report_check(module, lowered, &others, batch_of(checking, BATCH_FALLBACK), length_of(checking, lowered->context), &checking->text, checking->models);
+    unreached_warn(module, lowered, NULL);
+    if (checking->options.schedule)
+        schedule_of(checking, module, item);
+    if (checking->options.cost && !checking->failed)
+        cost_of(checking, module, item);
+    if (checking->options.gradients)
+        gradients_of(checking, module, item);
+    return lowered;
+}
+
+static bool check_named(Checking *checking, const char *name, const Spaces *spaces)
+{
+    BfmModule *module = checking->module;
+    const Symbol symbol = intern(module->context.interner, name);
+    BfmError error;
+    for (int i = 0; i < spaces->count; i++)
+        if (spaces->items[i].node->name == symbol) {
+            report_space(module->context.arena, &spaces->items[i], &checking->text, checking->spaces);
+            return true;
+        }
+    if (module_find(module->module, symbol, NODE_SPACE, -1)) /* it has errors, which are among the diagnostics */
+        return true;
+    const Node *item = api_item(module, name, &error);
+    if (!item)
+        return failed(checking, &error);
+    (void)check_item(checking, module->module, item);
+    return true;
+}
+
+static bool has_groups(const Node *items)
+{
+    for (int i = 0; i < list_count(items); i++)
+        for (int k = 0; list_at(items, i)->kind == NODE_RECIPE && k < list_count(list_at(items, i)->kids[RECIPE_ITEMS]); k++)
+            if (list_at(list_at(items, i)->kids[RECIPE_ITEMS], k)->kind == NODE_ON || list_at(list_at(items, i)->kids[RECIPE_ITEMS], k)->kind == NODE_ON_ROLE)
+                return true;
+    return false;
+}
+
+/* In memory of its own: a file may have many models. */
+static void check_alone(Checking *checking, const Node *item)
+{
+    Module scratch = module_in(checking->module->module, arena_new());
+    (void)check_item(checking, &scratch, item);
+    arena_free(scratch.arena);
+}
+
+/* Groups of recipes are compared with the parameters of every model: only then the models stay. */
+static void check_all(Checking *checking, const Spaces *spaces)
+{
+    Module *module = checking->module->module;
+    const Node *items = module->files[0].root->kids[FILE_ITEMS];
+    Arena *arena = checking->module->context.arena;
+    const Lowered **models = ARENA_ARRAY(arena, const Lowered *, list_count(items) + 1);
+    int count = 0;
+    bool whole = true;
+    const bool stay = checking->options.schedule || checking->options.cost || checking->options.gradients || has_groups(items);
+    for (int i = 0; i < list_count(items); i++) {
+        if (!is_model(list_at(items, i)))
+            continue;
+        if (!stay) {
+            check_alone(checking, list_at(items, i));
+            continue;
+        }
+        models[count] = check_item(checking, module, list_at(items, i));
+        whole = whole && models[count];
+        count += models[count] != NULL;
+    }
+    if (whole)
+        groups_warn_all(module, models, count);
+    for (int i = 0; i < spaces->count; i++)
+        report_space(arena, &spaces->items[i], &checking->text, checking->spaces);
+}
+
+bool bfm_check_report(BfmModule *module, const char *item, const BfmCheckOptions *options, BfmReport *report, BfmError *error)
+{
+    Checking checking = {.module = module, .models = json_array(), .spaces = json_array(), .error = error};
+    if (options)
+        checking.options = *options;
+    lower_declarations(module->module);
+    const Spaces spaces = bfm_spaces(module->module);
+    if (item)
+        (void)check_named(&checking, item, &spaces);
+    else
+        check_all(&checking, &spaces);
+    json_t *json = json_object();
+    json_object_set_new(json, "models", checking.models);
+    json_object_set_new(json, "spaces", checking.spaces);
+    *report = api_made(&checking.text, json);
+    return api_is_sound(module, error) && !checking.failed;
 }

@@ -7,8 +7,6 @@
 #include "report/check_cost.h"
 #include "run/model.h"
 
-enum { CONTEXT_FALLBACK = 1024 };
-
 static bool planned(const BfmModule *module, const Node *item, int64_t batch, int64_t length, bool predict, BfmCost *cost, BfmError *error)
 {
     ModelProgram model;
@@ -36,14 +34,13 @@ static bool planned(const BfmModule *module, const Node *item, int64_t batch, in
 
 bool bfm_cost(BfmModule *module, const char *item, int64_t batch, int64_t length, BfmCostDepth depth, BfmCost *cost, BfmError *error)
 {
-    const LowerOptions options = {.mode = MODE_TRAIN};
     *cost = (BfmCost){0};
     if (batch < 1 || length < 1)
         return bfm_error_set(error, BFM_ERROR_INPUT, "a batch of %lld and a length of %lld: both must be at least 1", (long long)batch, (long long)length);
     const Node *node = api_item(module, item, error);
     if (!node)
         return false;
-    const Lowered *lowered = node->kind == NODE_MODEL ? lower_model(module->module, node, &options) : lower_block(module->module, node, 0, CONTEXT_FALLBACK, &options);
+    const Lowered *lowered = api_lower(module, node, 0, 0, MODE_TRAIN);
     if (!lowered || diag_errors(module->context.diags) > 0)
         return context_rejected(error);
     if (lowered->context > 0 && length > lowered->context)

@@ -1,37 +1,94 @@
-/* What verbs share: the library's place, errors and reports, files and the items picked from them. */
+/* What verbs share: the context and the module they work on, errors, diagnostics and reports. */
 #include "driver/driver.h"
 
+#include <bfm/context.h>
+
+#include <ctype.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-/* ---- the library ---- */
+/* ---- the context and the module ---- */
 
-static const char *library_at(Arena *arena, const char *folder) { return access(arena_printf(arena, "%s/layers.bfm", folder), R_OK) == 0 ? folder : NULL; }
+static void hear_note(void *driver, const char *text) { driver_note(driver, "%s", text); }
 
-const char *library_find(Arena *arena)
+static bool passes_wanted(const Options *options)
 {
-    const char *named = getenv("BFM_STDLIB"), *found = NULL;
-    if (named && *named)
-        return arena_strdup(arena, named);
-    char self[4096];
-    const ssize_t length = readlink("/proc/self/exe", self, sizeof self - 1);
-    if (length > 0) {
-        self[length] = 0;
-        char *slash = strrchr(self, '/');
-        *slash = 0;
-        found = library_at(arena, arena_printf(arena, "%s/../share/bfm/stdlib", self));
+    return option_given(options, OPT_WITHOUT_PASS) || option_flag(options, OPT_TIME_PASSES) || option_flag(options, OPT_VERIFY_PASSES);
+}
+
+BfmContext *driver_context(Driver *driver, int *code)
+{
+    const Options *options = driver->options;
+    const OptionValue *without = &options->values[OPT_WITHOUT_PASS];
+    const BfmContextOptions how = {.note = hear_note, .listener = driver};
+    const BfmPassOptions passes = {
+        .time = option_flag(options, OPT_TIME_PASSES), .verify = option_flag(options, OPT_VERIFY_PASSES), .without = without->texts, .without_count = without->count};
+    BfmError error;
+    driver->context = bfm_context_new(&how, &error);
+    if (!driver->context) {
+        *code = driver_fail(driver, &error);
+        return NULL;
     }
-    return found ? found : library_at(arena, BFM_SOURCE_DIR "/stdlib");
+    if (!passes_wanted(options) || bfm_context_passes(driver->context, &passes, &error))
+        return driver->context;
+    *code = driver_usage(driver, "%s", error.message);
+    return NULL;
+}
+
+static bool sets_are_settings(Driver *driver, int *code)
+{
+    const OptionValue *sets = &driver->options->values[OPT_SET];
+    for (int i = 0; i < sets->count; i++) {
+        const char *equals = strchr(sets->texts[i], '=');
+        if (equals && equals != sets->texts[i])
+            continue;
+        *code = driver_usage(driver, "--set takes PATH=VALUE, not `%s`", sets->texts[i]);
+        return false;
+    }
+    return true;
+}
+
+static bool load(Driver *driver, BfmError *error)
+{
+    const OptionValue *sets = &driver->options->values[OPT_SET];
+    driver->subject = driver->module = bfm_module_load(driver->context, driver->path, error);
+    for (int i = 0; driver->module && i < sets->count; i++)
+        if (!bfm_module_override(driver->module, driver->item, sets->texts[i], error))
+            return false;
+    return driver->module && driver_output(driver, option_text(driver->options, OPT_OUT), error);
+}
+
+bool driver_load(Driver *driver, int *code)
+{
+    BfmError error;
+    if (!sets_are_settings(driver, code) || !driver_context(driver, code))
+        return false;
+    driver->path = target_split(driver->options->arguments[0], &driver->item);
+    if (load(driver, &error))
+        return true;
+    *code = driver_fail(driver, &error);
+    return false;
+}
+
+void driver_close(Driver *driver)
+{
+    char *times = driver->context ? bfm_context_pass_times(driver->context) : NULL;
+    if (times)
+        fputs(times, stderr);
+    bfm_text_free(times);
+    bfm_module_free(driver->module);
+    bfm_context_free(driver->context);
+    free(driver->path);
 }
 
 /* ---- speaking ---- */
 
 int driver_fail(Driver *driver, const BfmError *error)
 {
-    if (error_in_diagnostics(error)) {
+    if (!error->message[0] && driver->subject) {
         const int code = driver_diagnostics(driver);
         return driver->json ? report_print(driver, report_new(driver), code) : code;
     }
@@ -86,14 +143,12 @@ void driver_note(const Driver *driver, const char *format, ...)
 
 int driver_diagnostics(Driver *driver)
 {
-    const Diagnostics *diags = driver->context.diags;
-    const int errors = diag_errors(diags), first = driver->printed;
-    if (!driver->json && (errors > 0 || !driver->quiet)) {
-        Str text = {0};
-        diag_print_from(diags, first, &text, driver->color);
-        fputs(str_text(&text), stderr);
-        str_free(&text);
-        driver->printed = diag_count(diags);
+    const int errors = driver->subject ? bfm_error_count(driver->subject) : 0;
+    if (driver->subject && !driver->json && (errors > 0 || !driver->quiet)) {
+        char *text = bfm_diagnostics_text_from(driver->subject, driver->printed, driver->color);
+        fputs(text, stderr);
+        bfm_text_free(text);
+        driver->printed = bfm_diagnostic_count(driver->subject);
     }
     return errors > 0 ? CODE_INPUT : CODE_OK;
 }
@@ -101,66 +156,75 @@ int driver_diagnostics(Driver *driver)
 json_t *report_new(const Driver *driver)
 {
     json_t *report = json_object();
-    const char *verb = verb_info(driver->options->verb)->name;
-    json_object_set_new(report, "schema", json_sprintf("bfmc.%s/1", verb));
+    json_object_set_new(report, "schema", json_sprintf("bfmc.%s/1", verb_info(driver->options->verb)->name));
     json_object_set_new(report, "ok", json_true());
+    return report;
+}
+
+json_t *report_of(const Driver *driver, const char *json)
+{
+    json_t *report = report_new(driver), *members = json ? json_loads(json, JSON_ALLOW_NUL, NULL) : NULL;
+    if (members)
+        json_object_update(report, members);
+    json_decref(members);
     return report;
 }
 
 int report_print(Driver *driver, json_t *report, int code)
 {
+    char *diagnostics = driver->subject ? bfm_diagnostics_json(driver->subject) : NULL;
     json_object_set_new(report, "ok", json_boolean(code == CODE_OK));
-    Str text = {0};
-    diag_json(driver->context.diags, &text);
-    json_object_set_new(report, "diagnostics", json_loadb(str_text(&text), text.length, 0, NULL));
-    str_free(&text);
+    json_object_set_new(report, "diagnostics", diagnostics ? json_loads(diagnostics, 0, NULL) : json_array());
+    bfm_text_free(diagnostics);
     const int failed = json_dumpf(report, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(17)) != 0 || fputc('\n', stdout) == EOF || fflush(stdout) != 0;
     json_decref(report);
     return failed ? CODE_ENVIRONMENT : code;
 }
 
-int driver_print(Driver *driver, const Str *text)
+int driver_report(Driver *driver, BfmReport *report, int code)
 {
-    if (fwrite(str_text(text), 1, text->length, stdout) != text->length || fflush(stdout) != 0)
+    const int printed = driver->json   ? report_print(driver, report_of(driver, report->json), code)
+                        : report->text ? driver_print(driver, report->text, report->text_length)
+                                       : CODE_OK;
+    bfm_report_free(report);
+    return code != CODE_OK ? code : printed;
+}
+
+int driver_written(Driver *driver, bool ok, BfmReport *report, const BfmError *error)
+{
+    if (!ok)
+        return driver_fail(driver, error);
+    (void)driver_diagnostics(driver); /* warnings */
+    const int code = driver->json ? report_print(driver, report_of(driver, report->json), CODE_OK) : CODE_OK;
+    if (!driver->json)
+        driver_note(driver, "%s", report->text);
+    bfm_report_free(report);
+    return code;
+}
+
+int driver_print(Driver *driver, const char *text, size_t length)
+{
+    if (fwrite(text, 1, length, stdout) != length || fflush(stdout) != 0)
         return driver_error(driver, BFM_ERROR_ENVIRONMENT, "standard output cannot be written");
     return CODE_OK;
 }
 
 /* ---- files ---- */
 
-bool driver_overrides(Driver *driver, Overrides *overrides, int *code)
+static bool is_name(const char *text)
 {
-    const OptionValue *sets = &driver->options->values[OPT_SET];
-    for (int i = 0; i < sets->count; i++) {
-        const char *equals = strchr(sets->texts[i], '=');
-        if (equals && equals != sets->texts[i])
-            continue;
-        *code = driver_usage(driver, "--set takes PATH=VALUE, not `%s`", sets->texts[i]);
+    if (!isalpha((unsigned char)*text) && *text != '_')
         return false;
-    }
-    *overrides = (Overrides){sets->count, sets->texts};
+    for (; *text; text++)
+        if (!isalnum((unsigned char)*text) && *text != '_')
+            return false;
     return true;
 }
 
-Module *driver_module(Driver *driver, const char *path, int *code)
+char *target_split(const char *text, const char **name)
 {
-    BfmError error;
-    Overrides overrides;
-    const Target target = {path, target_parse(driver->context.arena, driver->options->arguments[0]).name};
-    if (!driver_overrides(driver, &overrides, code))
-        return NULL;
-    Module *module = context_module(&driver->context, &target, &overrides, &error);
-    if (module && driver_output(driver, module, option_text(driver->options, OPT_OUT), &error))
-        return module;
-    *code = driver_fail(driver, &error);
-    return NULL;
-}
-
-const Node *driver_pick(Driver *driver, const Module *module, const Target *target, NodeKind kind, int *code)
-{
-    BfmError error;
-    const Node *found = context_pick(&driver->context, module, target, kind, &error);
-    if (!found)
-        *code = driver_fail(driver, &error);
-    return found;
+    const char *colon = strrchr(text, ':');
+    const bool named = colon && is_name(colon + 1) && access(text, F_OK) != 0;
+    *name = named ? colon + 1 : NULL;
+    return named ? strndup(text, (size_t)(colon - text)) : strdup(text);
 }

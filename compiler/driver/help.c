@@ -1,39 +1,41 @@
 /* What is made from the table of options besides parsing: help, completions, the manual page, docs/cli.md. */
 #include "driver/options.h"
 
+#include <bfm/context.h>
+
 #include <ctype.h>
 #include <string.h>
 
-enum { HELP_WIDTH = 100 };
+enum { HELP_WIDTH = 100, SPELLING = 128, MEANING = 1024 };
 
 /* ---- help ---- */
 
 /* Text broken into lines at blanks, the first one begun at `column`, the others at `indent`. */
-static void wrap(Str *out, const char *text, int column, int indent)
+static void wrap(FILE *out, const char *text, int column, int indent)
 {
     while (*text) {
         const int length = (int)strcspn(text, " ");
         if (column + length > HELP_WIDTH && column > indent) {
-            str_push(out, '\n');
-            str_repeat(out, ' ', indent);
+            fputc('\n', out);
+            fprintf(out, "%*s", indent, "");
             column = indent;
         }
-        str_append_n(out, text, (size_t)length);
+        (void)fwrite(text, 1, (size_t)length, out);
         column += length;
         text += length;
         if (*text == ' ') {
             text++;
             if (*text && column + 1 + (int)strcspn(text, " ") <= HELP_WIDTH) {
-                str_push(out, ' ');
+                fputc(' ', out);
                 column++;
             } else if (*text) {
-                str_push(out, '\n');
-                str_repeat(out, ' ', indent);
+                fputc('\n', out);
+                fprintf(out, "%*s", indent, "");
                 column = indent;
             }
         }
     }
-    str_push(out, '\n');
+    fputc('\n', out);
 }
 
 static int characters(const char *text)
@@ -44,72 +46,65 @@ static int characters(const char *text)
     return count;
 }
 
-static void row(Str *out, const char *left, const char *right, int indent)
+static void row(FILE *out, const char *left, const char *right, int indent)
 {
-    str_append(out, "  ");
-    str_append(out, left);
+    fputs("  ", out);
+    fputs(left, out);
     int column = 2 + characters(left);
     if (column + 2 > indent) {
-        str_push(out, '\n');
+        fputc('\n', out);
         column = 0;
     }
-    str_repeat(out, ' ', indent - column);
+    fprintf(out, "%*s", indent - column, "");
     wrap(out, right, indent, indent);
 }
 
 /* "-o, --out PATH" */
-static void option_spelling(const OptionInfo *info, Str *out)
+static void option_spelling(const OptionInfo *info, char text[SPELLING])
 {
-    if (info->letter)
-        str_printf(out, "-%c, ", info->letter);
-    str_printf(out, "--%s", info->name);
-    if (info->argument)
-        str_printf(out, " %s", info->argument);
+    const char letter[] = {'-', info->letter, ',', ' ', 0};
+    (void)snprintf(text, SPELLING, "%s--%s%s%s", info->letter ? letter : "", info->name, info->argument ? " " : "", info->argument ? info->argument : "");
 }
 
-static void option_meaning(const OptionInfo *info, Str *out)
+static void option_meaning(const OptionInfo *info, char text[MEANING])
 {
-    str_append(out, info->help);
-    if (info->fallback)
-        str_printf(out, " (%s)", info->fallback);
+    (void)snprintf(text, MEANING, "%s%s%s%s", info->help, info->fallback ? " (" : "", info->fallback ? info->fallback : "", info->fallback ? ")" : "");
 }
 
-void help_command(Str *out)
+void help_command(FILE *out)
 {
-    str_append(out, "bfmc: a compiler and trainer for mixtures of layers, written as .bfm files\n\n  bfmc VERB …        bfmc VERB --help        bfmc --version\n\n");
+    fputs("bfmc: a compiler and trainer for mixtures of layers, written as .bfm files\n\n  bfmc VERB …        bfmc VERB --help        bfmc --version\n\n", out);
     for (int v = 0; v < VERB_COUNT; v++)
         row(out, verb_info((VerbId)v)->name, verb_info((VerbId)v)->summary, 16);
-    str_append(out, "\nExit codes: 0 ok, 1 the input is wrong, 2 usage, 3 environment, 4 a bug of bfmc, 75 stopped by a signal and resumable.\n");
+    fputs("\nExit codes: 0 ok, 1 the input is wrong, 2 usage, 3 environment, 4 a bug of bfmc, 75 stopped by a signal and resumable.\n", out);
 }
 
-void help_verb(VerbId verb, Str *out)
+void help_verb(VerbId verb, FILE *out)
 {
     const VerbInfo *info = verb_info(verb);
-    str_printf(out, "bfmc %s%s%s [OPTION…]\n\n", info->name, *info->arguments ? " " : "", info->arguments);
+    fprintf(out, "bfmc %s%s%s [OPTION…]\n\n", info->name, *info->arguments ? " " : "", info->arguments);
     char first[2] = {(char)toupper((unsigned char)info->summary[0]), 0};
-    str_append(out, first);
-    str_printf(out, "%s.\n", info->summary + 1);
+    fputs(first, out);
+    fprintf(out, "%s.\n", info->summary + 1);
     if (*info->details) {
-        str_push(out, '\n');
+        fputc('\n', out);
         wrap(out, info->details, 0, 0);
     }
-    str_push(out, '\n');
+    fputc('\n', out);
     for (int o = 0; o < OPT_COUNT; o++) {
         if (!option_belongs((OptionId)o, verb))
             continue;
-        Str left = {0}, right = {0};
-        option_spelling(option_info((OptionId)o), &left);
-        option_meaning(option_info((OptionId)o), &right);
-        row(out, str_text(&left), str_text(&right), 34);
-        str_free(&left);
-        str_free(&right);
+        char left[SPELLING], right[MEANING];
+        option_spelling(option_info((OptionId)o), left);
+        option_meaning(option_info((OptionId)o), right);
+        row(out, left, right, 34);
     }
 }
 
 /* ---- completions ---- */
 
 /* The first words of verbs, each once. */
-static void verb_first_words(Str *out)
+static void verb_first_words(FILE *out)
 {
     for (int v = 0; v < VERB_COUNT; v++) {
         const char *name = verb_info((VerbId)v)->name;
@@ -118,27 +113,27 @@ static void verb_first_words(Str *out)
             continue;
         if (v > 0 && name[length] == ' ' && strncmp(name, verb_info((VerbId)(v - 1))->name, length) == 0)
             continue;
-        str_append_n(out, name, length);
-        str_push(out, ' ');
+        (void)fwrite(name, 1, length, out);
+        fputc(' ', out);
     }
 }
 
-void help_bash(Str *out)
+void help_bash(FILE *out)
 {
-    str_append(
-        out,
+    fputs(
         "# bash completion of bfmc; made from its table of options\n_bfmc() {\n    local word=${COMP_WORDS[COMP_CWORD]} before=${COMP_WORDS[COMP_CWORD-1]} verb=${COMP_WORDS[1]} options=\n"
-        "    if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"");
+        "    if [ \"$COMP_CWORD\" = 1 ]; then COMPREPLY=($(compgen -W \"",
+        out);
     verb_first_words(out);
-    str_append(out, "help --help --version\" -- \"$word\")); return; fi\n    case \"$verb ${COMP_WORDS[2]}\" in\n");
+    fputs("help --help --version\" -- \"$word\")); return; fi\n    case \"$verb ${COMP_WORDS[2]}\" in\n", out);
     for (int v = 0; v < VERB_COUNT; v++) {
-        str_printf(out, "    \"%s\"*) options=\"", verb_info((VerbId)v)->name);
+        fprintf(out, "    \"%s\"*) options=\"", verb_info((VerbId)v)->name);
         for (int o = 0; o < OPT_COUNT; o++)
             if (option_belongs((OptionId)o, (VerbId)v))
-                str_printf(out, "--%s ", option_info((OptionId)o)->name);
-        str_append(out, "\" ;;\n");
+                fprintf(out, "--%s ", option_info((OptionId)o)->name);
+        fputs("\" ;;\n", out);
     }
-    str_append(out, "    \"data \"*) COMPREPLY=($(compgen -W \"pack show\" -- \"$word\")); return ;;\n    esac\n    case \"$before\" in\n");
+    fputs("    \"data \"*) COMPREPLY=($(compgen -W \"pack show\" -- \"$word\")); return ;;\n    esac\n    case \"$before\" in\n", out);
     for (int o = 0; o < OPT_COUNT; o++) {
         const OptionInfo *info = option_info((OptionId)o);
         if (info->kind != OPTION_CHOICE)
@@ -148,149 +143,146 @@ void help_bash(Str *out)
             repeated = repeated || strcmp(option_info((OptionId)p)->name, info->name) == 0;
         if (repeated)
             continue;
-        str_printf(out, "    --%s) COMPREPLY=($(compgen -W \"", info->name);
+        fprintf(out, "    --%s) COMPREPLY=($(compgen -W \"", info->name);
         for (const char *c = info->argument; *c; c++)
-            str_push(out, *c == '|' ? ' ' : *c);
-        str_append(out, "\" -- \"$word\")); return ;;\n");
+            fputc(*c == '|' ? ' ' : *c, out);
+        fputs("\" -- \"$word\")); return ;;\n", out);
     }
-    str_append(out,
-               "    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\n"
-               "complete -o filenames -F _bfmc bfmc\n");
+    fputs("    esac\n    case \"$word\" in\n    -*) COMPREPLY=($(compgen -W \"$options\" -- \"$word\")) ;;\n    *) COMPREPLY=($(compgen -f -- \"$word\")) ;;\n    esac\n}\n"
+          "complete -o filenames -F _bfmc bfmc\n",
+          out);
 }
 
 /* Text inside single quotes of zsh's _arguments: brackets, colons and quotes away. */
-static void zsh_quoted(Str *out, const char *text)
+static void zsh_quoted(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '\'')
-            str_append(out, "'\\''");
+            fputs("'\\''", out);
         else if (strchr("[]:\\", *text))
-            str_printf(out, "\\%c", *text);
+            fprintf(out, "\\%c", *text);
         else
-            str_push(out, *text);
+            fputc(*text, out);
     }
 }
 
-static void zsh_option(Str *out, const OptionInfo *info)
+static void zsh_option(FILE *out, const OptionInfo *info)
 {
-    str_printf(out, " \\\n            '%s--%s%s[", info->kind == OPTION_LIST ? "*" : "", info->name, info->argument ? "=" : "");
+    fprintf(out, " \\\n            '%s--%s%s[", info->kind == OPTION_LIST ? "*" : "", info->name, info->argument ? "=" : "");
     zsh_quoted(out, info->help);
-    str_push(out, ']');
+    fputc(']', out);
     if (info->kind == OPTION_CHOICE) {
-        str_append(out, ":choice:(");
+        fputs(":choice:(", out);
         for (const char *c = info->argument; *c; c++)
-            str_push(out, *c == '|' ? ' ' : *c);
-        str_push(out, ')');
+            fputc(*c == '|' ? ' ' : *c, out);
+        fputc(')', out);
     } else if (info->argument) {
-        str_append(out, info->kind == OPTION_PATH ? ":path:_files" : ":value:");
+        fputs(info->kind == OPTION_PATH ? ":path:_files" : ":value:", out);
     }
-    str_push(out, '\'');
+    fputc('\'', out);
 }
 
-void help_zsh(Str *out)
+void help_zsh(FILE *out)
 {
-    str_append(out, "#compdef bfmc\n# zsh completion of bfmc; made from its table of options\n_bfmc() {\n    local -a verbs\n    verbs=(\n");
+    fputs("#compdef bfmc\n# zsh completion of bfmc; made from its table of options\n_bfmc() {\n    local -a verbs\n    verbs=(\n", out);
     for (int v = 0; v < VERB_COUNT; v++) {
         const char *name = verb_info((VerbId)v)->name;
-        str_append(out, "        '");
-        str_append_n(out, name, strcspn(name, " "));
-        str_push(out, ':');
+        fputs("        '", out);
+        (void)fwrite(name, 1, strcspn(name, " "), out);
+        fputc(':', out);
         zsh_quoted(out, verb_info((VerbId)v)->summary);
-        str_append(out, "'\n");
+        fputs("'\n", out);
     }
-    str_append(out, "    )\n    if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n    case \"$words[2] $words[3]\" in\n");
+    fputs("    )\n    if (( CURRENT == 2 )); then _describe verb verbs; return; fi\n    case \"$words[2] $words[3]\" in\n", out);
     for (int v = 0; v < VERB_COUNT; v++) {
-        str_printf(out, "        \"%s\"*) _arguments", verb_info((VerbId)v)->name);
+        fprintf(out, "        \"%s\"*) _arguments", verb_info((VerbId)v)->name);
         for (int o = 0; o < OPT_COUNT; o++)
             if (option_belongs((OptionId)o, (VerbId)v))
                 zsh_option(out, option_info((OptionId)o));
-        str_append(out, " \\\n            '*:file:_files' ;;\n");
+        fputs(" \\\n            '*:file:_files' ;;\n", out);
     }
-    str_append(out, "        \"data \"*) compadd pack show ;;\n    esac\n}\n_bfmc \"$@\"\n");
+    fputs("        \"data \"*) compadd pack show ;;\n    esac\n}\n_bfmc \"$@\"\n", out);
 }
 
 /* ---- manual ---- */
 
-static void roff(Str *out, const char *text)
+static void roff(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '-' || *text == '\\')
-            str_push(out, '\\');
-        str_push(out, *text);
+            fputc('\\', out);
+        fputc(*text, out);
     }
 }
 
-void help_man(Str *out)
+void help_man(FILE *out)
 {
-    str_append(out,
-               ".TH BFMC 1 \"\" \"bfmc " BFM_VERSION
-               "\" \"User Commands\"\n.SH NAME\nbfmc \\- compile and train models written as .bfm files\n.SH SYNOPSIS\n.B bfmc\n.I verb\n[\\fIargument\\fR…] [\\fIoption\\fR…]\n");
+    fprintf(out, ".TH BFMC 1 \"\" \"bfmc %s\" \"User Commands\"\n", bfm_version());
+    fputs(".SH NAME\nbfmc \\- compile and train models written as .bfm files\n.SH SYNOPSIS\n.B bfmc\n.I verb\n[\\fIargument\\fR…] [\\fIoption\\fR…]\n", out);
     for (int v = 0; v < VERB_COUNT; v++) {
         const VerbInfo *info = verb_info((VerbId)v);
-        str_printf(out, ".SH BFMC ");
+        fprintf(out, ".SH BFMC ");
         for (const char *c = info->name; *c; c++)
-            str_push(out, (char)toupper((unsigned char)*c));
-        str_printf(out, "\n.B bfmc %s\n", info->name);
+            fputc((char)toupper((unsigned char)*c), out);
+        fprintf(out, "\n.B bfmc %s\n", info->name);
         roff(out, info->arguments);
-        str_append(out, "\n.PP\n");
+        fputs("\n.PP\n", out);
         roff(out, info->summary);
-        str_append(out, ".\n");
+        fputs(".\n", out);
         if (*info->details) {
-            str_append(out, ".PP\n");
+            fputs(".PP\n", out);
             roff(out, info->details);
-            str_push(out, '\n');
+            fputc('\n', out);
         }
         for (int o = 0; o < OPT_COUNT; o++) {
             if (!option_belongs((OptionId)o, (VerbId)v))
                 continue;
-            Str left = {0}, right = {0};
-            option_spelling(option_info((OptionId)o), &left);
-            option_meaning(option_info((OptionId)o), &right);
-            str_append(out, ".TP\n.B ");
-            roff(out, str_text(&left));
-            str_push(out, '\n');
-            roff(out, str_text(&right));
-            str_push(out, '\n');
-            str_free(&left);
-            str_free(&right);
+            char left[SPELLING], right[MEANING];
+            option_spelling(option_info((OptionId)o), left);
+            option_meaning(option_info((OptionId)o), right);
+            fputs(".TP\n.B ", out);
+            roff(out, left);
+            fputc('\n', out);
+            roff(out, right);
+            fputc('\n', out);
         }
     }
-    str_append(out, ".SH EXIT STATUS\n0 ok; 1 the input is wrong; 2 usage; 3 environment; 4 a bug of bfmc; 75 stopped by a signal and resumable.\n"
-                    ".SH ENVIRONMENT\n.TP\n.B BFM_STDLIB\nthe folder of the standard library\n.TP\n.B NO_COLOR\nno colour in messages\n");
+    fputs(".SH EXIT STATUS\n0 ok; 1 the input is wrong; 2 usage; 3 environment; 4 a bug of bfmc; 75 stopped by a signal and resumable.\n"
+          ".SH ENVIRONMENT\n.TP\n.B BFM_STDLIB\nthe folder of the standard library\n.TP\n.B NO_COLOR\nno colour in messages\n",
+          out);
 }
 
 /* A table cell: bars would end it. */
-static void cell(Str *out, const char *text)
+static void cell(FILE *out, const char *text)
 {
     for (; *text; text++) {
         if (*text == '|')
-            str_push(out, '\\');
-        str_push(out, *text);
+            fputc('\\', out);
+        fputc(*text, out);
     }
 }
 
-void help_markdown(Str *out)
+void help_markdown(FILE *out)
 {
-    str_append(out, "# The command\n\n<!-- Made by `bfmc completions markdown`; a test compares them. -->\n\n"
-                    "`bfmc VERB [FILE[:NAME]] …`, where NAME picks a model, block, space, search or recipe of the file. Products go to standard output, progress and "
-                    "diagnostics to standard error.\n\nExit codes: 0 ok · 1 the input is wrong · 2 usage · 3 environment · 4 a bug of bfmc · 75 stopped by a signal, resumable.\n");
+    fputs("# The command\n\n<!-- Made by `bfmc completions markdown`; a test compares them. -->\n\n"
+          "`bfmc VERB [FILE[:NAME]] …`, where NAME picks a model, block, space, search or recipe of the file. Products go to standard output, progress and "
+          "diagnostics to standard error.\n\nExit codes: 0 ok · 1 the input is wrong · 2 usage · 3 environment · 4 a bug of bfmc · 75 stopped by a signal, resumable.\n",
+          out);
     for (int v = 0; v < VERB_COUNT; v++) {
         const VerbInfo *info = verb_info((VerbId)v);
-        str_printf(out, "\n## `bfmc %s%s%s`\n\n", info->name, *info->arguments ? " " : "", info->arguments);
-        str_printf(out, "%c%s.%s%s\n\n| option | meaning |\n|---|---|\n", toupper((unsigned char)info->summary[0]), info->summary + 1, *info->details ? " " : "", info->details);
+        fprintf(out, "\n## `bfmc %s%s%s`\n\n", info->name, *info->arguments ? " " : "", info->arguments);
+        fprintf(out, "%c%s.%s%s\n\n| option | meaning |\n|---|---|\n", toupper((unsigned char)info->summary[0]), info->summary + 1, *info->details ? " " : "", info->details);
         for (int o = 0; o < OPT_COUNT; o++) {
             if (!option_belongs((OptionId)o, (VerbId)v))
                 continue;
-            Str left = {0}, right = {0};
-            option_spelling(option_info((OptionId)o), &left);
-            option_meaning(option_info((OptionId)o), &right);
-            str_append(out, "| `");
-            cell(out, str_text(&left));
-            str_append(out, "` | ");
-            cell(out, str_text(&right));
-            str_append(out, " |\n");
-            str_free(&left);
-            str_free(&right);
+            char left[SPELLING], right[MEANING];
+            option_spelling(option_info((OptionId)o), left);
+            option_meaning(option_info((OptionId)o), right);
+            fputs("| `", out);
+            cell(out, left);
+            fputs("` | ", out);
+            cell(out, right);
+            fputs(" |\n", out);
         }
     }
 }

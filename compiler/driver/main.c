@@ -1,8 +1,8 @@
 /* The command: parses its line by options.def and hands over to one verb. Nothing else of the project ends the process. */
 #define _GNU_SOURCE
-#include "codegen/jit.h"
 #include "driver/verbs.h"
-#include "driver/watch.h"
+
+#include <bfm/context.h>
 
 #include <fcntl.h>
 #include <signal.h>
@@ -23,56 +23,36 @@ static bool wants_color(const Options *options)
 static void warn_of_cache(const Driver *driver)
 {
     static const VerbId COMPILE[] = {VERB_TRAIN, VERB_EVAL, VERB_GENERATE, VERB_BUILD, VERB_GRAD, VERB_UPDATE, VERB_PROFILE};
-    const char *warning = NULL;
+    char *warning = NULL;
     for (size_t i = 0; i < sizeof COMPILE / sizeof *COMPILE; i++)
         if (driver->options->verb == COMPILE[i])
-            warning = jit_cache_warning(driver->context.arena);
+            warning = bfm_cache_warning();
     if (warning)
         driver_note(driver, "warning: %s", warning);
+    bfm_text_free(warning);
 }
 
-static void hear_note(void *driver, const char *text) { driver_note(driver, "%s", text); }
-
-static int run_verb(const Options *options, Arena *arena)
+static int run_verb(const Options *options)
 {
-    Driver driver = {.context = {.library = library_find(arena), .arena = arena, .interner = interner_new(), .diags = diagnostics_new(), .note = hear_note, .listener = &driver},
-                     .options = options,
-                     .color = wants_color(options),
-                     .json = option_flag(options, OPT_JSON),
-                     .quiet = option_flag(options, OPT_QUIET)};
-    warn_of_cache(&driver);
+    Driver driver = {.options = options, .color = wants_color(options), .json = option_flag(options, OPT_JSON), .quiet = option_flag(options, OPT_QUIET)};
     BfmError error;
-    const int watched = watch_open(&driver);
-    const int code = watched != CODE_OK                                                    ? watched
-                     : driver_output(&driver, NULL, option_text(options, OPT_OUT), &error) ? verb_info(options->verb)->run(&driver)
-                                                                                           : driver_fail(&driver, &error);
-    watch_close(&driver);
-    diagnostics_free(driver.context.diags);
-    interner_free(driver.context.interner);
+    warn_of_cache(&driver);
+    const int code = driver_output(&driver, option_text(options, OPT_OUT), &error) ? verb_info(options->verb)->run(&driver) : driver_fail(&driver, &error);
+    driver_close(&driver);
     return code;
 }
 
-static int say(const Str *text, FILE *stream, int code)
+static int command(int argc, const char *const *argv, Options *options, FILE *message)
 {
-    const bool written = fputs(str_text(text), stream) >= 0 && fflush(stream) == 0;
-    return written ? code : CODE_ENVIRONMENT;
-}
-
-static int command(Arena *arena, int argc, const char *const *argv, Str *text)
-{
-    Options options;
-    switch (options_parse(arena, argc, argv, &options, text)) {
-    case PARSED_RUN: return run_verb(&options, arena);
-    case PARSED_HELP: help_command(text); return say(text, stdout, CODE_OK);
-    case PARSED_VERB_HELP: help_verb(options.verb, text); return say(text, stdout, CODE_OK);
-    case PARSED_VERSION: str_append(text, "bfmc " BFM_VERSION "\n"); return say(text, stdout, CODE_OK);
+    switch (options_parse(argc, argv, options, message)) {
+    case PARSED_RUN: return run_verb(options);
+    case PARSED_HELP: help_command(stdout); return CODE_OK;
+    case PARSED_VERB_HELP: help_verb(options->verb, stdout); return CODE_OK;
+    case PARSED_VERSION: printf("bfmc %s\n", bfm_version()); return CODE_OK;
     case PARSED_WRONG: break;
     }
-    if (argc < 2) {
-        help_command(text);
-        return say(text, stderr, CODE_USAGE);
-    }
-    fprintf(stderr, "bfmc: %s\n", str_text(text));
+    if (argc < 2)
+        help_command(stderr);
     return CODE_USAGE;
 }
 
@@ -104,15 +84,28 @@ static int finish_output(int code)
     return CODE_ENVIRONMENT;
 }
 
+/* What is wrong with the line itself. */
+static void complain(const char *message)
+{
+    if (message && *message)
+        fprintf(stderr, "bfmc: %s\n", message);
+}
+
 int main(int argc, char **argv)
 {
     keep_streams();
     write_errors_only();
-    codegen_report_exhaustion();
-    Arena *arena = arena_new();
-    Str text = {0};
-    const int code = finish_output(command(arena, argc, (const char *const *)argv, &text));
-    str_free(&text);
-    arena_free(arena);
-    return code;
+    bfm_catch_exhaustion();
+    char *text = NULL;
+    size_t length = 0;
+    Options options;
+    FILE *message = open_memstream(&text, &length);
+    if (!message)
+        return CODE_ENVIRONMENT;
+    const int code = command(argc, (const char *const *)argv, &options, message);
+    (void)fclose(message);
+    complain(text);
+    free(text);
+    options_free(&options);
+    return finish_output(code);
 }

@@ -1,15 +1,15 @@
 /* Parsing the command line by its table. */
 #include "driver/options.h"
 
-#include "module/module.h"
+#include "driver/verbs.h"
+
+#include <bfm/api.h>
 
 #include <errno.h>
 #include <limits.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-
-#include "driver/verbs.h"
 
 #define ON(ID) (1u << VERB_##ID)
 #define EVERY  UINT32_MAX
@@ -70,8 +70,6 @@ double option_real(const Options *options, OptionId option)
 
 bool option_flag(const Options *options, OptionId option) { return option_given(options, option); }
 
-bool budget_parse(const char *text, Budget *budget) { return !budget_read(text, budget); }
-
 static bool choice_has(const char *choices, const char *text)
 {
     const size_t length = strlen(text);
@@ -86,7 +84,6 @@ static const char *value_complaint(const OptionInfo *info, const char *text)
 {
     int64_t whole;
     double real;
-    Budget budget;
     switch (info->kind) {
     case OPTION_FLAG:
     case OPTION_TEXT:
@@ -94,7 +91,7 @@ static const char *value_complaint(const OptionInfo *info, const char *text)
     case OPTION_LIST: return NULL;
     case OPTION_WHOLE: return whole_parse(text, &whole) ? NULL : "a whole number of at least 0";
     case OPTION_REAL: return real_parse(text, &real) ? NULL : "a number";
-    case OPTION_BUDGET: return budget_read(text, &budget);
+    case OPTION_BUDGET: return bfm_budget_wrong(text);
     case OPTION_CHOICE: return choice_has(info->argument, text) ? NULL : info->argument;
     }
     return NULL;
@@ -102,38 +99,39 @@ static const char *value_complaint(const OptionInfo *info, const char *text)
 
 /* ---- suggestions ---- */
 
-static void suggest_verb(const char *word, Str *message)
+static void suggest_verb(const char *word, FILE *message)
 {
     int best = 3, found = -1;
     for (int v = 0; v < VERB_COUNT; v++)
-        if (name_distance(word, VERBS[v].name) < best) {
-            best = name_distance(word, VERBS[v].name);
+        if (bfm_name_distance(word, VERBS[v].name) < best) {
+            best = bfm_name_distance(word, VERBS[v].name);
             found = v;
         }
     if (found >= 0)
-        str_printf(message, "; did you mean `%s`?", VERBS[found].name);
-    str_append(message, "\n`bfmc --help` lists the verbs");
+        fprintf(message, "; did you mean `%s`?", VERBS[found].name);
+    fputs("\n`bfmc --help` lists the verbs", message);
 }
 
-static void suggest_option(VerbId verb, const char *name, Str *message)
+static void suggest_option(VerbId verb, const char *word, int length, FILE *message)
 {
+    char name[64];
     int best = 3, found = -1;
+    (void)snprintf(name, sizeof name, "%.*s", length, word);
     for (int o = 0; o < OPT_COUNT; o++)
-        if (option_belongs((OptionId)o, verb) && name_distance(name, OPTIONS[o].name) < best) {
-            best = name_distance(name, OPTIONS[o].name);
+        if (option_belongs((OptionId)o, verb) && bfm_name_distance(name, OPTIONS[o].name) < best) {
+            best = bfm_name_distance(name, OPTIONS[o].name);
             found = o;
         }
     if (found >= 0)
-        str_printf(message, "; did you mean `--%s`?", OPTIONS[found].name);
-    str_printf(message, "\n`bfmc %s --help` lists its options", VERBS[verb].name);
+        fprintf(message, "; did you mean `--%s`?", OPTIONS[found].name);
+    fprintf(message, "\n`bfmc %s --help` lists its options", VERBS[verb].name);
 }
 
 /* ---- the line ---- */
 
 typedef struct Parse {
-    Arena *arena;
     Options *options;
-    Str *message;
+    FILE *message;
     const char *const *argv;
     int argc, at; /* at: the next argument */
     bool wrong;
@@ -161,12 +159,17 @@ static void value_add(Parse *parse, OptionId option, const char *text)
     OptionValue *value = &parse->options->values[option];
     const char *complaint = text ? value_complaint(&OPTIONS[option], text) : NULL;
     if (complaint) {
-        str_printf(parse->message, "--%s takes %s%s, not `%s`", OPTIONS[option].name, OPTIONS[option].kind == OPTION_CHOICE ? "one of " : "", complaint, text);
+        fprintf(parse->message, "--%s takes %s%s, not `%s`", OPTIONS[option].name, OPTIONS[option].kind == OPTION_CHOICE ? "one of " : "", complaint, text);
         parse->wrong = true;
         return;
     }
     if (!value->texts)
-        value->texts = ARENA_ARRAY(parse->arena, const char *, parse->argc);
+        value->texts = calloc((size_t)parse->argc + 1, sizeof *value->texts);
+    if (!value->texts) {
+        fputs("memory is exhausted", parse->message);
+        parse->wrong = true;
+        return;
+    }
     value->texts[value->count++] = text;
 }
 
@@ -175,7 +178,7 @@ static void option_take(Parse *parse, OptionId option, const char *given)
     const OptionInfo *info = &OPTIONS[option];
     if (info->kind == OPTION_FLAG) {
         if (given) {
-            str_printf(parse->message, "--%s takes no value", info->name);
+            fprintf(parse->message, "--%s takes no value", info->name);
             parse->wrong = true;
         } else {
             value_add(parse, option, NULL);
@@ -185,7 +188,7 @@ static void option_take(Parse *parse, OptionId option, const char *given)
     if (!given && parse->at < parse->argc)
         given = parse->argv[parse->at++];
     if (!given) {
-        str_printf(parse->message, "--%s needs a value: %s", info->name, info->argument);
+        fprintf(parse->message, "--%s needs a value: %s", info->name, info->argument);
         parse->wrong = true;
         return;
     }
@@ -195,14 +198,14 @@ static void option_take(Parse *parse, OptionId option, const char *given)
 static void long_option(Parse *parse, const char *word)
 {
     const char *equals = strchr(word, '=');
-    const char *name = equals ? arena_strndup(parse->arena, word, (size_t)(equals - word)) : word;
+    const int length = equals ? (int)(equals - word) : (int)strlen(word);
     for (int o = 0; o < OPT_COUNT; o++)
-        if (option_belongs((OptionId)o, parse->options->verb) && strcmp(OPTIONS[o].name, name) == 0) {
+        if (option_belongs((OptionId)o, parse->options->verb) && (int)strlen(OPTIONS[o].name) == length && strncmp(OPTIONS[o].name, word, (size_t)length) == 0) {
             option_take(parse, (OptionId)o, equals ? equals + 1 : NULL);
             return;
         }
-    str_printf(parse->message, "`bfmc %s` has no option --%s", VERBS[parse->options->verb].name, name);
-    suggest_option(parse->options->verb, name, parse->message);
+    fprintf(parse->message, "`bfmc %s` has no option --%.*s", VERBS[parse->options->verb].name, length, word);
+    suggest_option(parse->options->verb, word, length, parse->message);
     parse->wrong = true;
 }
 
@@ -214,8 +217,8 @@ static void short_options(Parse *parse, const char *letters)
             if (option_belongs((OptionId)o, parse->options->verb) && OPTIONS[o].letter == *letter)
                 found = o;
         if (found < 0) {
-            str_printf(parse->message, "`bfmc %s` has no option -%c", VERBS[parse->options->verb].name, *letter);
-            suggest_option(parse->options->verb, "", parse->message);
+            fprintf(parse->message, "`bfmc %s` has no option -%c", VERBS[parse->options->verb].name, *letter);
+            suggest_option(parse->options->verb, "", 0, parse->message);
             parse->wrong = true;
         } else if (OPTIONS[found].kind == OPTION_FLAG) {
             option_take(parse, (OptionId)found, NULL);
@@ -233,17 +236,28 @@ static void check_arguments(Parse *parse)
     if (count >= verb->least && (verb->most < 0 || count <= verb->most))
         return;
     if (verb->most == 0)
-        str_printf(parse->message, "`bfmc %s` takes no arguments", verb->name);
+        fprintf(parse->message, "`bfmc %s` takes no arguments", verb->name);
     else
-        str_printf(parse->message, "`bfmc %s` takes %s; %d %s given", verb->name, verb->arguments, count, count == 1 ? "was" : "were");
-    str_printf(parse->message, "\n`bfmc %s --help` says more", verb->name);
+        fprintf(parse->message, "`bfmc %s` takes %s; %d %s given", verb->name, verb->arguments, count, count == 1 ? "was" : "were");
+    fprintf(parse->message, "\n`bfmc %s --help` says more", verb->name);
     parse->wrong = true;
 }
 
-ParseResult options_parse(Arena *arena, int argc, const char *const *argv, Options *options, Str *message)
+void options_free(Options *options)
 {
-    *options = (Options){.arguments = ARENA_ARRAY(arena, const char *, argc + 1)};
-    Parse parse = {.arena = arena, .options = options, .message = message, .argv = argv, .argc = argc, .at = 1};
+    free(options->arguments);
+    for (int o = 0; o < OPT_COUNT; o++)
+        free(options->values[o].texts);
+}
+
+ParseResult options_parse(int argc, const char *const *argv, Options *options, FILE *message)
+{
+    *options = (Options){.arguments = calloc((size_t)argc + 1, sizeof *options->arguments)};
+    Parse parse = {.options = options, .message = message, .argv = argv, .argc = argc, .at = 1};
+    if (!options->arguments) {
+        fputs("memory is exhausted", message);
+        return PARSED_WRONG;
+    }
     if (argc < 2 || strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 || (strcmp(argv[1], "help") == 0 && argc == 2))
         return argc < 2 ? PARSED_WRONG : PARSED_HELP;
     if (strcmp(argv[1], "--version") == 0)
@@ -251,7 +265,7 @@ ParseResult options_parse(Arena *arena, int argc, const char *const *argv, Optio
     const bool asks = strcmp(argv[1], "help") == 0;
     const int words = verb_words(argv, argc, 1 + asks, &options->verb);
     if (words == 0) {
-        str_printf(message, "there is no verb `%s`", argv[1 + asks]);
+        fprintf(message, "there is no verb `%s`", argv[1 + asks]);
         suggest_verb(argv[1 + asks], message);
         return PARSED_WRONG;
     }

@@ -2,12 +2,9 @@
 #ifndef BFM_DRIVER_OPTIONS_H
 #define BFM_DRIVER_OPTIONS_H
 
-#include "support/arena.h"
-#include "support/budget.h"
-#include "support/str.h"
-
 #include <stdbool.h>
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct Driver Driver;
 
@@ -41,9 +38,6 @@ typedef struct OptionInfo {
     const char *argument, *fallback, *help;
 } OptionInfo;
 
-/* How much to do: an amount with its unit. */
-bool budget_parse(const char *text, Budget *budget);
-
 typedef struct OptionValue {
     int count;          /* how often it was given */
     const char **texts; /* the last one counts, except for LIST */
@@ -67,7 +61,9 @@ typedef enum {
     PARSED_VERSION,
     PARSED_WRONG /* message says what is wrong and what may have been meant */
 } ParseResult;
-ParseResult options_parse(Arena *arena, int argc, const char *const *argv, Options *options, Str *message);
+/* Texts are those of argv; options_free frees the rest, whatever the result. */
+ParseResult options_parse(int argc, const char *const *argv, Options *options, FILE *message);
+void options_free(Options *options);
 
 bool option_given(const Options *options, OptionId option);
 const char *option_text(const Options *options, OptionId option);              /* the fallback if not given; NULL without one */
@@ -76,11 +72,11 @@ double option_real(const Options *options, OptionId option);                   /
 bool option_flag(const Options *options, OptionId option);
 
 /* ---- help.c: what else is made from the table ---- */
-void help_command(Str *out);
-void help_verb(VerbId verb, Str *out);
-void help_bash(Str *out);
-void help_zsh(Str *out);
-void help_man(Str *out);
-void help_markdown(Str *out);
+void help_command(FILE *out);
+void help_verb(VerbId verb, FILE *out);
+void help_bash(FILE *out);
+void help_zsh(FILE *out);
+void help_man(FILE *out);
+void help_markdown(FILE *out);
 
 #endif

@@ -1,6 +1,8 @@
 /* What a command reads and its output would replace. */
 #include "driver/driver.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -10,15 +12,22 @@ static bool same_file(const char *path, const struct stat *file)
     return path && stat(path, &other) == 0 && other.st_dev == file->st_dev && other.st_ino == file->st_ino;
 }
 
-/* An argument, with or without the name of an item, or the file that another option names. */
-static const char *of_line(const Driver *driver, const struct stat *output)
+/* An argument, with or without the name of an item. */
+static bool is_argument(const char *argument, const struct stat *output)
 {
-    const Options *options = driver->options;
-    for (int i = 0; i < options->argument_count; i++) {
-        const char *path = target_parse(driver->context.arena, options->arguments[i]).path;
-        if (same_file(path, output))
-            return path;
-    }
+    const char *name;
+    char *path = target_split(argument, &name);
+    const bool same = same_file(path, output);
+    free(path);
+    return same;
+}
+
+/* What the command line names as `output`: an argument, or the file of another option. NULL: nothing. */
+static const char *of_line(const Options *options, const struct stat *output)
+{
+    for (int i = 0; i < options->argument_count; i++)
+        if (is_argument(options->arguments[i], output))
+            return options->arguments[i];
     for (int id = 0; id < OPT_COUNT; id++)
         for (int i = 0; id != OPT_OUT && i < options->values[id].count; i++)
             if (same_file(options->values[id].texts[i], output))
@@ -26,24 +35,29 @@ static const char *of_line(const Driver *driver, const struct stat *output)
     return NULL;
 }
 
-static const char *of_module(const Module *module, const struct stat *output)
+static const char *of_module(const BfmModule *module, const struct stat *output)
 {
-    for (int i = 0; i < module->file_count; i++)
-        if (same_file(module->files[i].path, output))
-            return module->files[i].path;
+    for (int i = 0; module && i < bfm_module_file_count(module); i++)
+        if (same_file(bfm_module_file(module, i), output))
+            return bfm_module_file(module, i);
     return NULL;
 }
 
-bool driver_output(const Driver *driver, const Module *module, const char *out, BfmError *error)
+bool driver_output(const Driver *driver, const char *out, BfmError *error)
 {
     struct stat output;
     if (!out || stat(out, &output) != 0 || !(S_ISREG(output.st_mode) || S_ISDIR(output.st_mode)))
         return true;
-    const char *read = of_line(driver, &output);
-    if (!read && module)
-        read = of_module(module, &output);
+    const char *read = of_line(driver->options, &output), *name;
+    if (!read)
+        read = of_module(driver->subject, &output);
     if (!read)
         return true;
-    const bool same = strcmp(read, out) == 0;
-    return bfm_error_set(error, BFM_ERROR_INPUT, "the output%s%s would replace %s, which the command reads; write it elsewhere with --out", same ? "" : " ", same ? "" : out, read);
+    char *path = target_split(read, &name);
+    const bool same = strcmp(path, out) == 0;
+    *error = (BfmError){.kind = BFM_ERROR_INPUT};
+    (void)snprintf(error->message, sizeof error->message, "the output%s%s would replace %s, which the command reads; write it elsewhere with --out", same ? "" : " ",
+                   same ? "" : out, path);
+    free(path);
+    return false;
 }

@@ -1,6 +1,8 @@
 /* The line of progress: averages, rates, and when to say them. */
 #include "driver/progress.h"
 
+#include "driver/clock.h"
+
 #include <stdio.h>
 #include <unistd.h>
 
@@ -12,13 +14,13 @@ Progress progress_new(const Driver *driver, double tokens_a_step, double flops_a
         .driver = driver, .terminal = isatty(STDERR_FILENO) != 0, .silent = driver->quiet, .tokens_a_step = tokens_a_step, .flops_a_step = flops_a_step, .machine = machine};
 }
 
-static void duration(double seconds, Str *out)
+static void print_duration(double seconds)
 {
     const long whole = (long)(seconds + 0.5);
     if (whole >= 3600)
-        str_printf(out, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+        fprintf(stderr, "  %ld:%02ld:%02ld left", whole / 3600, whole / 60 % 60, whole % 60);
     else
-        str_printf(out, "%ld:%02ld", whole / 60, whole % 60);
+        fprintf(stderr, "  %ld:%02ld left", whole / 60, whole % 60);
 }
 
 void progress_step(Progress *progress, int64_t step, double loss, double step_seconds, double left)
@@ -29,18 +31,14 @@ void progress_step(Progress *progress, int64_t step, double loss, double step_se
     if (progress->silent || now - progress->shown < (progress->terminal ? EVERY_TERMINAL : EVERY_FILE))
         return;
     progress->shown = now;
-    Str line = {0};
-    str_printf(&line, "step %lld  loss %.4f  %.0f tok/s", (long long)step, progress->average, progress->tokens_a_step / progress->rate);
+    fprintf(stderr, "%sstep %lld  loss %.4f  %.0f tok/s", progress->terminal ? "\r\033[K" : "", (long long)step, progress->average, progress->tokens_a_step / progress->rate);
     if (progress->machine > 0)
-        str_printf(&line, "  %.0f %% of sgemm", 100 * progress->flops_a_step / progress->rate / progress->machine);
-    if (left >= 0) {
-        str_append(&line, "  ");
-        duration(left, &line);
-        str_append(&line, " left");
-    }
-    fprintf(stderr, progress->terminal ? "\r\033[K%s" : "%s\n", str_text(&line));
+        fprintf(stderr, "  %.0f %% of sgemm", 100 * progress->flops_a_step / progress->rate / progress->machine);
+    if (left >= 0)
+        print_duration(left);
+    if (!progress->terminal)
+        fputc('\n', stderr);
     fflush(stderr);
-    str_free(&line);
 }
 
 void progress_end(Progress *progress)

@@ -3,12 +3,11 @@
 #define BFM_DRIVER_PROGRESS_H
 
 #include "driver/driver.h"
-#include "support/clock.h"
 
 typedef struct Progress {
     const Driver *driver;
     bool terminal, silent;
-    double shown;   /* when it was last shown, seconds_now() */
+    double shown;   /* when it was last shown, of the clock */
     double average; /* of the loss, over some tens of steps */
     double rate;    /* of steps: seconds each, averaged */
     double tokens_a_step, flops_a_step;

@@ -7,16 +7,13 @@ int verb_completions(Driver *driver)
 {
     static const struct {
         const char *name;
-        void (*print)(Str *out);
+        void (*print)(FILE *out);
     } forms[] = {{"bash", help_bash}, {"zsh", help_zsh}, {"man", help_man}, {"markdown", help_markdown}};
     const char *name = driver->options->arguments[0];
     for (size_t i = 0; i < sizeof forms / sizeof *forms; i++)
         if (strcmp(name, forms[i].name) == 0) {
-            Str out = {0};
-            forms[i].print(&out);
-            const int code = driver_print(driver, &out);
-            str_free(&out);
-            return code;
+            forms[i].print(stdout);
+            return CODE_OK;
         }
     return driver_usage(driver, "completions are for bash, zsh, man or markdown, not for `%s`", name);
 }

@@ -1,46 +1,51 @@
 /* bfmc doctor: what to paste into a bug report. */
 #include "driver/verbs.h"
-#include "device/cpu/gemm/gemm.h"
-#include "device/cpu/pool/pool.h"
+
+#include <bfm/context.h>
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
 /* The first line of a file that begins with `key`, what stands after its colon. */
-static const char *file_line(Arena *arena, const char *path, const char *key)
+static json_t *file_line(const char *path, const char *key)
 {
     char line[512];
     FILE *file = fopen(path, "r");
-    const char *found = NULL;
+    json_t *found = NULL;
     while (file && !found && fgets(line, sizeof line, file))
         if (strncmp(line, key, strlen(key)) == 0) {
             const char *value = strpbrk(line, ":=");
             value = value ? value + 1 + strspn(value + 1, " \t\"") : line;
-            found = arena_strndup(arena, value, strcspn(value, "\"\n"));
+            found = json_stringn(value, strcspn(value, "\"\n"));
         }
     if (file)
         fclose(file);
-    return found ? found : "unknown";
+    return found ? found : json_string("unknown");
 }
 
 int verb_doctor(Driver *driver)
 {
     struct utsname name;
     const bool known = uname(&name) == 0;
+    BfmError error;
+    driver->context = bfm_context_new(NULL, &error);
+    const char *library = driver->context ? bfm_context_library(driver->context) : NULL;
+    const BfmMachine machine = bfm_machine();
     json_t *report = report_new(driver);
-    json_object_set_new(report, "version", json_string(BFM_VERSION));
+    json_object_set_new(report, "version", json_string(bfm_version()));
     json_object_set_new(report, "compiler", json_string(__VERSION__));
-    json_object_set_new(report, "library", json_string(driver->context.library ? driver->context.library : "not found: set BFM_STDLIB"));
-    json_object_set_new(report, "system", json_string(file_line(driver->context.arena, "/etc/os-release", "PRETTY_NAME")));
+    json_object_set_new(report, "library", json_string(library ? library : "not found: set BFM_STDLIB"));
+    json_object_set_new(report, "system", file_line("/etc/os-release", "PRETTY_NAME"));
     json_object_set_new(report, "kernel", json_string(known ? name.release : "unknown"));
     json_object_set_new(report, "machine", json_string(known ? name.machine : "unknown"));
-    json_object_set_new(report, "cpu", json_string(file_line(driver->context.arena, "/proc/cpuinfo", "model name")));
-    json_object_set_new(report, "cpus", json_integer(bfm_pool_available_cpus()));
-    json_object_set_new(report, "memory", json_string(file_line(driver->context.arena, "/proc/meminfo", "MemTotal")));
-    json_object_set_new(report, "matrix_kernels", json_string(bfm_gemm_engine_name(BFM_GEMM_OWN)));
-    const int code = driver->context.library ? CODE_OK : CODE_ENVIRONMENT;
+    json_object_set_new(report, "cpu", file_line("/proc/cpuinfo", "model name"));
+    json_object_set_new(report, "cpus", json_integer(machine.cpus));
+    json_object_set_new(report, "memory", file_line("/proc/meminfo", "MemTotal"));
+    json_object_set_new(report, "matrix_kernels", json_string(machine.products));
+    const int code = library ? CODE_OK : CODE_ENVIRONMENT;
     if (driver->json)
         return report_print(driver, report, code);
     const char *key;

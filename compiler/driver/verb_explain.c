@@ -1,51 +1,49 @@
 /* bfmc explain: the catalogue of diagnostics. */
 #include "driver/verbs.h"
 
-#include <ctype.h>
-#include <string.h>
+#include <stdio.h>
+#include <stdlib.h>
 
-static const char *severity_text(DiagCode code)
+static const char *severity_text(BfmSeverity severity)
 {
-    switch (diag_severity(code)) {
-    case SEVERITY_ERROR: return "error";
-    case SEVERITY_WARNING: return "warning";
-    case SEVERITY_NOTE: return "note";
-    }
-    return "";
+    static const char *const words[] = {[BFM_SEVERITY_ERROR] = "error", [BFM_SEVERITY_WARNING] = "warning", [BFM_SEVERITY_NOTE] = "note"};
+    return words[severity];
 }
 
-static json_t *code_json(DiagCode code)
+static json_t *kind_json(const BfmDiagnosticKind *kind)
 {
     /* json_string gives NULL for bytes that are not UTF-8, which the example of E0105 has */
-    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*}", "code", diag_name(code), "severity", severity_text(code), "title", diag_title(code), "explanation", diag_explanation(code),
-                     "bad", json_string(diag_example(code, false)), "good", json_string(diag_example(code, true)));
+    return json_pack("{s:s, s:s, s:s, s:s, s:o*, s:o*}", "code", kind->code, "severity", severity_text(kind->severity), "title", kind->title, "explanation", kind->explanation,
+                     "bad", json_string(kind->bad), "good", json_string(kind->good));
 }
 
-static void example(Str *out, const char *title, const char *text)
+static void print_example(const char *title, const char *text)
 {
     if (!*text)
         return;
-    str_printf(out, "\n%s:\n\n    ", title);
+    printf("\n%s:\n\n    ", title);
     for (; *text; text++) {
-        str_push(out, *text);
+        putchar(*text);
         if (*text == '\n' && text[1])
-            str_append(out, "    ");
+            fputs("    ", stdout);
     }
 }
 
-static void code_text(DiagCode code, Str *out)
+static void print_kind(const BfmDiagnosticKind *kind)
 {
-    str_printf(out, "%s[%s]: %s\n\n%s\n", severity_text(code), diag_name(code), diag_title(code), diag_explanation(code));
-    example(out, "Gives it", diag_example(code, false));
-    example(out, "Does not", diag_example(code, true));
+    printf("%s[%s]: %s\n\n%s\n", severity_text(kind->severity), kind->code, kind->title, kind->explanation);
+    print_example("Gives it", kind->bad);
+    print_example("Does not", kind->good);
 }
 
-static int explain_all(Driver *driver, Str *out)
+static int explain_all(Driver *driver)
 {
     json_t *codes = json_array();
-    for (int code = 0; code < DIAG_COUNT; code++) {
-        str_printf(out, "%s  %s\n", diag_name((DiagCode)code), diag_title((DiagCode)code));
-        json_array_append_new(codes, code_json((DiagCode)code));
+    BfmDiagnosticKind kind;
+    for (int i = 0; bfm_diagnostic_kind(i, &kind); i++) {
+        if (!driver->json)
+            printf("%s  %s\n", kind.code, kind.title);
+        json_array_append_new(codes, kind_json(&kind));
     }
     if (driver->json) {
         json_t *report = report_new(driver);
@@ -54,31 +52,22 @@ static int explain_all(Driver *driver, Str *out)
         return report_print(driver, report, CODE_OK);
     }
     json_decref(codes);
-    return driver_print(driver, out);
+    return CODE_OK;
 }
 
-static int explain_one(Driver *driver, const char *word, Str *out)
+static int explain_one(Driver *driver, const char *code)
 {
-    char name[16] = "";
-    DiagCode code;
-    for (size_t i = 0; word[i] && i + 1 < sizeof name; i++)
-        name[i] = (char)toupper((unsigned char)word[i]);
-    if (!diag_find(name, &code))
-        return driver_error(driver, BFM_ERROR_INPUT, "there is no diagnostic `%s`; `bfmc explain` lists them", word);
+    BfmDiagnosticKind kind;
+    if (!bfm_diagnostic_find(code, &kind))
+        return driver_error(driver, BFM_ERROR_INPUT, "there is no diagnostic `%s`; `bfmc explain` lists them", code);
     if (driver->json) {
-        json_t *report = report_new(driver), *entry = code_json(code);
+        json_t *report = report_new(driver), *entry = kind_json(&kind);
         json_object_update(report, entry);
         json_decref(entry);
         return report_print(driver, report, CODE_OK);
     }
-    code_text(code, out);
-    return driver_print(driver, out);
+    print_kind(&kind);
+    return CODE_OK;
 }
 
-int verb_explain(Driver *driver)
-{
-    Str out = {0};
-    const int code = driver->options->argument_count == 0 ? explain_all(driver, &out) : explain_one(driver, driver->options->arguments[0], &out);
-    str_free(&out);
-    return code;
-}
+int verb_explain(Driver *driver) { return driver->options->argument_count == 0 ? explain_all(driver) : explain_one(driver, driver->options->arguments[0]); }

@@ -173,6 +173,17 @@ Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, c
     return module;
 }
 
+Module *module_alone(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length)
+{
+    Module *module = ARENA_NEW(arena, Module);
+    ModuleFile *file = ARENA_NEW(arena, ModuleFile);
+    *file = (ModuleFile){.path = arena_strdup(arena, path)};
+    file->root = parse_file(arena, interner, diags, file->path, text, length);
+    *module = (Module){.arena = arena, .interner = interner, .diags = diags, .library = arena_strdup(arena, library), .file_count = 1, .files = file};
+    index_names(module);
+    return module;
+}
+
 Module *module_load(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char **message)
 {
     size_t length = 0;

@@ -38,6 +38,9 @@ Module *module_load(Arena *arena, Interner *interner, Diagnostics *diags, const 
 /* The same for a text in memory, shown to the user under `path`. */
 Module *module_load_text(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length);
 
+/* One file for itself, as it was parsed: what it uses is not loaded, and nothing is found by name. */
+Module *module_alone(Arena *arena, Interner *interner, Diagnostics *diags, const char *library, const char *path, const char *text, size_t length);
+
 /* The same module for what is needed for a while only: `arena` takes what is made from it. */
 static inline Module module_in(const Module *module, Arena *arena)
 {

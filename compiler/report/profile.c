@@ -78,7 +78,7 @@ static bool build_lower(Build *build, BfmError *error)
 {
     Profile *profile = build->profile;
     const BfmContext *context = &build->context;
-    const Module *module = context_module(context, build->target, build->overrides, error);
+    Module *module = context_module(context, build->target, build->overrides, error);
     if (!module)
         return false;
     if (diag_errors(context->diags) > 0)

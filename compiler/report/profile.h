@@ -26,7 +26,7 @@ typedef struct ProfileSettings {
 typedef struct Profile {
     const BfmContext *context;
     ProfileSettings settings;
-    const Module *module;
+    Module *module;
     const Node *subject; /* MODEL, BLOCK or layer */
     Lowered *lowered;
     Arena *arena; /* of the compilation that runs */

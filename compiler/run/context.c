@@ -36,9 +36,12 @@ Target target_parse(Arena *arena, const char *argument)
     return (Target){arena_strndup(arena, argument, (size_t)(colon - argument)), colon + 1};
 }
 
-static bool override_one(const BfmContext *context, Module *module, const Target *target, const char *text, BfmError *error)
+bool context_override(const BfmContext *context, Module *module, const Target *target, const char *text, BfmError *error)
 {
-    const char *equals = strchr(text, '='), *path = arena_strndup(context->arena, text, (size_t)(equals - text));
+    const char *equals = strchr(text, '=');
+    if (!equals || equals == text)
+        return bfm_error_set(error, BFM_ERROR_INPUT, "`%s` is no PATH=VALUE", text);
+    const char *path = arena_strndup(context->arena, text, (size_t)(equals - text));
     BfmAstStatus status = BFM_AST_NO_SUCH_PATH;
     Node *value = parse_expression(context->arena, context->interner, context->diags, "--set", equals + 1, strlen(equals + 1));
     if (value->kind == NODE_ERROR || diag_errors(context->diags) > 0)
@@ -68,7 +71,7 @@ Module *context_module(const BfmContext *context, const Target *target, const Ov
         return NULL;
     }
     for (int i = 0; overrides && i < overrides->count; i++)
-        if (!override_one(context, module, target, overrides->texts[i], error))
+        if (!context_override(context, module, target, overrides->texts[i], error))
             return NULL;
     return module;
 }

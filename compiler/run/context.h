@@ -41,6 +41,8 @@ typedef struct Overrides {
     const char *const *texts; /* each with a `=` behind its first character */
 } Overrides;
 
+/* Applies one override to a module. INPUT: it has no place; a value that is no expression is a diagnostic. */
+bool context_override(const BfmContext *context, Module *module, const Target *target, const char *text, BfmError *error);
 /* Loads the file and what it uses, and applies the overrides. NULL: it cannot be read, or an override has no place. Diagnostics may be there all the same. */
 Module *context_module(const BfmContext *context, const Target *target, const Overrides *overrides, BfmError *error);
 /* The item of the target: by name, else the only one of `kind` in the file. NULL: INPUT. */

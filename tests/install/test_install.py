@@ -89,7 +89,7 @@ class Installed(unittest.TestCase):
 
     def test_headers_alone(self):
         headers = sorted(os.listdir(os.path.join(self.prefix, "include", "bfm")))
-        self.assertEqual(len(headers), 8, headers)
+        self.assertEqual(len(headers), 15, headers)
         for header in headers:
             for language, compiler, standard in (("c", CC, "-std=c11"), ("cpp", "c++", "-std=c++17")):
                 source = os.path.join(self.folder, f"alone.{language}")

@@ -30,7 +30,7 @@ int main(int argc, char **argv)
         return 2;
     Seen seen = {0, 0, atol(argv[5]), 0};
     const BfmTrainOptions options = {.out = argv[4], .threads = 1, .resume = argc > 6};
-    const BfmTrainCallbacks callbacks = {stop, event, &seen};
+    const BfmTrainCallbacks callbacks = {.stop = stop, .event = event, .user = &seen};
     BfmTrainResult result;
     BfmContext *context = bfm_context_new(NULL, &error);
     BfmModule *module = context ? bfm_module_load(context, argv[1], &error) : NULL;
@@ -41,7 +41,7 @@ int main(int argc, char **argv)
         return 1;
     }
     printf("%d %lld %lld %ld %ld %.17g %.17g %.17g\n", (int)result.stopped, (long long)result.step, (long long)result.checkpoint, seen.steps, seen.evaluations, result.loss,
-           seen.loss, result.nats);
+           seen.loss, result.evaluation.nats);
     bfm_module_free(module);
     bfm_context_free(context);
     return 0;

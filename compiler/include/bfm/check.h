@@ -45,10 +45,36 @@ BFM_API int bfm_error_count(const BfmModule *module);
 BFM_API char *bfm_diagnostics_json(const BfmModule *module);
 /* As `bfmc check` prints them. To be freed with bfm_text_free. */
 BFM_API char *bfm_diagnostics_text(const BfmModule *module);
+/* The same of those from number `first` on, with colours of a terminal or without. */
+BFM_API char *bfm_diagnostics_text_from(const BfmModule *module, int first, bool color);
 
-/* The report of a model, block or layer at a batch and a length, as `bfmc check --json` has it under "models": parameters by line, work, what is read, verdicts. NULL: INPUT,
-   or the diagnostics say why (error->message is empty). To be freed with bfm_text_free. */
-BFM_API char *bfm_check_json(BfmModule *module, const char *item, int64_t batch, int64_t length, BfmError *error);
+/* ---- the catalogue ---- */
+
+/* Texts belong to the library. */
+typedef struct BfmDiagnosticKind {
+    const char *code; /* "E0301" */
+    BfmSeverity severity;
+    const char *title, *explanation;
+    const char *bad, *good; /* examples that give it and do not; "": none. Bytes that are no UTF-8 may be among them */
+} BfmDiagnosticKind;
+BFM_API int bfm_diagnostic_kind_count(void);
+/* False: there is no such number. */
+BFM_API bool bfm_diagnostic_kind(int index, BfmDiagnosticKind *kind);
+/* By its code, in capitals or not. False: there is no such code. */
+BFM_API bool bfm_diagnostic_find(const char *code, BfmDiagnosticKind *kind);
+
+typedef struct BfmCheckOptions {
+    int64_t batch, length; /* of the work counted; 0: 8, and the model's context, else 1024 */
+    int64_t width;         /* of the stream of a block or layer; 0: what it says itself */
+    bool schedule;         /* what a training step stores, and why */
+    bool cost;             /* memory and time of a training step of a model, by rates that are measured for 0.3 s */
+    bool gradients;        /* compare the derivative with differences of the value */
+} BfmCheckOptions;
+
+/* The report of a model, block, layer or space (NULL: of every model and space of the file), as `bfmc check` gives it: parameters by line, work, what is read, verdicts; members
+   of spaces. options NULL: all zeros. JSON: "models" and "spaces". The report is there in any case, to be freed with bfm_report_free. False: INPUT (also a derivative that
+   differs) or ENVIRONMENT; error->message is empty where the diagnostics say why. */
+BFM_API bool bfm_check_report(BfmModule *module, const char *item, const BfmCheckOptions *options, BfmReport *report, BfmError *error);
 
 #ifdef __cplusplus
 }
