@@ -150,6 +150,18 @@ class Domains(Case):
         for value, holds in (("0", True), ("-1", False), ("1/2", False), ("2 ^ 62", False)):
             self.assertEqual(self.verdict(file_of([]).replace("batch = 4", f"batch = 4\n    seed = {value}")), holds, value)
 
+    def test_what_no_float_holds(self):
+        for value, holds in (("1e38", True), ("1e39", False)):
+            for router in ("top1(aux = %s)", "topk(k = 2, z = %s)", "top2(aux = %s)"):
+                self.assertEqual(self.verdict(file_of([f"moe(experts = 4, hidden = 4, router = {router % value})"])), holds, (router, value))
+            self.assertEqual(self.verdict(file_of([], head=f"head(tied = false, z_loss = {value})")), holds, value)
+            for optimizer in ("sgd", "adamw", "lion", "adafactor"):
+                for given in ("rate = %s", "rate = 0.1, weight_decay = %s"):
+                    self.assertEqual(self.verdict(file_of([], optimizer=f"{optimizer}({given % value})")), holds, (optimizer, given, value))
+        for router in ("expert_choice(group = sequence, capacity = 1_000_000, context = 2 ^ 60)", "topk(k = 2, context = 2 ^ 31)"):
+            said = self.ok("check", self.write("m.bfm", file_of([f"moe(experts = 4, hidden = 4, router = {router})"])), code=1).stderr
+            self.assertIn("context <= 2_147_483_647", said)
+
     def test_searches(self):
         search = "use std.spaces\nuse std.recipes\nsearch q {{\n    space = cpu\n    baseline = dense_cpu\n    recipe = adamw\n    {}\n}}\n"
         for setting, holds in (("trials = 5", True), ("trials = 0", False), ("population = 0", False), ("sample = -1", False), ("budget = 60 s", True), ("budget = 0 s", False), ("budget = 1e300 * 1e300 s", False),

@@ -26,7 +26,24 @@ model m { vocab = 16 context = 32 embed(d = 4) previous() wiring = none head(tie
 SUM = "x[b, l, o] + (sum[v | v == before[b, l]] table[v, o])"
 
 
+ONE = """use std.layers
+use std.routers
+use std.recipes
+model m { vocab = 256 context = 16 embed(d = 8) moe(experts = 1, hidden = 8, router = %s) head(tied = false) }
+recipe r { optimizer = adamw(rate = 0.01) batch = 2 steps = 2 seed = 1 }
+"""
+
+
 class Sizes(Case):
+    def test_one_expert_takes_every_token(self):
+        """Whatever the router, trained and evaluated: as with soft weights, which are 1."""
+        data, found = self.pack(), {}
+        for router in ("soft()", "expert_threshold()", "expert_choice()", "topk(k = 1, capacity = none, aux = 0)"):
+            run = self.path(router.split("(")[0])
+            self.ok("train", self.write("m.bfm", ONE % router) + ":m", data, "--recipe", "r", "--out", run, "-q")
+            found[router] = self.ok("eval", run, data).stdout.split("bits per byte")[0].split("±")[0]
+        self.assertEqual(len(set(found.values())), 1, found)
+
     def grad(self, model, weights, tokens, engine, code=0):
         out = self.path(f"o_{engine}.safetensors")
         np.save(self.path("t.npy"), tokens.astype(np.int32))

@@ -123,6 +123,32 @@ class Updates(unittest.TestCase):
                 got = self.run_update(f"    optimizer = {text}\n    steps = 30", {"w": number([0.0])}, {"w": number(np.ones((20, 1)))})
                 self.close(got["w"][:, 0], -np.arange(1.0, 21), text, 1e-12 if WIDE and beta < 0.999 else 1e-8 if WIDE else 2e-6)
 
+    def test_far_apart(self):
+        """Gradients that fall to nothing of what they were, columns and elements of different decades, weights whose squares overflow."""
+        rng = np.random.default_rng(12)
+        g = rng.standard_normal((5, 4, 3))
+        falling = g * np.array([1e30, 1, 1, 1e-20, 1e10])[:, None, None]
+        columns = g * np.array([1e25, 1e-20, 1])
+        single = np.zeros_like(g)
+        single[:, 0, 0], single[:, 2, 1] = 1e20, 1e-15
+        wide = g * np.array([1e32, 1e-14, 1, 1e-14])[:, None]
+        small = number(rng.standard_normal((4, 3)))
+        cases = [(text, small, seen) for seen in (g, falling) for text in
+                 ("adamw(rate = 0.5, beta1 = 0, beta2 = 0, eps = 1e-30)", "adamw(rate = 0.5, beta2 = 0, beta1 = 0)", "adamw(rate = 0.5, beta2 = 1e-20, beta1 = 0, weight_decay = 0)",
+                  "adafactor(rate = 0.5, beta2 = 0)", "adafactor(rate = 0.5, beta2 = 0, eps = 1e-38)")]
+        cases += [(text, small, seen) for seen in (columns, single, wide) for text in
+                  ("adafactor(rate = 0.5)", "adafactor(rate = 0.5, eps = 1e-45)", "adafactor(rate = 0.5, eps = 1e-60, clip = 100)", "adafactor(rate = 0.5, decay = power, beta1 = 0.5)")]
+        cases += [(f"adafactor(rate = 0.1, scale_parameter = true{more})", number(size * small), g)
+                  for size in (1e-30, 1e19, 1e20, 1e30, 1e37) for more in ("", ", beta1 = 0.5, decay = power", ", weight_decay = 0.1")]
+        for text, w, seen in cases:
+            with self.subTest(text, w=np.abs(w).max()):
+                w = {"m": w, "v": number(w[:, 0])}
+                seen = {"m": number(seen), "v": number(seen[:, :, 0])}
+                got = self.run_update(f"    optimizer = {text}\n    steps = 5", w, seen)
+                expected, _ = self.reference({name: text for name in w}, w, seen)
+                for name in w:
+                    self.close(got[name], expected[name], f"{text}: {name}", 1e-9 if WIDE else 2e-5)
+
     def test_sizes_of_gradients(self):
         """Neither squares that overflow nor such that vanish, and elements, rows and columns without any gradient."""
         rng = np.random.default_rng(9)

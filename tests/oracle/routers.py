@@ -245,7 +245,7 @@ def expert_threshold(z, p, c, ids, ctx):
         ctx.next("c", old if not live.any() else last if ctx.step == 0 else decay * old + (1 - decay) * last)
         return pairs
     ctx.margin(np.abs(s.value - old)[c.there].min(initial=np.inf))
-    g, t, e = np.nonzero((s.value > old) & c.there[..., None])
+    g, t, e = np.nonzero(((s.value > old) | (c.experts == 1)) & c.there[..., None])
     note_scores(s, c, ctx)
     drops_nothing(ctx)
     return e, g * c.tokens + t, s[g, t, e]
