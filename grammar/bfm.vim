@@ -3,7 +3,7 @@ if exists("b:current_syntax")
   finish
 endif
 
-syn keyword bfmDeclaration use block model layer router norm fn wiring optimizer schedule space search recipe check
+syn keyword bfmDeclaration use block model layer router norm fn wiring optimizer schedule space search recipe check default
 syn keyword bfmStructure repeat parallel at on role start from state recur loss metric require in
 syn keyword bfmStatement shared let param next return if else where as
 syn keyword bfmOperator and or not implies

@@ -51,7 +51,7 @@ static Token no_token(void) { return (Token){0}; }
 %token <token> IDENT "name" NUMBER "number" QUANTITY "quantity" STRING "string" LINE_PAREN "("
 %token ARROW "->" PLUS_EQUALS "+=" EQ "==" NE "!=" LE "<=" GE ">=" RANGE_HALF "..<" RANGE ".."
 %token <token> USE "use" BLOCK "block" MODEL "model" LAYER "layer" ROUTER "router" NORM "norm" FN "fn" WIRING "wiring" OPTIMIZER "optimizer"
-%token <token> SCHEDULE "schedule" SPACE "space" SEARCH "search" RECIPE "recipe" CHECK "check"
+%token <token> SCHEDULE "schedule" SPACE "space" SEARCH "search" RECIPE "recipe" CHECK "check" DEFAULT "default"
 %token <token> REPEAT "repeat" PARALLEL "parallel" AT "at" ON "on" ROLE "role" START "start" FROM "from" STATE "state" RECUR "recur" LOSS "loss"
 %token <token> METRIC "metric" REQUIRE "require" IN "in" SUM "sum" MAX "max" MIN "min" MEAN "mean" LSE "lse"
 %token SHARED "shared" LET "let" PARAM "param" NEXT "next" RETURN "return" IF "if" ELSE "else" WHERE "where" AS "as"
@@ -105,6 +105,8 @@ item: USE dotted                      { $$ = LEAF(USE, @$, &$dotted, 0); }
     | SEARCH name '{' settings '}'    { $$ = MAKE(SEARCH, @$, &$name, 0, build_braced(parse, $settings, SPAN(@3, @5))); }
     | RECIPE name '{' recipe_items '}' { $$ = MAKE(RECIPE, @$, &$name, 0, build_braced(parse, $recipe_items, SPAN(@3, @5))); }
     | CHECK STRING '{' check_items '}' { $$ = MAKE(CHECK, @$, &$STRING, 0, build_braced(parse, $check_items, SPAN(@3, @5))); }
+    | DEFAULT NORM '=' expr           { $$ = MAKE(DEFAULT, @$, &$NORM, 0, $expr); }
+    | DEFAULT WIRING '=' expr         { $$ = MAKE(DEFAULT, @$, &$WIRING, 0, $expr); }
     ;
 
 definition_word: LAYER { $$ = AST_DEF_LAYER; } | ROUTER { $$ = AST_DEF_ROUTER; } | NORM { $$ = AST_DEF_NORM; } | FN { $$ = AST_DEF_FN; }
@@ -117,7 +119,7 @@ dotted: name
 
 /* ---- names: soft words are names where they cannot be taken for the word ---- */
 
-plain_name: IDENT | USE | BLOCK | MODEL | LAYER | ROUTER | FN | OPTIMIZER | SCHEDULE | SPACE | SEARCH | RECIPE | CHECK | ON | ROLE | START | FROM ;
+plain_name: IDENT | USE | BLOCK | MODEL | LAYER | ROUTER | FN | OPTIMIZER | SCHEDULE | SPACE | SEARCH | RECIPE | CHECK | DEFAULT | ON | ROLE | START | FROM ;
 body_name: plain_name | STATE | RECUR | LOSS | METRIC | REQUIRE | IN ;
 name: body_name | NORM | WIRING | REPEAT | PARALLEL | AT ;
 

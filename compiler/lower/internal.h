@@ -246,7 +246,10 @@ int bound_find(const DefValue *def, Symbol name);
 void bound_index(Lower *lw, DefValue *def);
 
 /* The norm or wiring (by the attribute type) of a line where nothing says otherwise (model.c). */
-const char *line_default(int type);
+/* The value of `default norm` or `default wiring` (AST_TYPE_…) of the nearest file that declares it. NULL: none does. */
+const Node *line_default(const Lower *lw, int type);
+/* Whether a norm or wiring is that of lines that nothing is said of. */
+bool is_line_default(Lower *lw, int type, const Val *value);
 /* ---- lines (line_instance.c, line_info.c) ---- */
 /* What makes an instance the one it is: definition, constants in scope, shape of the stream, norm and wiring (NULL: none). */
 Symbol instance_key(Lower *lw, const char *what, const Node *definition, Scope *scope, const LTensor *x, const Val *norm, const Val *wiring);

@@ -11,8 +11,8 @@ void line_attributes(Lower *lw, LineInfo *info, const Node *definition, const No
     const Node *attributes = definition->kids[DEFINITION_PARAMS];
     const char *named = wiring->def->node->name;
     info->wired = strcmp(named, "none") != 0;
-    info->wiring = info->wired && strcmp(named, line_default(AST_TYPE_WIRING)) != 0 ? named : NULL;
-    info->norm = info->wired && (norm->kind != VAL_DEF || strcmp(norm->def->node->name, line_default(AST_TYPE_NORM)) != 0) ? val_text(lw, norm) : NULL;
+    info->wiring = info->wired && !is_line_default(lw, AST_TYPE_WIRING, wiring) ? named : NULL;
+    info->norm = info->wired && !is_line_default(lw, AST_TYPE_NORM, norm) ? val_text(lw, norm) : NULL;
     info->attributes = ARENA_ARRAY(lw->arena, LineAttribute, list_count(attributes) + 1);
     for (int i = 0; i < list_count(attributes); i++) {
         const Node *attribute = list_at(attributes, i);

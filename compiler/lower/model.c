@@ -246,18 +246,37 @@ static LineInfo *line_info(Place *place, Symbol path, Symbol definition, const N
 
 /* ---- norms and wirings of lines ---- */
 
-static Val named_value(Lower *lw, int type, const Node *node, const char *fallback, Scope *scope)
+static const char *what_of(int type) { return type == AST_TYPE_NORM ? "norm" : "wiring"; }
+
+const Node *line_default(const Lower *lw, int type)
+{
+    const Node *declared = module_find(lw->module, intern(lw->interner, what_of(type)), NODE_DEFAULT, -1);
+    return declared ? declared->kids[DEFAULT_VALUE] : NULL;
+}
+
+static Val named_value(Lower *lw, int type, const Node *node, Scope *scope, Span where)
 {
     Node *declared = node_new(lw->arena, NODE_TYPE, span_none());
     declared->op = type;
-    if (!node)
-        node = ast_name(lw->arena, intern(lw->interner, fallback));
-    return attribute_value(lw, declared, node, scope, intern(lw->interner, type == AST_TYPE_NORM ? "norm" : "wiring"));
+    node = node ? node : line_default(lw, type);
+    if (node)
+        return attribute_value(lw, declared, node, scope, intern(lw->interner, what_of(type)));
+    Diagnostic *diag = diag_add(lw->diags, DIAG_E0201, where, "this line names no %s, and no file declares `default %s = …`", what_of(type), what_of(type));
+    diag_fix(lw->diags, diag, "add `use std.%ss`, or say `%s = …`", what_of(type), what_of(type));
+    return val_poison();
 }
 
-const char *line_default(int type) { return type == AST_TYPE_NORM ? "rms_norm" : "pre"; }
+bool is_line_default(Lower *lw, int type, const Val *value)
+{
+    if (!line_default(lw, type))
+        return false;
+    const Val usual = named_value(lw, type, NULL, scope_new(lw, NULL), span_none());
+    return usual.kind == value->kind && strcmp(val_text(lw, &usual), val_text(lw, value)) == 0;
+}
 
-static bool line_wiring(Place *place, const Node *definition, const Node *line_norm, const Node *line_wiring_node, Val *norm, Val *wiring)
+static const Node *no_wiring(Lower *lw) { return ast_name(lw->arena, intern(lw->interner, "none")); }
+
+static bool line_wiring(Place *place, const Node *definition, Span where, const Node *line_norm, const Node *line_wiring_node, Val *norm, Val *wiring)
 {
     Lower *lw = place->model->lw;
     const Node *own_norm = definition ? definition->kids[DEFINITION_NORM] : NULL, *own_wiring = definition ? definition->kids[DEFINITION_WIRING] : NULL;
@@ -265,8 +284,8 @@ static bool line_wiring(Place *place, const Node *definition, const Node *line_n
     const Node *norm_node = line_norm ? line_norm : own_norm ? own_norm : place->norm;
     const Node *wiring_node = line_wiring_node ? line_wiring_node : own_wiring ? own_wiring : place->wiring;
     const bool none = !line_wiring_node && (plain || place->unwired);
-    *wiring = named_value(lw, AST_TYPE_WIRING, none ? NULL : wiring_node, none ? "none" : line_default(AST_TYPE_WIRING), place->scope);
-    *norm = named_value(lw, AST_TYPE_NORM, norm_node, line_default(AST_TYPE_NORM), place->scope);
+    *wiring = named_value(lw, AST_TYPE_WIRING, none ? no_wiring(lw) : wiring_node, place->scope, where);
+    *norm = named_value(lw, AST_TYPE_NORM, norm_node, place->scope, where);
     return wiring->kind != VAL_POISON && norm->kind != VAL_POISON;
 }
 
@@ -302,7 +321,7 @@ static bool layer_line(Place *place, const Node *line, const Node *definition)
         return false;
     }
     Node *arguments = call->kind == NODE_CALL ? (Node *)call : NULL;
-    if (!line_wiring(place, definition, line->kids[LINE_NORM], line->kids[LINE_WIRING], &norm, &wiring) ||
+    if (!line_wiring(place, definition, line->span, line->kids[LINE_NORM], line->kids[LINE_WIRING], &norm, &wiring) ||
         !instance_scope(lw, def, arguments, place->scope, &place->stream, takes_stream ? 1 : 0, call->span, &scope))
         return false;
     const Symbol key = instance_key(lw, "line", definition, scope, takes_stream ? place->stream : NULL, &norm, &wiring);
@@ -515,7 +534,7 @@ static Instance *plain_instance(Place *place, const DefValue *def, const Node *c
 {
     Lower *lw = place->model->lw;
     Scope *scope;
-    const Val none = {.kind = VAL_NONE, .expr = -1}, wiring = named_value(lw, AST_TYPE_WIRING, NULL, "none", place->scope);
+    const Val none = {.kind = VAL_NONE, .expr = -1}, wiring = named_value(lw, AST_TYPE_WIRING, no_wiring(lw), place->scope, span);
     if (wiring.kind == VAL_POISON || !instance_scope(lw, def, call, caller, &x, 1, span, &scope))
         return NULL;
     const Symbol key = instance_key(lw, "plain", def->node, scope, x, &none, &wiring);
@@ -547,7 +566,7 @@ static bool parallel_line(Place *place, const Node *node)
     Lower *lw = model->lw;
     Val norm, wiring;
     const Symbol path = line_path(place, node->name, intern(lw->interner, "parallel"), node->span);
-    if (!need_stream(place, node) || !line_wiring(place, NULL, node->kids[PARALLEL_NORM], node->kids[PARALLEL_WIRING], &norm, &wiring))
+    if (!need_stream(place, node) || !line_wiring(place, NULL, node->span, node->kids[PARALLEL_NORM], node->kids[PARALLEL_WIRING], &norm, &wiring))
         return false;
     (void)line_info(place, path, intern(lw->interner, "parallel"), node, -1);
     const char *prefix = arena_printf(lw->arena, "%s.", path);

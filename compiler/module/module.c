@@ -213,7 +213,7 @@ const Node *module_find_form(const Module *module, Symbol name, int def, int n)
 const Node *module_find_any(const Module *module, Symbol name)
 {
     for (int i = module_first(module, name); i >= 0; i = module->items[i].next)
-        if (module->items[i].node->kind != NODE_CHECK)
+        if (module->items[i].node->kind != NODE_CHECK && module->items[i].node->kind != NODE_DEFAULT)
             return module->items[i].node;
     return NULL;
 }

@@ -215,7 +215,9 @@ static void compare_once(Start *start, const Node *said, int type, bool has, con
     Node *declared = node_new(lw->arena, NODE_TYPE, span_none());
     declared->op = type;
     const Symbol name = intern(lw->interner, what);
-    const Node *standard = ast_name(lw->arena, intern(lw->interner, line_default(type)));
+    const Node *standard = line_default(lw, type);
+    if (!standard) /* lines of such a block are refused */
+        return;
     const Val value = attribute_value(lw, declared, said ? said : standard, start->sl->scope, name);
     const Val expected = attribute_value(lw, declared, standard, start->sl->scope, name);
     if (value.kind != VAL_POISON && (has ? !domain_has(start->sl, domain, &value, let_values) : strcmp(val_text(lw, &value), val_text(lw, &expected)) != 0))
@@ -294,7 +296,8 @@ static Val once_value(SpaceLower *sl, const Node *said, int type, const char *wh
 {
     Node *declared = node_new(sl->lw->arena, NODE_TYPE, span_none());
     declared->op = type;
-    return attribute_value(sl->lw, declared, said ? said : ast_name(sl->lw->arena, intern(sl->lw->interner, line_default(type))), sl->scope, intern(sl->lw->interner, what));
+    said = said ? said : line_default(sl->lw, type);
+    return said ? attribute_value(sl->lw, declared, said, sl->scope, intern(sl->lw->interner, what)) : val_poison();
 }
 
 /* Of a block that is a member: its lines stand in start->lines, their entries in start->kinds. */

@@ -22,7 +22,7 @@ RunFolder run_folder_at(Arena *arena, const char *path)
                        .model = arena_printf(arena, "%s/model.bfm", root),
                        .log = arena_printf(arena, "%s/log.jsonl", root),
                        .eval = arena_printf(arena, "%s/eval.jsonl", root),
-                       .metrics = arena_printf(arena, "%s/router.jsonl", root),
+                       .metrics = arena_printf(arena, "%s/metrics.jsonl", root),
                        .checkpoints = arena_printf(arena, "%s/ckpt", root),
                        .lock = arena_printf(arena, "%s/lock", root)};
 }
@@ -87,22 +87,28 @@ void run_model_text(const Module *module, Str *out)
     for (int f = 0; f < module->file_count; f++) {
         const Node *items = module->files[f].root->kids[FILE_ITEMS];
         for (int i = 0; i < list_count(items) && !of_library(module, &module->files[f]); i++) {
-            if (list_at(items, i)->kind == NODE_USE)
+            const Node *item = list_at(items, i);
+            if (item->kind == NODE_USE || (item->kind == NODE_DEFAULT && module_find(module, item->name, NODE_DEFAULT, -1) != item)) /* one of a used file */
                 continue;
             str_push(out, '\n');
-            ast_print(defaults_written(module->arena, module, list_at(items, i)), out);
+            ast_print(defaults_written(module->arena, module, item), out);
             str_push(out, '\n');
         }
     }
 }
 
-static bool shapes_model(NodeKind kind) { return kind == NODE_BLOCK || kind == NODE_MODEL || kind == NODE_DEFINITION; }
+/* The library's own defaults are as old as the library. */
+static bool shapes_model(const Module *module, const ModuleItem *item)
+{
+    const NodeKind kind = item->node->kind;
+    return kind == NODE_BLOCK || kind == NODE_MODEL || kind == NODE_DEFINITION || (kind == NODE_DEFAULT && !of_library(module, &module->files[item->file]));
+}
 
 uint64_t run_model_hash(const Module *module)
 {
     uint64_t sum = 0; /* whichever file or order a declaration stands in */
     for (int i = 0; i < module->item_count; i++)
-        if (shapes_model(module->items[i].node->kind))
+        if (shapes_model(module, &module->items[i]))
             sum += hash_mix(0, node_hash(defaults_written(module->arena, module, module->items[i].node)));
     return sum;
 }

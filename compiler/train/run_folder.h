@@ -2,7 +2,7 @@
      run.json      what was asked for: model, data, recipe, engine, seed, hashes; how it ended
      model.bfm     the model and its recipe as they were, overrides applied, without anything else but the library
      tokenizer.json  what its tokens mean
-     log.jsonl     one object a step      eval.jsonl  one an evaluation      router.jsonl  metrics of the model's definitions
+     log.jsonl     one object a step      eval.jsonl  one an evaluation      metrics.jsonl  metrics of the model's definitions
      lock          the process that trains here, while it does
      ckpt/STEP/    checkpoints */
 #ifndef BFM_TRAIN_RUN_FOLDER_H

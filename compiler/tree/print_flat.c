@@ -351,6 +351,16 @@ static void print_use(Flat *flat, const Node *node)
     put(flat, node->name);
 }
 
+static void print_default(Flat *flat, const Node *node)
+{
+    put(flat, "default ");
+    put(flat, node->name);
+    put(flat, " = ");
+    flat->depth++;
+    flat_node(flat, node->kids[DEFAULT_VALUE]);
+    flat->depth--;
+}
+
 static void print_type(Flat *flat, const Node *node)
 {
     const Node *choices = node->kids[TYPE_CHOICES];
@@ -720,6 +730,7 @@ static const PrintRow PRINTS[NODE_KIND_COUNT] = {
     [NODE_LIST] = {print_list, NULL, -1},
     [NODE_ERROR] = {print_error, NULL, -1},
     [NODE_USE] = {print_use, NULL, -1},
+    [NODE_DEFAULT] = {print_default, NULL, -1},
     [NODE_BLOCK] = {NULL, head_block, BLOCK_BODY},
     [NODE_MODEL] = {NULL, head_model, MODEL_BODY},
     [NODE_DEFINITION] = {NULL, head_definition, DEFINITION_BODY},

@@ -37,6 +37,51 @@ class Definitions(Case):
         self.ok("grad", self.write("m.bfm", text), "--weights", self.path("w.safetensors"), "--tokens", self.path("t.npy"), "--engine", engine, "--out", self.path("o.safetensors"))
         return read_safetensors(self.path("o.safetensors"))["logits"], np.load(self.path("t.npy"))[:, :-1]
 
+    # ---- what lines do of which nothing is said ----
+
+    def test_defaults_of_lines(self):
+        """`default norm`, `default wiring`: the nearest file's hold for all lines; x + f(norm(x)) by hand."""
+        rng = np.random.default_rng(3)
+        twice = "layer f(x[b, l, d]) -> [b, l, d] { return y[b, l, o] = 2 * x[b, l, o] }\n"
+        half = "norm halved(x[n, l, d]) -> [n, l, d] { return y[n, l, o] = x[n, l, o] / 2 }\n"
+        table, w = rng.normal(size=(256, 6)), rng.normal(size=(256, 6))
+        weights = {"embed_0.table": table, "head_0.w": w}
+        for declared, value in (("default norm = halved\n", lambda x: x + 2 * (x / 2)), ("default norm = halved\ndefault wiring = post\n", lambda x: (x + 2 * x) / 2),
+                                ("default wiring = none\n", lambda x: 2 * x)):
+            text = program(declared + half + twice, "f()")
+            for engine in ("interp", "jit"):
+                got, ids = self.logits(text, weights, engine)
+                np.testing.assert_allclose(got, value(6 ** 0.5 * table[ids]) @ w.T, rtol=1e-5, atol=1e-5, err_msg=declared)
+        # a used file's, and the file's own before it
+        self.write("below.bfm", "use std.layers\n" + half + "default norm = halved\ndefault wiring = post\n")
+        for own, value in (("", lambda x: (x + 2 * x) / 2), ("default wiring = pre\n", lambda x: 2 * x)):
+            got, ids = self.logits("use below\n" + program(own + twice, "f()"), weights, "jit")
+            np.testing.assert_allclose(got, value(6 ** 0.5 * table[ids]) @ w.T, rtol=1e-5, atol=1e-5, err_msg=own)
+
+    def test_defaults_of_lines_in_a_run(self):
+        """model.bfm of a run has the defaults that held; another default is another model."""
+        self.write("below.bfm", "use std.layers\ndefault norm = layer_norm\ndefault wiring = post\n")
+        text = "use below\n" + program("default wiring = pre\n", "ffn(hidden = 4)")
+        data, run = self.pack(), self.path("run")
+        self.ok("train", self.write("m.bfm", text), data, "--out", run, "-q")
+        with open(os.path.join(run, "model.bfm")) as file:
+            kept = file.read()
+        self.assertEqual((kept.count("default norm = layer_norm"), kept.count("default wiring = pre"), kept.count("default wiring")), (1, 1, 1))
+        self.assertIn("ffn_0.norm.b", read_safetensors(os.path.join(run, "ckpt", "1", "model.safetensors")))
+        self.ok("eval", run, data)
+        self.ok("train", self.path("m.bfm"), data, "--out", run, "--resume", "--budget", "2step", "-q")
+        self.write("m.bfm", text.replace("default wiring = pre", "default wiring = post"))
+        self.fails(1, "another model", "train", self.path("m.bfm"), data, "--out", run, "--resume", "--budget", "3step", "-q")
+
+    def test_wrong_defaults_of_lines(self):
+        layer = "layer f(x[b, l, d]) -> [b, l, d] { return x }\n"
+        self.refused(layer + "default norm = «pre»\n", "E0202", "there is no norm named `pre`", line="f()")
+        self.refused(layer + "default norm = layer_norm\ndefault «norm» = rms_norm\n", "E0206", line="f()")
+        self.refused(layer + "default «layer» = rms_norm\n", "E0110", line="f()")
+        done = self.ok("check", self.write("n.bfm", "use std.wirings\n" + layer + "model m { vocab = 4 context = 2 e(d = 2) f() }\n"
+                       "layer e(; d: width, vocab: count, tokens[b, l]: vocab) -> [b, l, d] wiring = none { param t[vocab, d] = 1 return y[b, l, o] = t[tokens[b, l], o] }\n"), code=1)
+        self.assertIn("no file declares `default norm = …`", done.stderr)
+
     # ---- recurrences ----
 
     def test_other_reads(self):

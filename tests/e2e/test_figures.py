@@ -286,7 +286,7 @@ class Steps(Case):
                 run = self.path(f"run{parts}{engine}")
                 self.ok("train", self.write("m.bfm", COUNTED.replace("BATCH", str(batch)).replace("PARTS", str(parts))), data, "--out", run, "--engine", engine, "--eval-every", "0",
                         "--eval-tokens", "16", *(("--budget", "50step") if engine == "interp" else ()), "-q")
-                metrics, steps = log(run, "router.jsonl"), log(run)
+                metrics, steps = log(run, "metrics.jsonl"), log(run)
                 self.assertEqual([record["step"] for record in metrics], [50] if engine == "interp" else [50, 100])
                 for record in metrics:
                     tokens = np.concatenate([batches.batch(ids, batch, 16, 7, (record["step"] - 1) * parts + micro)[:, :-1] for micro in range(parts)])

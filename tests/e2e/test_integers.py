@@ -116,7 +116,7 @@ class Integers(Case):
     def test_metrics(self):
         data = self.pack("ab" * 4000)  # 97 and 98; every row of an even length has as many of each
         self.ok("train", self.write("m.bfm", MODEL % (METRICS, 256, 50)), data, "--out", self.path("run"), "-q")
-        last = log(self.path("run"), "router.jsonl")[-1]
+        last = log(self.path("run"), "metrics.jsonl")[-1]
         wanted = {"t_0.share": [1, 0] * 12, "t_0.near": [1, 0] * 12, "t_0.top": [97, 98] * 12, "t_0.one": 3}
         self.assertEqual({name: last[name] for name in wanted}, {k: v * 2 if isinstance(v, list) else v for k, v in wanted.items()})
 

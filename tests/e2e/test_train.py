@@ -24,7 +24,7 @@ class Train(Case):
 
     def test_run_folder(self):
         self.train("run")
-        self.assertEqual(sorted(os.listdir(self.path("run"))), ["ckpt", "eval.jsonl", "log.jsonl", "model.bfm", "router.jsonl", "run.json", "tokenizer.json"])
+        self.assertEqual(sorted(os.listdir(self.path("run"))), ["ckpt", "eval.jsonl", "log.jsonl", "metrics.jsonl", "model.bfm", "run.json", "tokenizer.json"])
         self.assertEqual([record["step"] for record in log(self.path("run"))], list(range(1, 13)))
         self.assertIn("bits_per_byte", log(self.path("run"), "eval.jsonl")[-1])
         self.assertLess(log(self.path("run"))[-1]["loss"], log(self.path("run"))[0]["loss"])

@@ -239,6 +239,8 @@ static void make_sayable(Random *random, Node *node)
         node->kids[TYPE_CHOICES] = NULL;
     if (node->kind == NODE_USE)
         node->name = intern(random->front->interner, "std.layers");
+    if (node->kind == NODE_DEFAULT)
+        node->name = intern(random->front->interner, pick(random, 2) ? "norm" : "wiring");
     if (node->kind == NODE_STRING || node->kind == NODE_ON || node->kind == NODE_CHECK)
         node->name = intern(random->front->interner, pick(random, 2) ? "a*\"b\\\n\t" : "é //");
     if (node->kind == NODE_TYPE && (node->op & ~AST_TYPE_OR_NONE) == AST_TYPE_CHOICE) {
