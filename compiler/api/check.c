@@ -161,11 +161,14 @@ static json_t *last_model(const Checking *checking) { return json_array_get(chec
 static int64_t batch_of(const Checking *checking, int64_t usual) { return checking->options.batch > 0 ? checking->options.batch : usual; }
 static int64_t length_of(const Checking *checking, int64_t usual) { return checking->options.length > 0 ? checking->options.length : usual > 0 ? usual : CONTEXT_FALLBACK; }
 
+/* A layer has the usual context, or a longer one if costs of a longer sequence are asked for: the length that costs are stated for changes no verdict. */
+static int64_t layer_context(const Checking *checking) { return checking->options.length > CONTEXT_FALLBACK ? checking->options.length : CONTEXT_FALLBACK; }
+
 static Lowered *lowered_in(const Checking *checking, const Module *module, const Node *item, Mode mode)
 {
     const LowerOptions options = {.mode = mode};
     const int64_t usual = checking->options.gradients && item->kind == NODE_DEFINITION ? GRADIENT_WIDTH : 0, width = checking->options.width > 0 ? checking->options.width : usual;
-    return is_model(item) ? lower_model(module, item, &options) : lower_block(module, item, width, length_of(checking, 0), &options);
+    return is_model(item) ? lower_model(module, item, &options) : lower_block(module, item, width, layer_context(checking), &options);
 }
 
 /* The first failure is the one reported. */

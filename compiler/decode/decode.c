@@ -467,12 +467,126 @@ Unit *decode_forward(Program *program, int output)
     return flat;
 }
 
+/* ---- a context of one position --------------------------------------------------------------------------------------------- */
+
+/* Copies in which the extent of all positions is that of those at hand. */
+typedef struct Renaming {
+    Program *program;
+    Dim to;
+} Renaming;
+
+static Dim renamed_dim(const Renaming *by, Dim dim) { return dim ? dim_substitute(by->program->dims, dim, DIM_L, by->to) : NULL; }
+
+static Affine renamed_affine(const Renaming *by, Affine affine)
+{
+    affine.base = renamed_dim(by, affine.base);
+    affine.terms = arena_memdup(by->program->arena, affine.terms, (size_t)affine.count * sizeof *affine.terms);
+    for (int t = 0; t < affine.count; t++)
+        affine.terms[t].coef = renamed_dim(by, affine.terms[t].coef);
+    return affine;
+}
+
+static Access renamed_access(const Renaming *by, Access access)
+{
+    access.subs = arena_memdup(by->program->arena, access.subs, (size_t)access.count * sizeof *access.subs);
+    for (int s = 0; s < access.count; s++) {
+        Sub *sub = &access.subs[s];
+        if (!sub->read) {
+            sub->affine = renamed_affine(by, sub->affine);
+            continue;
+        }
+        const Access inner = renamed_access(by, *sub->read);
+        sub->read = arena_memdup(by->program->arena, &inner, sizeof inner);
+    }
+    return access;
+}
+
+static Expr renamed_expr(const Renaming *by, Expr expr)
+{
+    if (expr.kind == EXPR_DIM)
+        expr.dim = renamed_dim(by, expr.dim);
+    if (expr.kind == EXPR_READ || expr.kind == EXPR_DRAW)
+        expr.access = renamed_access(by, expr.access);
+    if (expr.kind == EXPR_DRAW) {
+        expr.draw_extent = arena_memdup(by->program->arena, expr.draw_extent, (size_t)expr.access.count * sizeof *expr.draw_extent);
+        for (int s = 0; s < expr.access.count; s++)
+            expr.draw_extent[s] = renamed_dim(by, expr.draw_extent[s]);
+    }
+    return expr;
+}
+
+static Op renamed_op(const Renaming *by, Op op)
+{
+    Arena *arena = by->program->arena;
+    op.indices = arena_memdup(arena, op.indices, (size_t)op.index_count * sizeof *op.indices);
+    op.conds = arena_memdup(arena, op.conds, (size_t)op.cond_count * sizeof *op.conds);
+    op.exprs = arena_memdup(arena, op.exprs, (size_t)op.expr_count * sizeof *op.exprs);
+    for (int i = 0; i < op.index_count; i++)
+        op.indices[i].extent = renamed_dim(by, op.indices[i].extent);
+    for (int c = 0; c < op.cond_count; c++)
+        op.conds[c] = renamed_affine(by, op.conds[c]);
+    for (int id = 0; id < op.expr_count; id++)
+        op.exprs[id] = renamed_expr(by, op.exprs[id]);
+    op.out = renamed_access(by, op.out);
+    if (op.init.tensor >= 0)
+        op.init = renamed_access(by, op.init);
+    if (op.kind == OP_TOP)
+        op.top_k = renamed_dim(by, op.top_k);
+    return op;
+}
+
+static void note_read(void *user, const Access *access, AccessUse use)
+{
+    bool *read = user;
+    read[access->tensor] = read[access->tensor] || use != ACCESS_OUT;
+}
+
+/* Formals that nothing reads (targets) are no part of a decoder. */
+static void keep_formals(Program *program, Unit *unit, const Unit *from, const Binding *bindings)
+{
+    bool *read = ARENA_ARRAY(program->arena, bool, unit->tensor_count + 1);
+    for (int i = 0; i < from->op_count; i++)
+        op_visit(&from->ops[i], note_read, read);
+    for (int o = 0; o < from->output_count; o++)
+        read[from->outputs[o].tensor] = true;
+    program->bindings = ARENA_ARRAY(program->arena, Binding, from->formal_count + 1);
+    unit->formal_count = 0;
+    for (int f = 0; f < from->formal_count; f++)
+        if (read[from->formals[f]]) {
+            program->bindings[unit->formal_count] = bindings[f];
+            unit->formals[unit->formal_count++] = from->formals[f];
+        }
+}
+
+/* Nothing stands before the position at hand, so nothing is kept of it: the forward unit, with the one position for all. */
+static Program *decode_one_position(Program *program, const Unit *from, const Binding *bindings)
+{
+    const Renaming by = {program, dim_symbol(program->dims, DIM_N)};
+    Unit *unit = unit_clone(from, intern(program->interner, "decode"));
+    unit->program = program;
+    for (int t = 0; t < unit->tensor_count; t++) {
+        Tensor *tensor = &unit->tensors[t];
+        tensor->extent = arena_memdup(program->arena, tensor->extent, (size_t)tensor->rank * sizeof *tensor->extent);
+        for (int a = 0; a < tensor->rank; a++)
+            tensor->extent[a] = renamed_dim(&by, tensor->extent[a]);
+        tensor->bound = renamed_dim(&by, tensor->bound);
+    }
+    for (int i = 0; i < unit->op_count; i++)
+        unit->ops[i] = renamed_op(&by, from->ops[i]);
+    keep_formals(program, unit, from, bindings);
+    program->main = unit;
+    return program;
+}
+
 Program *decode_program(Program *old, const Unit *unit, const Binding *bindings, const char **message)
 {
     Arena *arena = old->arena;
     Program *program = arena_memdup(arena, old, sizeof *old);
     program->unit_count = program->unit_capacity = 0;
     program->units = NULL;
+    *message = NULL;
+    if (old->most[DIM_L] == 1)
+        return decode_one_position(program, unit, bindings);
     Decoder dec = {.program = program,
                    .from = unit,
                    .plans = ARENA_ARRAY(arena, Plan, unit->tensor_count + 1),

@@ -5,6 +5,7 @@
    gives      a program over the symbols b, l (the most positions that will come), p and n: inputs and the result hold the n positions at hand
               (extent n instead of l), states named `cache.NAME` are formals with NEXT outputs, 0 (or none) before the first position: a tensor
               that later positions read again is extended in place at p, a recurrence carries its last value
+              Where the context is one position nothing is kept and any unit is accepted: there is nothing before p
    preserves  the operations and groups of the unit, the index of the position counting from p: the same sums in the same order. n is a symbol
               even where it is always 1, so that scheduling treats it as it treats l, and bits agree */
 #ifndef BFM_DECODE_DECODE_H

@@ -40,10 +40,48 @@ static bool access_uses(const Access *access, int index)
     return false;
 }
 
-static bool looked_up(const Access *access)
+/* Where the expression is true, an integer says what the index is. */
+static bool is_chosen_by(const Op *op, int id, int index)
+{
+    const Expr *expr = &op->exprs[id];
+    if (expr->kind == EXPR_AND)
+        return is_chosen_by(op, expr->arg[0], index) || is_chosen_by(op, expr->arg[1], index);
+    for (int k = 0; expr->kind == EXPR_EQ && k < 2; k++) {
+        const Expr *place = &op->exprs[expr->arg[k]];
+        if (place->kind == EXPR_POS && place->index == index && op->exprs[expr->arg[1 - k]].kind == EXPR_READ && !op_uses_index(op, expr->arg[1 - k], index))
+            return true;
+    }
+    return false;
+}
+
+/* The expression is 0 but at one point of the index, which an integer chooses: (v == k[b, l]) · table[v, o], select(v == k[b, l], table[v, o], 0). */
+static bool is_chosen_in(const Op *op, int id, int index)
+{
+    const Expr *expr = &op->exprs[id];
+    double other;
+    if (expr->kind == EXPR_MUL)
+        return is_chosen_in(op, expr->arg[0], index) || is_chosen_in(op, expr->arg[1], index);
+    if (expr->kind == EXPR_SELECT)
+        return expr_is_const(op, expr->arg[2], &other) && other == 0 && is_chosen_by(op, expr->arg[0], index);
+    return is_chosen_by(op, id, index);
+}
+
+/* A sum of one term: it looks up by the integer that chooses the term. */
+static bool is_chosen(const Op *op, int index)
+{
+    for (int g = 0; op->kind == OP_NEST && g < op->guard_count; g++)
+        if (is_chosen_by(op, op->guards[g], index))
+            return true;
+    return op->kind == OP_NEST && op->reducer == REDUCE_SUM && is_chosen_in(op, op->body, index);
+}
+
+static bool looked_up(const Op *op, const Access *access)
 {
     for (int s = 0; s < access->count; s++)
         if (access->subs[s].read)
+            return true;
+    for (int i = 0; i < op->index_count; i++)
+        if (access_uses(access, i) && !access_uses(&op->out, i) && is_chosen(op, i))
             return true;
     return false;
 }
@@ -52,7 +90,7 @@ static bool looked_up(const Access *access)
 static bool is_summed(const Op *op, const Access *access)
 {
     for (int i = 0; op->kind == OP_NEST && op->reducer == REDUCE_SUM && i < op->index_count; i++)
-        if (access_uses(access, i) && !access_uses(&op->out, i))
+        if (access_uses(access, i) && !access_uses(&op->out, i) && !is_chosen(op, i))
             return true;
     return false;
 }
@@ -78,7 +116,7 @@ static void note_op(Roles *roles, const Op *op)
         unsigned *uses = &roles->uses[expr->access.tensor];
         if (reads > 1 && is_summed(op, &expr->access))
             *uses |= IN_PRODUCTS;
-        else if (looked_up(&expr->access))
+        else if (looked_up(op, &expr->access))
             *uses |= LOOKED_UP;
         else if (is_renamed(op, &expr->access))
             *uses |= roles->uses[op->out.tensor];

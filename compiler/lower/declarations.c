@@ -80,7 +80,7 @@ static bool number_fits(const Val *found, SettingKind kind, double most)
 {
     int64_t integer;
     double number;
-    if (!val_double(found, &number) || !isfinite(number) || (most > 0 && number > most))
+    if (found->kind != VAL_NUMBER || !val_double(found, &number) || !isfinite(number) || (most > 0 && number > most))
         return false;
     return kind == SETTING_NUMBER ? number > 0 : val_int(found, &integer) && integer >= (kind == SETTING_COUNT);
 }

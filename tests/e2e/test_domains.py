@@ -145,7 +145,7 @@ class Domains(Case):
             for value in ("0", "-1", "1/2", "1e30", "2 ^ 62", "2 ^ 64"):
                 text = file_of([]).split("recipe r {")[0] + "recipe r {" + re.sub(rf"\n    {setting} = \d+\n", "\n", file_of([]).split("recipe r {")[1]).replace("optimizer", f"{setting} = {value}\n    optimizer", 1)
                 self.assertFalse(self.verdict(text), (setting, value))
-        for value, holds in (("0", False), ("-1", False), ("1e300 * 1e300", False), ("1e30", True)):
+        for value, holds in (("0", False), ("-1", False), ("1e300 * 1e300", False), ("1e30", True), ("true", False), ("false", False), ("2 > 1", False)):
             self.assertEqual(self.verdict(file_of([]).replace("batch = 4", f"batch = 4\n    clip_norm = {value}")), holds, value)
         for value, holds in (("0", True), ("-1", False), ("1/2", False), ("2 ^ 62", False)):
             self.assertEqual(self.verdict(file_of([]).replace("batch = 4", f"batch = 4\n    seed = {value}")), holds, value)

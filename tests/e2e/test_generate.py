@@ -75,6 +75,34 @@ class Generate(Case):
             file.write(b"x")
         self.fails(1, "model.safetensors", "generate", f"{self.path('broken')}/ckpt/{steps(run)[-1]}")
 
+    def test_a_context_of_one(self):
+        """Every position stands alone, so whatever the layers do with positions is decoded, and two texts that end alike go on alike."""
+        lines = {"expert_choice": "moe(experts = 2, hidden = 4, router = expert_choice(group = sequence, small_groups = true))", "order": "moe(experts = 4, hidden = 4, router = topk(k = 2, order = choice, small_groups = true))",
+                 "usual": "attention(heads = 1, head_dim = 4, conv = 3, position = relative) token_mixer(hidden = 2, act = gelu)",
+                 "ahead": "ahead()", "backwards": "backwards()"}
+        own = """
+layer ahead(x[b, l, d]) -> [b, l, d] {
+    param w[d, d] ~ normal(0, 1)
+    let s[b, i, j] = (sum[e, f] x[b, i, e] * w[e, f] * x[b, j, f])
+    return y[b, l, o] = sum[j] softmax[j](s[b, j, l] + s[b, l, j]) * x[b, j, o]
+}
+layer backwards(x[b, l, d]) -> [b, l, d] {
+    param w[d] ~ normal(0, 1)
+    let m[b, o] = mean[l] x[b, l, o]
+    return y[b, l, o] = m[b, o] * w[o]
+}
+"""
+        for name, line in lines.items():
+            with self.subTest(name):
+                model = self.write(f"{name}.bfm", f"use std.layers\nuse std.routers\nuse std.optimizers\n{own}model m {{ vocab = 256 context = 1 embed(d = 8) {line} rms_norm() head(tied = true) }}\n"
+                                   "recipe few { optimizer = adamw(rate = 0.003) batch = 4 context = 1 steps = 2 seed = 1 }\n")
+                self.assertEqual(self.json("check", model)["models"][0]["effects"]["verdict"].split(":")[0], "token-local")
+                run = self.path(name)
+                self.ok("train", model, self.pack(), "--out", run, "-q")
+                self.assertIn("agree in every bit", self.ok("generate", run, "-n", 9, "--seed", 1, "--verify", "--prompt", "ab").stderr)
+                first, second = (self.json("generate", run, "-n", 9, "--temperature", 0, "--prompt", prompt)["text"] for prompt in ("ab", "xyzb"))
+                self.assertEqual(first, second)
+
     def test_a_prompt_that_is_no_utf8(self):
         """Wherever the bytes stand, one U+FFFD for each maximal subpart, in the text as in the report."""
         run = self.train("top1()", 0, "--budget", "1step")

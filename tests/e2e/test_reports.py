@@ -4,7 +4,7 @@ import unittest
 
 import numpy as np
 
-from harness import Case, read_safetensors, safetensors
+from harness import SOURCE, Case, read_safetensors, safetensors
 
 BLOCKS = """use std.layers
 use std.routers
@@ -57,6 +57,29 @@ use std.recipes
 model one { vocab = 256 context = 1 embed(d = 16) attention(heads = 2, head_dim = 8) moe(experts = 2, hidden = 16, router = expert_choice(group = sequence, small_groups = true)) head(tied = true) }
 recipe r { optimizer = adamw(rate = 0.003) batch = 4 context = 1 steps = 3 }
 """
+
+
+class Lengths(Case):
+    """The length of a report is that of its costs alone: what a layer sees, and how many parameters it has, stays."""
+    OWN = """use std.layers
+layer later(x[b, l, d]) -> [b, l, d] { return y[b, l, o] = sum[j | j == l + 5] x[b, j, o] }
+layer near(x[b, l, d]) -> [b, l, d] { return y[b, l, o] = sum[s in 0 ..< 9 | s <= l] x[b, l - s, o] }
+layer whole(x[b, l, d]) -> [b, l, d] { return y[b, l, o] = mean[j] x[b, j, o] }
+"""
+
+    def test_lengths(self):
+        own = self.write("own.bfm", self.OWN)
+        library = os.path.join(SOURCE, "stdlib", "layers.bfm")
+        for file, layer, verdict in ((library, "attention", "causal"), (library, "token_mixer", "causal"), (library, "ffn", "token-local"), (own, "later", "future"), (own, "near", "causal"), (own, "whole", "future")):
+            given = ["--set", "attention.heads=1"] if layer == "attention" else []
+            reports = [self.json("check", f"{file}:{layer}", *given, *(["--length", str(length)] if length else []))["models"][0] for length in (0, 1, 2, 7, 40, 2000)]
+            for report in reports:
+                self.assertEqual(report["effects"], reports[0]["effects"], layer)
+                self.assertIn(verdict, str(report["effects"]), layer)
+            for report in reports[:-1]:
+                self.assertEqual(report["parameters"]["total"], reports[0]["parameters"]["total"], layer)
+            self.assertLess(reports[1]["work"]["forward_flops"], reports[2]["work"]["forward_flops"])
+            self.assertEqual(reports[1]["length"], 1)
 
 
 class Profiles(Case):

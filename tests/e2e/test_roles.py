@@ -61,6 +61,36 @@ model m { vocab = 256 context = 16 embed(d = 16) own() rms_norm() head(tied = fa
 """
 
 
+CHOSEN = """
+use std.layers
+layer own(x[b, l, d]; tokens[b, l]: vocab, vocab: count) -> [b, l, d] {
+    param guarded[vocab, d]  ~ normal(0, 0.1)
+    param flipped[d, vocab]  ~ normal(0, 0.1)
+    param both[vocab, d]     ~ normal(0, 0.1)
+    param scaled[vocab, d]   ~ normal(0, 0.1)
+    param one_hot[vocab, d]  ~ normal(0, 0.1)
+    param chosen[vocab, d]   ~ normal(0, 0.1)
+    param renamed[vocab, d]  ~ normal(0, 0.1)
+    param of_token[vocab, d, d] ~ normal(0, 0.1)
+    param summed[vocab, d]   ~ normal(0, 0.1)
+    param before[vocab, d]   ~ normal(0, 0.1)
+    let twice[v, o]   = renamed[v, o] * 2
+    let a[b, l, o]    = sum[v | v == tokens[b, l]] guarded[v, o]
+    let f[b, l, o]    = sum[v | tokens[b, l] == v and v > 0] flipped[o, v]
+    let c[b, l, o]    = (sum[v | v == tokens[b, l]] both[v, o]) + both[tokens[b, l], o]
+    let s[b, l, o]    = sum[v | v == tokens[b, l]] scaled[v, o] * x[b, l, o]
+    let h[b, l, o]    = sum[v] (v == tokens[b, l]) * one_hot[v, o]
+    let p[b, l, o]    = sum[v] select(v == tokens[b, l], chosen[v, o], 0)
+    let r[b, l, o]    = sum[v | v == tokens[b, l]] twice[v, o]
+    let m[b, l, o]    = sum[v, i | v == tokens[b, l]] of_token[v, i, o] * x[b, l, i]
+    let w[b, l, o]    = sum[v] (v + 1) * summed[v, o] * x[b, l, o]
+    let e[b, l, o]    = sum[v | v <= tokens[b, l]] before[v, o] * x[b, l, o]
+    return y[b, l, o] = a[b, l, o] + f[b, l, o] + c[b, l, o] + s[b, l, o] + h[b, l, o] + p[b, l, o] + r[b, l, o] + m[b, l, o] + 0.001 * (w[b, l, o] + e[b, l, o])
+}
+model m { vocab = 256 context = 16 embed(d = 4) own() rms_norm() head(tied = false) }
+"""
+
+
 class Roles(harness.Case):
     def roles(self, text, *options):
         run = self.path("run")
@@ -83,6 +113,12 @@ class Roles(harness.Case):
         roles = {name.split(".")[-1]: role for name, role in self.roles(OWN).items() if name.startswith("own_0.") and ".norm." not in name}
         self.assertEqual(roles, {"g": "matrix", "b": "matrix", "back": "matrix", "v": "matrix", "scale": "vector", "shift": "vector", "by_place": "vector", "kinds": "table",
                                  "temperature": "vector"})
+
+    def test_a_sum_of_one_term(self):
+        """A sum that an integer reduces to one term looks up, however the condition is written; with another summed axis, or with more terms, it is a product."""
+        roles = {name.split(".")[-1]: role for name, role in self.roles(CHOSEN).items() if name.startswith("own_0.") and ".norm." not in name}
+        self.assertEqual(roles, {name: "matrix" if name in ("of_token", "summed", "before") else "table" for name in
+                                 ("guarded", "flipped", "both", "scaled", "one_hot", "chosen", "renamed", "of_token", "summed", "before")})
 
     def test_unknown(self):
         self.fails(1, ["E0205", "there is no role `matrices`", "a matrix"], "train", self.write("m.bfm", OWN + RECIPE.replace("role matrix", "role matrices")), self.pack(),
