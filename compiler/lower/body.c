@@ -423,13 +423,14 @@ static void next_statement(Body *body, const Node *node)
         return;
     }
     const Symbol key = symbol_printf(lw, "next %s", target->name);
+    const LTensor *old = state->tensor; /* a new name may move what the scope holds */
     LTensor *tensor = define_next(body, node);
-    if (tensor && !next_fits(body, node, tensor, state->tensor))
+    if (tensor && !next_fits(body, node, tensor, old))
         tensor = NULL;
     bind_name(body, key, tensor_val(tensor), target->span);
     if (!tensor)
         return;
-    tensor = tensor_like(body, tensor, state->tensor);
+    tensor = tensor_like(body, tensor, old);
     const int output = unit_output(body->uc->unit, body->uc->instance->formals.items[formal].name, OUTPUT_NEXT, tensor->id);
     body->uc->unit->outputs[output].formal = formal;
 }
