@@ -108,6 +108,8 @@ static CallPair *pair_new(Gradient *gradient, const Unit *callee, const bool *se
     for (int f = 0; f < callee->formal_count; f++)
         b.varied[callee->formals[f]] = wanted[f];
     activity_mark(pair->forward, b.varied);
+    b.signs = unit_signs(arena, pair->forward);
+    b.undefined = tensors_may_be_undefined(arena, pair->forward, b.signs, b.varied);
     seed_outputs(&b, pair);
     backward_run(&b, pair->forward->op_count);
     give_gradients(&b, pair);

@@ -101,6 +101,8 @@ bool grad_program(Program *program, const GradOptions *options, const char **mes
     for (int f = 0; f < formal_count; f++)
         b.varied[unit->formals[f]] = formal_wanted(unit, options, f);
     activity_mark(unit, b.varied);
+    b.signs = unit_signs(program->arena, unit);
+    b.undefined = tensors_may_be_undefined(program->arena, unit, b.signs, b.varied);
     int last = unit->op_count;
     bool any = seed_outputs(&b, options);
     if (any) {

@@ -2,6 +2,7 @@
 #ifndef BFM_GRAD_INTERNAL_H
 #define BFM_GRAD_INTERNAL_H
 
+#include "ir/defined.h"
 #include "ir/ir.h"
 #include "ir/rewrite.h"
 #include "support/vec.h"
@@ -41,6 +42,8 @@ typedef struct Backward {
     int *map;         /* forward tensor -> target tensor, -1 not yet; NULL: the same unit */
     int map_count;
     bool *varied;       /* depends, with a derivative, on a wanted formal */
+    const Sign *signs;  /* what is known of the numbers of forward */
+    bool *undefined;    /* holds numbers that may not be finite */
     IntList *adjoints;  /* per forward tensor: contributions, tensors of target, last reader first */
     VEC(int) source_of; /* per formal of target: forward tensor (>= 0) or -1 - output position of an adjoint */
 } Backward;
@@ -80,7 +83,7 @@ Seed seed_of(int tensor);
 void expression_rule(Backward *backward, const Op *op, int root, const Seed *seed);
 void nest_rule(Backward *backward, const Op *op);
 /* The adjoint of the READ `read` in expression `root` of `op`, whose own adjoint is ybar; reaches: there is one. */
-int expression_adjoint(Rewrite *rewrite, const Op *op, int root, int read, int ybar);
+int expression_adjoint(const Backward *backward, Rewrite *rewrite, const Op *op, int root, int read, int ybar);
 bool expression_reaches(const Backward *backward, const Op *op, int root, int read);
 
 /* recur_rule.c, call_rule.c */

@@ -4,6 +4,8 @@
 
 #include "support/bug.h"
 
+#include <string.h>
+
 Seed seed_of(int tensor) { return (Seed){.tensor = tensor, .factor = -1, .behind = -1, .lse = -1, .chosen = -1}; }
 
 static bool is_read(void *user, int id) { return *(int *)user == id; }
@@ -80,7 +82,39 @@ static bool *may_be_none(const Unit *unit, const Op *op)
     return none;
 }
 
-/* What was not chosen has the adjoint 0, also where its derivative is no number: an operand is none there. */
+/* The condition under which an expression is chosen, by the selections that it stands in; of one used in several places where any of them is. */
+typedef struct Chosen {
+    bool used, always;
+    int condition;
+} Chosen;
+
+static void choose(OpBuilder *b, Chosen *chosen, int condition)
+{
+    if (chosen->used && !chosen->always && condition >= 0)
+        chosen->condition = expr_op(b, EXPR_OR, chosen->condition, condition, -1);
+    else if (!chosen->used && condition >= 0)
+        chosen->condition = condition;
+    else
+        *chosen = (Chosen){.always = true, .condition = -1};
+    chosen->used = true;
+}
+
+/* Of operand k of an expression that is chosen under `outer`, -1: always. */
+static int condition_of(OpBuilder *b, const Expr *expr, int k, const int *arg, int outer)
+{
+    if (expr->kind != EXPR_SELECT || k == 0)
+        return outer;
+    const int own = k == 1 ? arg[0] : expr_op(b, EXPR_NOT, arg[0], -1, -1);
+    return outer < 0 ? own : expr_op(b, EXPR_AND, outer, own, -1);
+}
+
+/* What was not chosen has the adjoint 0, also where its derivative is no number: an infinite factor, */
+static int if_chosen(OpBuilder *b, int part, int condition) { return condition < 0 ? part : expr_op(b, EXPR_SELECT, condition, part, expr_const(b, 0)); }
+
+/* a quotient, root or logarithm that is none where the adjoint comes to 0, here or in a definition that reads this one, */
+static int if_adjoint(OpBuilder *b, int part, int adjoint) { return expr_op(b, EXPR_SELECT, expr_op(b, EXPR_EQ, adjoint, expr_const(b, 0), -1), expr_const(b, 0), part); }
+
+/* or an operand that is none there. */
 static int without_none(OpBuilder *b, int part, const Expr *expr, const int *arg, const bool *none)
 {
     for (int k = 0; k < scalar_arity(expr->kind); k++)
@@ -90,13 +124,16 @@ static int without_none(OpBuilder *b, int part, const Expr *expr, const int *arg
 }
 
 /* The adjoint of expression `read` of `op`, given that of `root`; only through expressions that `flows` to the read. */
-static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool *flows, int ybar)
+static int sweep(const Backward *b, Rewrite *rewrite, const Op *op, int root, int read, const bool *flows, int ybar)
 {
     int *adjoint = ARENA_ARRAY(rewrite->unit->program->arena, int, op->expr_count);
     for (int id = 0; id < op->expr_count; id++)
         adjoint[id] = -1;
     adjoint[root] = ybar;
-    const bool *none = may_be_none(rewrite->unit, op);
+    Chosen *chosen = ARENA_ARRAY(rewrite->unit->program->arena, Chosen, op->expr_count + 1);
+    memset(chosen, 0, ((size_t)op->expr_count + 1) * sizeof *chosen);
+    choose(rewrite->to, &chosen[root], -1);
+    const bool *none = may_be_none(rewrite->unit, op), *undefined = exprs_may_be_undefined(rewrite->unit->program->arena, rewrite->unit, op, b->signs, b->undefined);
     for (int id = root; id > read; id--) {
         const Expr *expr = &op->exprs[id];
         if (adjoint[id] < 0 || !flows[id])
@@ -110,18 +147,19 @@ static int sweep(Rewrite *rewrite, const Op *op, int root, int read, const bool 
                 continue;
             int part = scalar_adjoint(rewrite->to, expr->kind, k, adjoint[id], arg, y);
             if (part != adjoint[id] && expr->kind != EXPR_SELECT)
-                part = without_none(rewrite->to, part, expr, arg, none);
+                part = if_chosen(rewrite->to, without_none(rewrite->to, undefined[id] ? if_adjoint(rewrite->to, part, adjoint[id]) : part, expr, arg, none), chosen[id].condition);
+            choose(rewrite->to, &chosen[expr->arg[k]], condition_of(rewrite->to, expr, k, arg, chosen[id].condition));
             adjoint[expr->arg[k]] = add_to(rewrite->to, adjoint[expr->arg[k]], part);
         }
     }
     return adjoint[read];
 }
 
-int expression_adjoint(Rewrite *rewrite, const Op *op, int root, int read, int ybar)
+int expression_adjoint(const Backward *b, Rewrite *rewrite, const Op *op, int root, int read, int ybar)
 {
     bool *flows = ARENA_ARRAY(rewrite->unit->program->arena, bool, op->expr_count + 1);
     activity_flow(op, is_read, &read, flows);
-    return sweep(rewrite, op, root, read, flows, ybar);
+    return sweep(b, rewrite, op, root, read, flows, ybar);
 }
 
 bool expression_reaches(const Backward *b, const Op *op, int root, int read)
@@ -143,7 +181,7 @@ static void contribute(Backward *b, const Op *op, int root, int read, const Seed
     rewrite_domain(&rewrite);
     int ybar = seed_expr(&rewrite, op, root, seed);
     const Access *access = &op->exprs[read].access;
-    builder.op.body = expression_adjoint(&rewrite, op, root, read, ybar);
+    builder.op.body = expression_adjoint(b, &rewrite, op, root, read, ybar);
     int contribution = backward_like(b, access->tensor, ".grad");
     builder.op.out = rewrite_subs(&rewrite, access, contribution);
     rewrite_keep_none(&rewrite);

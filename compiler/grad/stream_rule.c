@@ -296,7 +296,7 @@ static void through_score(StreamGrad *g, int id, Reducer reducer, int out)
     Rewrite rewrite = rewrite_begin(&builder, b->forward, &g->score, NULL, map_tensor, g);
     rewrite_domain(&rewrite);
     int seed = expr_read(&builder, rewrite_subs(&rewrite, &g->score.out, g->score_grad));
-    builder.op.body = expression_adjoint(&rewrite, &g->score, g->score.body, id, seed);
+    builder.op.body = expression_adjoint(b, &rewrite, &g->score, g->score.body, id, seed);
     builder.op.out = rewrite_subs(&rewrite, &g->score.exprs[id].access, out);
     int position = finish_member(g, &builder);
     if (reducer == REDUCE_SET)

@@ -208,3 +208,27 @@ bool op_may_be_undefined(Arena *arena, const Unit *unit, const Op *op, const Sig
     Search search = {arena, unit, op, body_signs(arena, unit, op, signs), -1, ARENA_ARRAY(arena, bool, op->expr_count + 1)};
     return undefined(&search, op->body) || (op->kind == OP_RECUR && op->body2 >= 0 && undefined(&search, op->body2));
 }
+
+bool *exprs_may_be_undefined(Arena *arena, const Unit *unit, const Op *op, const Sign *signs, const bool *tensors)
+{
+    const Sign *body = body_signs(arena, unit, op, signs);
+    bool *may = ARENA_ARRAY(arena, bool, op->expr_count + 1);
+    for (int id = 0; id < op->expr_count; id++) {
+        const Expr *expr = &op->exprs[id];
+        may[id] = expr->kind == EXPR_READ ? tensors[expr->access.tensor] : !node_defined(op, expr, body);
+        for (int k = 0; k < scalar_arity(expr->kind) && !scalar_is_boolean(expr->kind); k++)
+            may[id] = may[id] || may[expr->arg[k]];
+    }
+    return may;
+}
+
+bool *tensors_may_be_undefined(Arena *arena, const Unit *unit, const Sign *signs, const bool *varied)
+{
+    bool *tensors = ARENA_ARRAY(arena, bool, unit->tensor_count + 1);
+    for (int i = 0; i < unit->op_count; i++) {
+        const Op *op = &unit->ops[i];
+        if (op->kind == OP_NEST && op->reducer == REDUCE_SET && !varied[op->out.tensor])
+            tensors[op->out.tensor] = exprs_may_be_undefined(arena, unit, op, signs, tensors)[op->body];
+    }
+    return tensors;
+}

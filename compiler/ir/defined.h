@@ -11,5 +11,9 @@ typedef enum { SIGN_ANY, SIGN_NONNEGATIVE, SIGN_POSITIVE } Sign;
 Sign *unit_signs(Arena *arena, const Unit *unit);
 /* Whether the operation's body may be no finite number, or have a derivative that is none. `signs`: of its unit. */
 bool op_may_be_undefined(Arena *arena, const Unit *unit, const Op *op, const Sign *signs);
+/* For each expression whether it may be no finite number: [expr_count]. `tensors`: those that may hold such numbers. */
+bool *exprs_may_be_undefined(Arena *arena, const Unit *unit, const Op *op, const Sign *signs, const bool *tensors);
+/* The tensors that are elementwise formulas of that kind, but for those that are `varied`: [tensor_count]. */
+bool *tensors_may_be_undefined(Arena *arena, const Unit *unit, const Sign *signs, const bool *varied);
 
 #endif
