@@ -8,6 +8,8 @@ out, point by point as docs/language.md says and with none of the compiler's tra
 stored; axes that meet by position are reshaped. Gradients are derivatives by a complex step along random directions, exact to rounding.
 Some programs ask for what a recurrence cannot do: those must be refused with E0409, at the offending read. Some look up an integer that may be none as one term
 of a result: refused with E0408. Some have extents that are sizes at certain lengths only: every engine must refuse the others, and say what the length must be.
+Some tokens are padding: whole rows, the beginning, the end or the middle of rows, all of them. What is computed there must reach nothing.
+Some parameters begin with a number that is not finite: refused, naming the parameter, before anything is computed or written.
 
 To add a construct: write a function of a `Layer` that appends statements (and tensors for others to read), and give it a row in CONSTRUCTS; or a row in RESULTS,
 WIRINGS, WRONG_READS, WRONG_RESULTS or VANISHING. Nodes of expressions are small classes with `text` and `value`.
@@ -191,6 +193,7 @@ def sub(a, b): return Call("({} - {})", np.subtract, a, b)
 def mul(a, b): return Call("{} * {}" if isinstance(a, (Read, Number)) and isinstance(b, (Read, Number)) else "({}) * ({})", np.multiply, a, b)
 def less(a, b): return Call("({} < {})", lambda x, y: np.real(x) < np.real(y), a, b)
 def at_most(a, b): return Call("{} <= {}", lambda x, y: x <= y, a, b)
+def both(a, b): return Call("{} and {}", np.logical_and, a, b)
 
 
 # Functions of the library of each file: name, text, what it does, how many arguments.
@@ -234,8 +237,8 @@ class Axis:
 class Layer:
     """A definition under construction: statements as (text, function of the tensors that adds what it defines)."""
 
-    def __init__(self, rng, name, sizes):
-        self.rng, self.name = rng, name
+    def __init__(self, rng, name, sizes, padded=False):
+        self.rng, self.name, self.padded = rng, name, padded  # padded: sees the segments, and lets no position of another one in
         self.b, self.l, self.d = sizes
         self.lines, self.steps = [], []
         self.known = {"x": self.axis_i()}  # tensors [b, l, d], and how the width is made of parts
@@ -256,11 +259,11 @@ class Layer:
     def axis_i(self): return Axis(("i", "0 ..< d", self.d))
 
     def axis_halves(self):
-        """The width as a compound axis."""
-        return Axis(("s", "0 ..< 2", 2), ("c", "0 ..< d / 2", self.d // 2))
+        """The width as a compound axis, where it is a multiple of 2."""
+        return self.axis_i() if self.d % 2 else Axis(("s", "0 ..< 2", 2), ("c", "0 ..< d / 2", self.d // 2))
 
     def axis_thirds(self):
-        return Axis(("c", "0 ..< d / 3", self.d // 3), ("s", "0 ..< 3", 3))
+        return self.axis_i() if self.d % 3 else Axis(("c", "0 ..< d / 3", self.d // 3), ("s", "0 ..< 3", 3))
 
     def statement(self, text, step):
         self.lines.append(text)
@@ -277,7 +280,7 @@ class Layer:
 
     def run(self, x, tokens, params):
         """The result, each axis of the language one of the array, and the sum of the losses."""
-        store = {"x": x, "tokens": tokens, **params}
+        store = {"x": x, "tokens": tokens, "segment": np.where(tokens < 0, -1, 0), **params}
         for step in self.steps:
             step(store)
         return store[self.result], sum(store[name] for name in self.losses)
@@ -343,7 +346,14 @@ class Layer:
         if r.random() < 0.5:
             w = self.param("d, d", self.d, self.d)
             return Sum(r.choice(["sum", "mean"]), [("k", None, 0, self.d)], mul(Read(self.pick(), [Index("b"), Index("l"), Index("k")]), Read(w, [Index("k"), self.position(axis)])))
-        return Sum(r.choice(["sum", "mean"]), [("t", None, 0, self.l)], Read(self.pick(axis), [Index("b"), Index("t"), self.position(axis)]), at_most(Index("t"), Index("l")))
+        return Sum(r.choice(["sum", "mean"]), [("t", None, 0, self.l)], Read(self.pick(axis), [Index("b"), Index("t"), self.position(axis)]), self.before())
+
+    def before(self):
+        """Positions t up to this one, of the same segment."""
+        if not self.padded:
+            return at_most(Index("t"), Index("l"))
+        at, to = Read("segment", [Index("b"), Index("l")]), Read("segment", [Index("b"), Index("t")])
+        return both(at_most(Index("t"), Index("l")), Call("{} == {}", lambda a, b: (a == b) & (a >= 0), to, at))
 
     # ---- definitions ----
 
@@ -461,6 +471,9 @@ def recurrence(layer, wrong=None):
     drive = layer.expression(axes[2], r.randrange(2))
     value = r.choice([lambda: add(value, drive), lambda: add(drive, value), lambda: sub(drive, value)])()
     where = less(Index("l"), Number(r.randrange(1, 4))) if r.random() < 0.15 else None
+    if layer.padded:
+        there = Call("exists({})", lambda a: a >= 0, Read("segment", [Index("b"), Index("l")]))
+        where = both(where, there) if where else there
     if wrong:
         bad = wrong(layer, name, axes, scan)
         if bad is None:
@@ -554,14 +567,43 @@ def accumulate(layer):
 CALLED = {
     "exchanged": ("layer exchanged(x[b, l, d]) -> [b, l, d] {\n    return y[b, l, (s in 0 ..< 2, c in 0 ..< d / 2)] = x[b, l, (1 - s, c)]\n}", lambda x: np.roll(x, x.shape[-1] // 2, -1)),
     "summed": ("layer summed(x[b, l, d]) -> [b, l, d] {\n    recur h[b, l, (s in 0 ..< 2, c in 0 ..< d / 2)] = h[b, l - 1, (s, c)] + x[b, l, (s, c)]\n    return h\n}", lambda x: np.cumsum(x, 1)),
+    "rolled": ("layer rolled(x[b, l, d]) -> [b, l, d] {\n    return y[b, l, i in 0 ..< d] = x[b, l, d - 1 - i]\n}", lambda x: x[..., ::-1]),
+}
+
+# Routers, whose three results are taken apart: text, token at place p of l, expert by place.
+SEVERAL = {
+    "straight": ("router straight(x[g, t, d]) -> pairs {\n    return expert[g, t] = index[3](2 * t - 1), token[g, t] = t, weight[g, t] = mean[k] x[g, t, k]\n}", lambda p, l: p, lambda p: 2 * p - 1),
+    "mirrored": ("router mirrored(x[g, t, d]) -> pairs {\n    return expert[g, t] = index[3](t - 1), token[g, t] = index[size(t)](size(t) - 1 - t), weight[g, t] = mean[k] x[g, t, k]\n}",
+                 lambda p, l: l - 1 - p, lambda p: p - 1),
 }
 
 
 def call_layer(layer):
     """let z = layer(x)"""
-    called, of, name = layer.rng.choice(list(CALLED)), layer.pick(), layer.fresh("z")
+    called, of, name = layer.rng.choice(["rolled"] if layer.d % 2 else ["exchanged", "rolled"] if layer.padded else list(CALLED)), layer.pick(), layer.fresh("z")
     layer.statement(f"let {name} = {called} as {name}_of ({of})", lambda store: store.__setitem__(name, CALLED[called][1](store[of])))
     layer.known[name] = layer.axis_i()
+
+
+def call_several(layer):
+    """let (expert[b, p], …) = router(x), with indices or names alone; then what the pairs say is added up, and nothing where the expert is none."""
+    r = layer.rng
+    called, of, y = "straight" if layer.padded else r.choice(list(SEVERAL)), layer.pick(layer.axis_i()), layer.fresh("y")
+    names, w = [layer.fresh(stem) for stem in ("e", "q", "v")], layer.param("3, d", 3, layer.d)
+    left = ", ".join(name + r.choice(["", "[b, p]"]) for name in names)
+    layer.lines.append(f"let ({left}) = {called} as {y}_of ({of})")
+    layer.lines.append(f"{y}a[b, {names[1]}[b, p], i] += {names[2]}[b, p] * {w}[{names[0]}[b, p], i]")
+    layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {y}a[b, l, i] + {of}[b, l, i]")
+    _, token, expert = SEVERAL[called]
+
+    def step(store):
+        out = np.array(store[of], complex)
+        for p in range(layer.l):
+            if 0 <= expert(p) < 3:
+                out[:, token(p, layer.l)] += store[of][:, p].mean(1, keepdims=True) * store[w][expert(p)]
+        store[y] = out
+    layer.steps.append(step)
+    layer.known[y] = layer.axis_i()
 
 
 # ---- extents that depend on the length -------------------------------------------------------------------------------
@@ -927,6 +969,87 @@ def losing_loss(layer):
     layer.lines.append(layer.wrong)
 
 
+def seen(layer, store):
+    """Whether position t is of the same segment as l: [b, l, t]."""
+    live = store["segment"] >= 0
+    return live[:, :, None] & live[:, None, :] if layer.padded else np.ones((layer.b, layer.l, layer.l), bool)
+
+
+def beside_scores(layer):
+    """A log-sum-exp of scores around a common number of any size, less scores, with other terms before, between and behind."""
+    r, name, z, scores = layer.rng, layer.fresh("y"), layer.fresh("z"), layer.fresh("s")
+    of, other, w = layer.pick(layer.axis_i()), layer.pick(layer.axis_i()), layer.param("d", layer.d)
+    size, apart = r.choice([(0, 0.25), (2 ** 13, 0.125), (-2 ** 16, 0.125), (1e6, 0.5), (-1e7, 1), (1e8, 8), (-1e20, 0), (1e30, 0)])
+    mine = f"{scores}[b, l, l]"  # the largest where apart <= 0, by (l - t) * apart above the others
+    form, apply = r.choice([
+        ("{z} - {mine} + {a}", lambda n, a, w: n + a), ("{a} + {z} - {mine}", lambda n, a, w: a + n), 
+        ("{w} * ({z} - {mine}) - {a}", lambda n, a, w: w * n - a), ("tanh({a} + ({z} - {mine})) * {w}", lambda n, a, w: np.tanh(a + n) * w),
+        ("exp({mine} - {z}) * {a} + {w}", lambda n, a, w: np.exp(-n) * a + w), ("{a} * -({mine} - {z}) + {w} * ({z} - {mine})", lambda n, a, w: a * n + w * n),
+        ("select({a} < 0.25, {z} - {mine}, {a})", lambda n, a, w: np.where(np.real(a) < 0.25, n, a))])
+    if abs(size) <= 2 ** 16 and r.random() < 0.2:  # rounded at the size of the score before the log-sum-exp comes
+        form, apply = "({a} - {mine}) + {z}", lambda n, a, w: a + n
+    form = form.format(z=f"{z}[b, l]", mine=mine, a=f"{other}[b, l, i]", w=f"{w}[i]")
+    layer.lines.append(f"let {scores}[b, l, t in 0 ..< size(l)] = ({size}) + {apart} * (l - t)")
+    layer.lines.append(f"let {z}[b, l] = lse[t | {layer.before().text()}] {scores}[b, l, t]")
+    where = "exists(segment[b, l])" if layer.padded else "l >= 0"
+    layer.lines.append(f"let {name}[b, l, i in 0 ..< d] = select({where}, {form}, 0) + {of}[b, l, i]")
+
+    def step(store):
+        there = seen(layer, store) & (np.arange(layer.l)[None, :] <= np.arange(layer.l)[:, None])
+        gap = apart * (np.arange(layer.l)[:, None] - np.arange(layer.l)[None, :])
+        live = there.any(2)
+        high = np.where(live, np.where(there, gap, -np.inf).max(2), 0)
+        n = np.log(np.where(there, np.exp(np.where(there, gap - high[..., None], 0)), 0).sum(2) + ~live) + high
+        store[name] = np.where(live[..., None], apply(np.where(live, n, 0)[..., None], store[other], store[w]), 0) + store[of]
+    layer.steps.append(step)
+    layer.known[name] = layer.axis_i()
+
+
+def chosen_factor(layer):
+    """What is learned times what is infinite or no number wherever it is not chosen: the one not chosen has no derivative."""
+    r, y, of, w, n = layer.rng, layer.fresh("y"), layer.pick(layer.axis_i()), layer.param("d", layer.d), layer.rng.randrange(3)
+    text, number = r.choice([("log({})", np.log), ("(1 / {})", lambda k: 1 / k), ("rsqrt({})", lambda k: k ** -0.5), ("({}) ^ -1.5", lambda k: k ** -1.5)])
+    factor = text.format(f"(l - {n})")
+    form, apply = r.choice([("{w} * {f}", lambda w, f: w * f), ("sin({w} * {f})", lambda w, f: np.sin(w * f)), ("{w} * {f} * {f}", lambda w, f: w * f * f), ("{f} / (2 + tanh({w}))", lambda w, f: f / (2 + np.tanh(w)))])
+    if r.random() < 0.4:
+        apart = layer.fresh("f")
+        layer.lines.append(f"let {apart}[l in 0 ..< size(l)] = {factor}")
+        factor = f"{apart}[l]"
+    value = form.format(w=f"{w}[i]", f=factor)
+    if r.random() < 0.4:
+        apart = layer.fresh("p")
+        layer.lines.append(f"let {apart}[b, l, i in 0 ..< d] = {value}")
+        value = f"{apart}[b, l, i]"
+    condition, mixed = f"l > {n}", r.random() < 0.3
+    if mixed:
+        value = f"select({of}[b, l, i] < 0.25, {value}, {w}[i])"
+    out = f"select({condition}, {value}, {of}[b, l, i])" if r.random() < 0.5 else f"select(not {condition}, {of}[b, l, i], {value})"
+    layer.lines.append(f"let {y}[b, l, i in 0 ..< d] = {out}")
+
+    def step(store):
+        k = np.arange(layer.l) - n + 0.0
+        f = number(np.where(k > 0, k, 1))[None, :, None]
+        part = apply(store[w], f)
+        if mixed:
+            part = np.where(np.real(store[of]) < 0.25, part, store[w])
+        store[y] = np.where((k > 0)[None, :, None], part, store[of])
+    layer.steps.append(step)
+    layer.known[y] = layer.axis_i()
+
+
+def live_loss(layer):
+    """A loss over what is no padding; 0 over nothing."""
+    of, name, kind = layer.pick(layer.axis_i()), layer.fresh("loss"), layer.rng.choice(["sum", "mean"])
+    layer.lines.append(f"loss {name} = 0.125 * ({kind}[b, l, i in 0 ..< d | exists(segment[b, l])] {of}[b, l, i])")
+
+    def step(store):
+        live = store["segment"] >= 0
+        total = np.where(live[..., None], store[of], 0).sum() * 0.125
+        store[name] = total / max(live.sum() * layer.d, 1) if kind == "mean" else total
+    layer.steps.append(step)
+    layer.losses.append(name)
+
+
 def weighted(layer):
     """A mean under a softmax over the positions up to this one: scores of any size, equal or as near to each other as floats of that size are; of the data; and
     rows that have no score above -inf, where the weights are 0."""
@@ -934,21 +1057,22 @@ def weighted(layer):
     of, by = layer.pick(layer.axis_i()), r.choice([n for n in layer.known])
     empty = r.choice([0, 0, 1, layer.l // 2, layer.l])  # so many rows have none
     size, apart = r.choice([(0, 0.25), (1e8, 0), (-1e8, 8), (1e8, -8), (1e20, 0), (-1e30, 0), (1e4, 0.125), (None, 0)])
-    score = f"{by}[b, l, 0] * {by}[b, t, 1]" if size is None else f"({size}) + {apart} * (l - t)"
+    second = min(1, layer.d - 1)
+    score = f"{by}[b, l, 0] * {by}[b, t, {second}]" if size is None else f"({size}) + {apart} * (l - t)"
     if empty:
         score = f"select(l < {empty}, log(0), {score})"
     scores = layer.fresh("s")
     if by != "x" and layer.known[by].parts[0][0] != "i" and size is None:
         score = score.replace(by, "x")
         by = "x"
-    layer.lines.append(f"let {scores}[b, l, t in 0 ..< size(l)] = {score}   where t <= l")
+    layer.lines.append(f"let {scores}[b, l, t in 0 ..< size(l)] = {score}   where {layer.before().text()}")
     layer.lines.append(f"let {name}[b, l, i in 0 ..< d] = sum[t] softmax[t]({scores}[b, l, t]) * {of}[b, t, i]")
 
     def step(store):
         at, to = np.arange(layer.l)[:, None], np.arange(layer.l)[None, :]
         x = store[by]
-        value = np.broadcast_to(apart * (at - to), (layer.b, layer.l, layer.l)) if size is not None else x[:, :, None, 0] * x[:, None, :, 1]
-        there = (to <= at) & (at >= empty)
+        value = np.broadcast_to(apart * (at - to), (layer.b, layer.l, layer.l)) if size is not None else x[:, :, None, 0] * x[:, None, :, second]
+        there = (to <= at) & (at >= empty) & seen(layer, store)
         high = np.where(there, value.real, -1e300).max(axis=2, keepdims=True)
         e = np.where(there, np.exp(np.where(there, value - high, 0)), 0)
         total = e.sum(axis=2, keepdims=True)
@@ -974,9 +1098,12 @@ def integer_wanted(layer):
     layer.lines.append(layer.wrong)
 
 
-CONSTRUCTS = [(weighted, 2), (accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
+CONSTRUCTS = [(weighted, 2), (beside_scores, 2), (call_several, 1), (chosen_factor, 1), (accumulate, 1), (call_layer, 1), (let_map, 3), (let_row, 2), (recurrence, 4), (in_patches, 2), (shortened, 1), (stretched, 1), (lookup_term, 1), (lookup_reduced, 1),
               (lookup_condition, 1), (lookup_recurrence, 1), (lookup_accumulate, 1), (lookup_loss, 1), (pointed_value, 1), (pointed_reduced, 1), (pointed_recurrence, 1),
               (pointed_added, 1), (pointed_loss, 1), (pointed_factor, 1)]  # with how often
+# Those that look at their own position only, or at others of the same segment.
+PADDED = [(weighted, 3), (beside_scores, 2), (live_loss, 2), (chosen_factor, 1), (recurrence, 4), (let_map, 3), (let_row, 1), (accumulate, 1), (call_layer, 1), (call_several, 1), (lookup_term, 1), (lookup_condition, 1),
+          (pointed_value, 1), (pointed_added, 1), (pointed_factor, 1)]
 WRONG_RESULTS = [losing_result, losing_result, losing_loss, integer_wanted]
 
 
@@ -997,9 +1124,9 @@ WIRINGS = {
 }
 
 
-def random_layer(rng, name, sizes, wrong=False):
-    layer = Layer(rng, name, sizes)
-    names, often = zip(*CONSTRUCTS)
+def random_layer(rng, name, sizes, wrong=False, padded=False):
+    layer = Layer(rng, name, sizes, padded)
+    names, often = zip(*(PADDED if padded else CONSTRUCTS))
     for construct in rng.choices(names, often, k=rng.randrange(1, 4)):
         construct(layer)
     if wrong and rng.random() < 0.6:
@@ -1021,6 +1148,31 @@ def random_layer(rng, name, sizes, wrong=False):
     return layer
 
 
+# Which of the ids [b, l + 1] are padding.
+
+
+def pad_rows(rng, b, l):
+    return np.broadcast_to(rng.random((b, 1)) < 0.5, (b, l))
+
+
+def pad_ends(rng, b, l):
+    return np.arange(l) >= rng.integers(0, l + 1, (b, 1))
+
+
+def pad_beginnings(rng, b, l):
+    return np.arange(l) < rng.integers(0, l + 1, (b, 1))
+
+
+def pad_middles(rng, b, l):
+    return rng.random((b, l)) < 0.3
+
+
+def pad_all(rng, b, l):
+    return np.ones((b, l), bool)
+
+
+PADDINGS = [pad_rows, pad_ends, pad_ends, pad_beginnings, pad_middles, pad_middles, pad_all]
+
 # ---- models ----------------------------------------------------------------------------------------------------------
 
 
@@ -1028,9 +1180,12 @@ class Case:
     def __init__(self, seed, index, wrong=False):
         rng = self.rng = random.Random(f"layers/{seed}/{index}/{'wrong' if wrong else 'right'}")
         self.name = f"{seed}/{index}{' (refused)' if wrong else ''}"
-        self.b, self.l, self.d = rng.choice([1, 2, 3]), rng.choice([1, 2, 3, 4, 5, 6, 8, 12]), rng.choice([6, 12])
+        self.b, self.l, self.d = rng.choice([1, 2, 3]), rng.choice([1, 2, 3, 4, 5, 6, 8, 12]), rng.choice([6, 12] if wrong else [1, 6, 12])
+        if rng.random() < 0.06 and not wrong:
+            self.b = self.l = self.d = 1
+        padding = rng.choice(PADDINGS) if rng.random() < 0.3 and not wrong else None
         count = rng.randrange(1, 3)
-        self.layers = [random_layer(rng, f"layer{i}", (self.b, self.l, self.d), wrong and i == 0) for i in range(count)]
+        self.layers = [random_layer(rng, f"layer{i}", (self.b, self.l, self.d), wrong and i == 0, bool(padding)) for i in range(count)]
         self.wired = [rng.choice(list(WIRINGS)) for _ in self.layers]
         self.branches = count == 2 and rng.random() < 0.25
         numbers = np.random.default_rng([seed, index])
@@ -1042,12 +1197,14 @@ class Case:
         self.weights = {k: v.astype(np.float32) for k, v in self.weights.items()}
         self.directions = {k: numbers.normal(0, 1, v.shape) for k, v in self.weights.items()}
         self.tokens = numbers.integers(0, VOCAB, (self.b, self.l + 1)).astype(np.int32)
+        if padding:
+            self.tokens[padding(numbers, self.b, self.l + 1)] = -1
 
     def text(self):
         out = ["use std.layers", "use std.recipes"] + [text for text, _ in FUNCTIONS.values()] + [text for text, _ in WIRINGS.values() if text]
-        out += [text for text, _ in CALLED.values()]
+        out += [text for text, *_ in (*CALLED.values(), *SEVERAL.values())]
         for layer in self.layers:
-            out += [f"layer {layer.name}(x[b, l, d]; vocab: count, tokens[b, l]: vocab) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
+            out += [f"layer {layer.name}(x[b, l, d]; vocab: count, tokens[b, l]: vocab{', segment[b, l] = 0' if layer.padded else ''}) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
         lines = [f"layer{i}() norm = none wiring = {wired}" for i, wired in enumerate(self.wired)]
         if self.branches:
             lines = ["parallel { layer0() | layer1() } norm = none wiring = " + self.wired[0]]
@@ -1062,7 +1219,8 @@ class Case:
         return result
 
     def forward(self, weights):
-        inputs, targets = self.tokens[:, :-1], self.tokens[:, 1:]
+        inputs = self.tokens[:, :-1]
+        targets = np.where(inputs < 0, -1, self.tokens[:, 1:])  # what follows padding is no target
         x = np.sqrt(self.d) * weights["embed_0.table"][inputs]
         self.losses = 0
         if self.branches:
@@ -1073,7 +1231,8 @@ class Case:
         logits = x @ weights["head_0.w"].T
         high = logits.real.max(axis=2, keepdims=True)
         lse = np.log(np.exp(logits - high).sum(axis=2)) + high[..., 0]
-        return logits, (lse - np.take_along_axis(logits, targets[..., None], 2)[..., 0]).mean() + self.losses
+        nll = np.where(targets < 0, 0, lse - np.take_along_axis(logits, np.maximum(targets, 0)[..., None], 2)[..., 0])
+        return logits, nll.sum() / max((targets >= 0).sum(), 1) + self.losses
 
     def solve(self):
         """(logits, loss, {path: the loss's derivative along its direction})"""
@@ -1109,7 +1268,8 @@ def differences(case, got, engine):
     """What is wrong with the numbers of one engine."""
     logits, loss, slopes = case.solve()
     tolerance, out = TOLERANCE[engine], []
-    apart, scale = np.abs(got["logits"].astype(float) - logits).max(), max(1.0, np.abs(logits).max())
+    live = case.tokens[:, :-1] >= 0
+    apart, scale = np.abs(got["logits"].astype(float) - logits)[live].max(initial=0), max(1.0, np.abs(logits[live]).max(initial=0))
     if not apart <= tolerance * scale:
         out.append(f"logits differ by {apart:.3g} of {scale:.3g}")
     if not abs(float(got["loss"].reshape(-1)[0]) - loss) <= tolerance * max(1.0, abs(loss)):
