@@ -8,31 +8,48 @@
 
 /* ---- one operation ---- */
 
-/* Marks the expressions through which `root` has a derivative. */
-static void mark_alive(const Unit *unit, const Op *op, int root, bool *alive)
+/* What is told of each tensor that is read with a derivative. */
+typedef struct Reader {
+    const Unit *unit;
+    void (*read)(void *user, int tensor);
+    void *user;
+} Reader;
+
+static void read_term(void *user, const Op *op, int id);
+
+static bool is_sum(ExprKind kind) { return kind == EXPR_ADD || kind == EXPR_SUB || kind == EXPR_MUL || kind == EXPR_DIV || kind == EXPR_POW || kind == EXPR_READ; }
+
+/* Follows the derivative of expression `root` down to what is read. covered: part of a sum of products that has all its terms. */
+static void read_expression(const Reader *reader, const Op *op, int root)
 {
     if (root < 0)
         return;
+    Arena *arena = reader->unit->program->arena;
+    bool *alive = ARENA_ARRAY(arena, bool, op->expr_count + 1), *covered = ARENA_ARRAY(arena, bool, op->expr_count + 1);
     alive[root] = true;
     for (int id = root; id >= 0; id--) {
         const Expr *expr = &op->exprs[id];
-        if (!alive[id] || expression_cancels(unit, op, id))
+        if (!alive[id] || expression_cancels(reader->unit, op, id))
             continue;
-        for (int k = 0; k < scalar_arity(expr->kind); k++)
-            if (scalar_differentiable(expr->kind, k))
-                alive[expr->arg[k]] = true;
+        const Shrinks shrinks = !is_sum(expr->kind) ? SHRINKS_UNKNOWN : covered[id] ? SHRINKS_NOT : expression_shrinks(reader->unit, op, id, read_term, (void *)reader);
+        if (expr->kind == EXPR_READ && shrinks != SHRINKS)
+            reader->read(reader->user, expr->access.tensor);
+        for (int k = 0; shrinks != SHRINKS && k < scalar_arity(expr->kind); k++) {
+            covered[expr->arg[k]] = covered[expr->arg[k]] || (shrinks == SHRINKS_NOT && expr->kind != EXPR_POW && (expr->kind != EXPR_DIV || k == 0));
+            alive[expr->arg[k]] = alive[expr->arg[k]] || scalar_differentiable(expr->kind, k);
+        }
     }
 }
 
-/* [expr_count]; all false where nothing flows. The two expressions of a recurrence are marked one by one: a cancellation in one is none in the other. */
-static bool *alive_of(const Unit *unit, const Op *op)
+static void read_term(void *user, const Op *op, int id) { read_expression(user, op, id); }
+
+/* The two expressions of a recurrence are followed one by one: a cancellation in one is none in the other. */
+static void read_op(const Reader *reader, const Op *op)
 {
-    bool *alive = ARENA_ARRAY(unit->program->arena, bool, op->expr_count + 1);
-    if (op->kind == OP_TOP || op->kind == OP_CALL || unit->tensors[op->out.tensor].type != T_REAL)
-        return alive;
-    mark_alive(unit, op, op->body, alive);
-    mark_alive(unit, op, op->body2, alive);
-    return alive;
+    if (op->kind == OP_TOP || op->kind == OP_CALL || reader->unit->tensors[op->out.tensor].type != T_REAL || operation_is_empty(reader->unit, op))
+        return;
+    read_expression(reader, op, op->body);
+    read_expression(reader, op, op->body2);
 }
 
 /* ---- units ---- */
@@ -76,12 +93,21 @@ static void call_flow(const Flows *flows, Flow *flow, const Op *op)
                 join(flow, op->results[r], op->args[f]);
 }
 
+typedef struct Joining {
+    const Flow *flow;
+    int to;
+} Joining;
+
+static void join_read(void *user, int tensor)
+{
+    const Joining *joining = user;
+    join(joining->flow, joining->to, tensor);
+}
+
 static void op_flow(const Flow *flow, const Op *op)
 {
-    const bool *alive = alive_of(flow->unit, op);
-    for (int id = 0; id < op->expr_count; id++)
-        if (alive[id] && op->exprs[id].kind == EXPR_READ)
-            join(flow, op->out.tensor, op->exprs[id].access.tensor);
+    Joining joining = {flow, op->out.tensor};
+    read_op(&(Reader){flow->unit, join_read, &joining}, op);
     if (op->init.tensor >= 0 && flow->unit->tensors[op->out.tensor].type == T_REAL)
         join(flow, op->out.tensor, op->init.tensor);
 }
@@ -112,6 +138,12 @@ static void want_call(const Flows *flows, const Op *op, bool *wanted)
             wanted[op->args[f]] = wanted[op->args[f]] || depends(callee, op->callee->outputs[r].tensor, f);
 }
 
+static void want_read(void *user, int tensor)
+{
+    bool *wanted = user;
+    wanted[tensor] = true;
+}
+
 /* wanted[tensor]: a loss depends on it with a derivative. False: there is no loss. */
 static bool want(const Flows *flows, const Unit *main, bool *wanted)
 {
@@ -127,10 +159,7 @@ static bool want(const Flows *flows, const Unit *main, bool *wanted)
         }
         if (!wanted[op->out.tensor])
             continue;
-        const bool *alive = alive_of(main, op);
-        for (int id = 0; id < op->expr_count; id++)
-            if (alive[id] && op->exprs[id].kind == EXPR_READ)
-                wanted[op->exprs[id].access.tensor] = true;
+        read_op(&(Reader){main, want_read, wanted}, op);
         if (op->init.tensor >= 0)
             wanted[op->init.tensor] = true;
     }
@@ -147,10 +176,16 @@ static void add_end(Unreached *unreached, ReachEndKind kind, Symbol name, Span s
     unreached->ends[unreached->end_count++] = (ReachEnd){kind, name, span};
 }
 
+static void ignore_term(void *user, const Op *op, int id) { (void)user, (void)op, (void)id; }
+
 /* Follows the read `read` upwards: at which expressions its derivative ends. */
 static void ends_of_read(const Unit *unit, const Op *op, int read, Unreached *unreached)
 {
     const Symbol name = unit->tensors[op->out.tensor].name;
+    if (operation_is_empty(unit, op)) {
+        add_end(unreached, END_NO_POINT, name, op->span);
+        return;
+    }
     bool *flows = ARENA_ARRAY(unit->program->arena, bool, op->expr_count + 1), *live = ARENA_ARRAY(unit->program->arena, bool, op->expr_count + 1);
     op_live(op, live);
     flows[read] = true;
@@ -167,6 +202,9 @@ static void ends_of_read(const Unit *unit, const Op *op, int read, Unreached *un
         if (flows[id] && expression_cancels(unit, op, id)) {
             flows[id] = false;
             add_end(unreached, END_CANCELS, name, op->span);
+        } else if (flows[id] && is_sum(expr->kind) && expression_shrinks(unit, op, id, ignore_term, NULL) == SHRINKS) {
+            flows[id] = false;
+            add_end(unreached, END_TAKEN_AWAY, name, op->span);
         }
     }
     for (int g = 0; g < op->guard_count; g++)

@@ -5,15 +5,17 @@
 #include "ir/ir.h"
 
 typedef enum {
-    END_CANCELS, /* a value minus itself or divided by itself: always the same */
-    END_STOP,    /* inside stop() */
-    END_CHOICE,  /* compared, ranked, rounded or a subscript: decides, and has no derivative */
+    END_CANCELS,    /* a value minus itself or divided by itself: always the same */
+    END_TAKEN_AWAY, /* its terms cancel or are multiplied by 0 */
+    END_NO_POINT,   /* no point satisfies the conditions there */
+    END_STOP,       /* inside stop() */
+    END_CHOICE,     /* compared, ranked, rounded or a subscript: decides, and has no derivative */
     END_METRIC,
     END_STATE,
     END_UNUSED, /* what is computed from it is not used on the way to a loss */
 } ReachEndKind;
 
-enum { REACH_ENDS_MAX = 6 };
+enum { REACH_ENDS_MAX = 8 };
 
 typedef struct ReachEnd {
     ReachEndKind kind;

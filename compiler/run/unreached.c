@@ -35,9 +35,11 @@ static void end_print(const ReachEnd *end, Str *out)
             str_append(out, "a value");
         else
             str_printf(out, "`%s`", end->name);
-        str_append(out, end->kind == END_CANCELS ? " is the same whatever it is: a share of one is always 1"
-                        : end->kind == END_STOP  ? " reads it inside `stop`"
-                                                 : " only ranks, compares or rounds by it");
+        str_append(out, end->kind == END_CANCELS      ? " is the same whatever it is: a share of one is always 1"
+                        : end->kind == END_TAKEN_AWAY ? " subtracts it again or multiplies it by 0: in a sum of all terms none depends on it"
+                        : end->kind == END_NO_POINT   ? " has no point: nothing satisfies its conditions"
+                        : end->kind == END_STOP       ? " reads it inside `stop`"
+                                                      : " only ranks, compares or rounds by it");
     }
 }
 

@@ -75,6 +75,55 @@ OWN_LINES = {"renormalised()": ["renormalised_0.norm.g", "renormalised_0.w"], "r
              "stopped()": ["stopped_0.w"], "compared()": ["compared_0.w"], "measured()": ["measured_0.w"], "rounds()": []}
 
 
+# Bodies of layers in which the loss does not depend on c, and does on w. u is x times w.
+SCORES = "let s[b, i, j] = %s where j <= i\n    return y[b, l, o] = sum[j] softmax[j](s[b, l, j]) * u[b, j, o]"
+DOT = "(sum[e] u[b, i, e] * x[b, j, e])"
+CANCELS = {
+    "shift": SCORES % f"{DOT} + c[0]",
+    "shift_by_query": SCORES % f"{DOT} - (sum[e] x[b, i, e] * c[e]) / 3",
+    "shift_inside": SCORES % "(sum[e] (u[b, i, e] * x[b, j, e] + c[e]))",
+    "key_bias": SCORES % "(sum[e] u[b, i, e] * (x[b, j, e] + c[e]))",
+    "key_bias_scaled": SCORES % "(sum[e] 2 * u[b, i, e] * (x[b, j, e] - c[e] * x[b, i, e]))",
+    "diagonal": "let s[b, i, j] = (sum[e] x[b, i, e] * c[e] * x[b, j, e]) where j == i\n    return y[b, l, o] = sum[j] softmax[j](s[b, l, j]) * u[b, j, o]",
+    "first": "let s[b, i, j] = (sum[e] x[b, i, e] * c[e] * x[b, j, e]) where j <= 0\n    return y[b, l, o] = sum[j] softmax[j](s[b, l, j]) * u[b, j, o]",
+    "centred_shift": "let v[b, l, o] = u[b, l, o] + c[0]\n    let m[b, l] = mean[o] v[b, l, o]\n    return y[b, l, o] = (v[b, l, o] - m[b, l]) ^ 3",
+    "centred_by_max": "let v[b, l, o] = u[b, l, o] + 3 * c[0]\n    let m[b, l] = max[o] v[b, l, o]\n    return y[b, l, o] = exp(v[b, l, o] - m[b, l])",
+    "own_softmax": "let v[b, l, o] = u[b, l, o] - c[1]\n    let m[b, l] = max[o] v[b, l, o]\n    let n[b, l, o] = exp(v[b, l, o] - m[b, l])\n    return y[b, l, o] = n[b, l, o] / (sum[a] n[b, l, a])",
+    "whole": "let p[b, l, o] = softmax[o](c[o] * x[b, l, o])\n    return y[b, l, o] = u[b, l, o] * (sum[a] p[b, l, a])",
+    "whole_scaled": "let p[b, l, o] = softmax[o](c[o] * x[b, l, o])\n    return y[b, l, o] = sum[a] 3 * p[b, l, a] * u[b, l, o]",
+    "minus_itself": "return y[b, l, o] = u[b, l, o] + c[o] - c[o]",
+    "minus_parts": "let a[b, l, o] = u[b, l, o] + 2 * c[o]\n    return y[b, l, o] = a[b, l, o] * x[b, l, o] - c[o] * x[b, l, o] * 2",
+    "times_0": "return y[b, l, o] = u[b, l, o] + 0 * c[o]",
+    "power_0": "return y[b, l, o] = u[b, l, o] * c[o] ^ 0",
+    "nowhere": "v[b, l, o] += c[o] * x[b, l, o] where tokens[b, l] < 0\n    return y[b, l, o] = u[b, l, o] + v[b, l, o]",
+    "beyond": "v[b, l, o] += c[o] * x[b, l, o] where tokens[b, l] >= 256\n    return y[b, l, o] = u[b, l, o] + v[b, l, o]",
+}
+# The loss depends on c and on w.
+REMAINS = {
+    "by_key": SCORES % f"{DOT} + (sum[e] x[b, j, e] * c[e])",
+    "by_distance": SCORES % f"{DOT} + c[0] * (i - j)",
+    "two_points": "let s[b, i, j] = (sum[e] u[b, i, e] * c[e] * x[b, j, e]) where j <= i and j >= i - 1\n    return y[b, l, o] = sum[j] softmax[j](s[b, l, j]) * x[b, j, o]",
+    "query_bias": SCORES % "(sum[e] (u[b, i, e] + c[e]) * x[b, j, e])",
+    "not_centred": "let v[b, l, o] = u[b, l, o] + c[0]\n    let m[b, l] = mean[o] v[b, l, o]\n    return y[b, l, o] = (v[b, l, o] - 0.5 * m[b, l]) ^ 3",
+    "centred_vector": "let v[b, l, o] = u[b, l, o] + c[o]\n    let m[b, l] = mean[o] v[b, l, o]\n    return y[b, l, o] = (v[b, l, o] - m[b, l]) ^ 3",
+    "sum_not_mean": "let v[b, l, o] = u[b, l, o] + c[0]\n    let m[b, l] = sum[o] v[b, l, o]\n    return y[b, l, o] = (v[b, l, o] - m[b, l]) ^ 3",
+    "causal_mean": "let v[b, l, o] = u[b, l, o] + c[o] * x[b, l, o]\n    let m[b, l, o] = sum[j | j <= l] v[b, j, o]\n    return y[b, l, o] = (v[b, l, o] - m[b, l, o]) ^ 3",
+    "half": "let p[b, l, o] = softmax[o](c[o] * x[b, l, o])\n    return y[b, l, o] = u[b, l, o] * (sum[a | a < 3] p[b, l, a])",
+    "squares": "let p[b, l, o] = softmax[o](c[o] * x[b, l, o])\n    return y[b, l, o] = u[b, l, o] * (sum[a] p[b, l, a] ^ 2)",
+    "weighed": "let p[b, l, o] = softmax[o](c[o] * x[b, l, o])\n    return y[b, l, o] = sum[a] p[b, l, a] * u[b, l, a] * x[b, l, o]",
+    "over_another_axis": SCORES.replace("softmax[j](s[b, l, j]) * u[b, j, o]", "exp(s[b, l, j] - (lse[i] s[b, i, j])) * u[b, j, o]") % f"{DOT} + (sum[e] x[b, i, e] * c[e])",
+    "minus_another": "return y[b, l, o] = u[b, l, o] + c[o] - c[0] * x[b, l, o]",
+    "minus_less": "return y[b, l, o] = (u[b, l, o] + 2 * c[o] - c[o]) ^ 3",
+    "product_of_equals": "let a[b, l] = sum[e] c[e] * u[b, l, e]\n    return y[b, l, o] = a[b, l] * a[b, l] * x[b, l, o] - (sum[e] (c[e] * u[b, l, e]) * (c[e] * u[b, l, e])) * x[b, l, o]",
+    "somewhere": "v[b, l, o] += c[o] * x[b, l, o] where tokens[b, l] < 128\n    return y[b, l, o] = u[b, l, o] + v[b, l, o]",
+}
+
+
+def layers_of(bodies):
+    return "".join(f"layer {name}(x[b, l, d]; tokens[b, l]: vocab, vocab: count) -> [b, l, d] {{\n    param w[d] = 1\n    param c[d] = 1\n    let u[b, l, o] = x[b, l, o] * w[o]\n    {body}\n}}\n"
+                   for name, body in bodies.items())
+
+
 def moe(router, experts=3):
     return f"moe(experts = {experts}, hidden = 4, act = silu, router = {router})"
 
@@ -141,6 +190,13 @@ class Reach(Case):
         for lines in list(OWN_LINES)[::2], list(OWN_LINES)[1::2]:  # one of each name
             self.assertEqual(self.agree(lines, OWN), {name for line in lines for name in OWN_LINES[line]})
 
+    def test_what_cancels(self):
+        """Shifts of what a softmax, a mean or a maximum is taken of, shares of a whole, one point that a condition chooses, terms that are subtracted again."""
+        self.assertEqual(self.agree([f"{name}()" for name in CANCELS], layers_of(CANCELS), 7), {f"{name}_0.c" for name in CANCELS})
+
+    def test_what_does_not_cancel(self):
+        self.assertEqual(self.agree([f"{name}()" for name in REMAINS], layers_of(REMAINS), 7), set())
+
     def test_what_stands_before_a_line_that_forgets(self):
         """A line that replaces the stream and reads it inside stop() cuts off all before it."""
         warned = self.agree(["ffn(hidden = 4, act = gelu)", "forgotten()", "ffn(hidden = 4, act = gelu)"], OWN)
@@ -155,8 +211,9 @@ class Reach(Case):
 
     def test_reasons(self):
         for line, says in (("stopped()", "`y` reads it inside `stop`"), ("compared()", "`y` only ranks, compares or rounds by it"), ("measured()", "the metric `size` reads it and is no loss"),
-                           ("measured()", "the new value of the state `m` reads it and is no loss"), ("renormalised()", "`g` is the same whatever it is"), ("renormalised()", "`pick` only ranks")):
-            told = [d for d in self.json("check", self.write_model([line], OWN))["diagnostics"] if d["code"] == "W0508"]
+                           ("measured()", "the new value of the state `m` reads it and is no loss"), ("renormalised()", "`g` is the same whatever it is"), ("renormalised()", "`pick` only ranks"),
+                           ("minus_itself()", "`y` subtracts it again or multiplies it by 0"), ("nowhere()", "`v` has no point: nothing satisfies its conditions")):
+            told = [d for d in self.json("check", self.write_model([line], OWN + layers_of({name: CANCELS[name] for name in ("minus_itself", "nowhere")})))["diagnostics"] if d["code"] == "W0508"]
             self.assertEqual(len(told), 1)
             self.assertIn(says, " ".join(told[0]["notes"]))
 
