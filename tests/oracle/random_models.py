@@ -156,4 +156,9 @@ def masked_targets(rng, runs, batch, length, vocab):
 def segments(rng, runs, batch, length, vocab):
     out = np.sort(rng.integers(0, 4, (runs, batch, length)), axis=2)
     out[rng.random(out.shape) < 0.2] = -1
+    kind = rng.integers(0, 4)
+    if kind == 1:  # whole rows
+        out[rng.random((runs, batch)) < 0.4] = -1
+    elif kind == 2:  # what is behind the last word
+        out[np.arange(length) >= rng.integers(0, length + 1, (runs, batch, 1))] = -1
     return out

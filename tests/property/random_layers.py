@@ -9,7 +9,6 @@ stored; axes that meet by position are reshaped. Gradients are derivatives by a 
 Some programs ask for what a recurrence cannot do: those must be refused with E0409, at the offending read. Some look up an integer that may be none as one term
 of a result: refused with E0408. Some have extents that are sizes at certain lengths only: every engine must refuse the others, and say what the length must be.
 Some tokens are padding: whole rows, the beginning, the end or the middle of rows, all of them. What is computed there must reach nothing.
-Some parameters begin with a number that is not finite: refused, naming the parameter, before anything is computed or written.
 
 To add a construct: write a function of a `Layer` that appends statements (and tensors for others to read), and give it a row in CONSTRUCTS; or a row in RESULTS,
 WIRINGS, WRONG_READS, WRONG_RESULTS or VANISHING. Nodes of expressions are small classes with `text` and `value`.
