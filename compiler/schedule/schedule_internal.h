@@ -101,7 +101,8 @@ int keys_store(Scheduler *scheduler, int op, const Access *read);
 #undef FROM_ANOTHER
 
 /* schedule_product.c */
-bool out_covers(Scheduler *scheduler, const Op *op); /* the subscripts of the output reach every element of the tensor */
+IndexSet factors_indices(const Product *product, unsigned factors); /* of the factors whose bits are set */
+bool out_covers(Scheduler *scheduler, const Op *op);                /* the subscripts of the output reach every element of the tensor */
 
 /* Indices of one class, joined where they lie one inside the other in every operand. */
 typedef struct AxisList {

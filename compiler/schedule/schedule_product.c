@@ -62,7 +62,7 @@ static bool class_small(const Op *op, IndexSet set)
     return points > 1 && points < 4;
 }
 
-static IndexSet factors_indices(const Product *product, unsigned factors)
+IndexSet factors_indices(const Product *product, unsigned factors)
 {
     IndexSet set = 0;
     for (int f = 0; f < product->count; f++) {

@@ -188,16 +188,6 @@ static Operand side_in_memory(StreamReader *reader, const Product *product, cons
     return operand_store(reader->scheduler, product, side, side->indices, stored ? order : NULL, "it is computed, or does not lie in memory as the stream needs it");
 }
 
-static IndexSet factors_indices(const Product *product, unsigned factors)
-{
-    IndexSet set = 0;
-    for (int f = 0; f < product->count; f++) {
-        if ((factors >> f & 1) != 0)
-            set |= product->factors[f].indices;
-    }
-    return set;
-}
-
 bool stream_linear(StreamReader *reader, const Product *product, unsigned factors, const int *axis_of, int operand_axis, int out_axis, StreamOperand *operand, StreamOperand *out,
                    Dim *width)
 {
