@@ -1187,6 +1187,7 @@ class Case:
         self.layers = [random_layer(rng, f"layer{i}", (self.b, self.l, self.d), wrong and i == 0, bool(padding)) for i in range(count)]
         self.wired = [rng.choice(list(WIRINGS)) for _ in self.layers]
         self.branches = count == 2 and rng.random() < 0.25
+        self.default = rng.choice(self.wired + list(WIRINGS)) if rng.random() < 0.4 else None  # declared; lines of it say nothing
         numbers = np.random.default_rng([seed, index])
         self.weights = {f"layer{i}_0.{k}": numbers.normal(0, 0.5, shape) for i, layer in enumerate(self.layers) for k, shape in layer.params.items()}
         if self.branches:
@@ -1204,9 +1205,12 @@ class Case:
         out += [text for text, *_ in (*CALLED.values(), *SEVERAL.values())]
         for layer in self.layers:
             out += [f"layer {layer.name}(x[b, l, d]; vocab: count, tokens[b, l]: vocab{', segment[b, l] = 0' if layer.padded else ''}) -> [b, l, d] {{"] + ["    " + line for line in layer.lines] + ["}"]
-        lines = [f"layer{i}() norm = none wiring = {wired}" for i, wired in enumerate(self.wired)]
+        if self.default:
+            out += [f"default wiring = {self.default}"]
+        said = ["" if wired == (self.default or "pre") else f" wiring = {wired}" for wired in self.wired]
+        lines = [f"layer{i}() norm = none{text}" for i, text in enumerate(said)]
         if self.branches:
-            lines = ["parallel { layer0() | layer1() } norm = none wiring = " + self.wired[0]]
+            lines = ["parallel { layer0() | layer1() } norm = none" + said[0]]
         out += ["model m {", f"    vocab = {VOCAB}", "    context = 16", f"    embed(d = {self.d})"] + ["    " + line for line in lines] + ["    head(tied = false)", "}"]
         return "\n".join(out) + "\n"
 
